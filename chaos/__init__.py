@@ -1,0 +1,1 @@
+"""Fault tests on real processes in network namespaces (to come)."""

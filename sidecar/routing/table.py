@@ -1,0 +1,309 @@
+"""The routing table: virtual hosts and ordered routes, as values.
+
+The table that explains (`meshd trace`, `sidecar.routing.explain`) is the table that serves (the xDS compiler
+reads it): both take their answers from these values and from nothing else. Semantics follow Istio's
+route.go and Envoy's route matching; names are Envoy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from sidecar.mesh.model import HostName, Provenance
+
+__all__ = [
+    "Action",
+    "Cluster",
+    "ClusterKey",
+    "CorsPolicy",
+    "DirectResponse",
+    "Fault",
+    "Forward",
+    "HashPolicy",
+    "HeaderEdits",
+    "MatcherKind",
+    "Mirror",
+    "Redirect",
+    "RetryPolicy",
+    "Rewrite",
+    "Route",
+    "RouteMatch",
+    "TcpRoute",
+    "ValueMatch",
+    "VirtualHost",
+    "WeightedCluster",
+]
+
+
+class MatcherKind(StrEnum):
+    """How a value is compared."""
+
+    EXACT = "exact"
+    PREFIX = "prefix"
+    REGEX = "regex"
+    """RE2, the whole value must match."""
+    PRESENT = "present"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueMatch:
+    """One condition on one string (Istio's StringMatch, resolved)."""
+
+    kind: MatcherKind
+    value: str = ""
+    invert: bool = False
+    """`withoutHeaders`: true when the value does not match; a missing header counts as empty."""
+    ignore_case: bool = False
+    """Only for the path (`ignoreUriCase`), exact and prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteMatch:
+    """All conditions of one route; they are ANDed. Method, authority and scheme are the `:` headers."""
+
+    path: ValueMatch = ValueMatch(MatcherKind.PREFIX, "/")
+    headers: tuple[tuple[str, ValueMatch], ...] = ()
+    """(lower-case name, condition), sorted; `:method`, `:authority`, `:scheme` among them."""
+    query: tuple[tuple[str, ValueMatch], ...] = ()
+    """(parameter, condition), sorted."""
+
+    @property
+    def is_catch_all(self) -> bool:
+        """Whether every request matches (prefix `/` or regex `.*`, nothing else)."""
+        anything = (self.path.kind, self.path.value) in (
+            (MatcherKind.PREFIX, "/"),
+            (MatcherKind.PREFIX, ""),
+            (MatcherKind.REGEX, ".*"),
+        )
+        return anything and not self.headers and not self.query
+
+
+class ClusterKey(NamedTuple):
+    """Identity of a destination: what is balanced over. `name` is the Envoy cluster and EDS name."""
+
+    host: HostName
+    port: int
+    subset: str = ""
+    context: str = ""
+    """Workload context, only where policy differs between contexts; else empty."""
+
+    @property
+    def name(self) -> str:
+        """Envoy's cluster name, Istio's spelling: `outbound|9080|v1|reviews.default.svc.cluster.local`."""
+        direction = f"outbound.{self.context}" if self.context else "outbound"
+        return f"{direction}|{self.port}|{self.subset}|{self.host}"
+
+
+class Cluster(StrEnum):
+    """Clusters that stand for no service."""
+
+    PASSTHROUGH = "PassthroughCluster"
+    """Unknown destinations under ALLOW_ANY: a dynamic forward proxy (explicit) or original destination."""
+    BLACK_HOLE = "BlackHoleCluster"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderEdits:
+    """Edits of request and response headers, each in the order of application."""
+
+    request_set: tuple[tuple[str, str], ...] = ()
+    request_add: tuple[tuple[str, str], ...] = ()
+    request_remove: tuple[str, ...] = ()
+    response_set: tuple[tuple[str, str], ...] = ()
+    response_add: tuple[tuple[str, str], ...] = ()
+    response_remove: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self != _NO_EDITS
+
+
+_NO_EDITS = HeaderEdits()
+
+
+@dataclass(frozen=True, slots=True)
+class HashPolicy:
+    """One input of consistent hashing on a route (from the destination's load-balancer policy)."""
+
+    kind: str
+    """`header`, `cookie`, `query` or `source_ip`."""
+    name: str = ""
+    ttl_s: float | None = None
+    """Cookie only: life in seconds, 0 for a session cookie, None when it is never generated."""
+    path: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedCluster:
+    """One destination of a route with its share."""
+
+    cluster: ClusterKey | Cluster
+    weight: int = 1
+    edits: HeaderEdits = _NO_EDITS
+    authority: str = ""
+    """Host header to send to this destination; empty leaves it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Copies of requests sent to another destination; their answers are thrown away."""
+
+    cluster: ClusterKey
+    parts_per_million: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Change of path or authority before forwarding."""
+
+    prefix: str | None = None
+    """Replaces the matched prefix (or the whole path, when `full_path`)."""
+    full_path: bool = False
+    regex: str = ""
+    substitution: str = ""
+    authority: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When and how often a failed attempt is repeated (Istio's defaults already applied)."""
+
+    attempts: int = 2
+    retry_on: tuple[str, ...] = (
+        "connect-failure",
+        "refused-stream",
+        "unavailable",
+        "cancelled",
+        "retriable-status-codes",
+    )
+    status_codes: tuple[int, ...] = ()
+    per_try_timeout_s: float | None = None
+    backoff_s: float | None = None
+    previous_hosts: bool = True
+    """Choose another endpoint than those already tried."""
+    remote_localities: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Injected delay and abort; shares in parts per million, 0 for never."""
+
+    delay_s: float = 0.0
+    delay_ppm: int = 0
+    abort_status: int = 0
+    """HTTP status, 0 when the abort is a gRPC one or there is none."""
+    abort_grpc_status: int | None = None
+    abort_ppm: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CorsPolicy:
+    """Cross-origin answers."""
+
+    allow_origins: tuple[ValueMatch, ...] = ()
+    allow_methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age_s: int | None = None
+    allow_credentials: bool | None = None
+    forward_unmatched_preflights: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send the request on, split by weight."""
+
+    clusters: tuple[WeightedCluster, ...]
+    """At least one; weights are relative to their sum."""
+    timeout_s: float = 0.0
+    """0 for none."""
+    retry: RetryPolicy | None = None
+    rewrite: Rewrite | None = None
+    mirrors: tuple[Mirror, ...] = ()
+    hash_policies: tuple[HashPolicy, ...] = ()
+    upgrades: tuple[str, ...] = ()
+    """Upgrade types this route takes beyond the listener's (CONNECT on the explicit proxy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Answer with another place."""
+
+    code: int = 301
+    path: str | None = None
+    prefix: str | None = None
+    authority: str = ""
+    scheme: str = ""
+    port: int = 0
+    """0 leaves the port."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectResponse:
+    """Answer at once."""
+
+    status: int
+    body: bytes = b""
+
+
+Action = Forward | Redirect | DirectResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One route: conditions, what is done, and the place in the object that says so."""
+
+    name: str
+    """Istio's `<rule>.<match>`, `default` for a service without VirtualService."""
+    match: RouteMatch
+    action: Action
+    source: Provenance
+    edits: HeaderEdits = _NO_EDITS
+    fault: Fault | None = None
+    cors: CorsPolicy | None = None
+    stat_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """The routes for a set of domains; first match wins."""
+
+    name: str
+    """Unique in its route configuration: `<host>:<port>`, `allow_any`, `block_all`."""
+    domains: tuple[str, ...]
+    """Lower case, with and without ports; `*.x` for wildcards, `*` for all."""
+    routes: tuple[Route, ...]
+    require_tls: bool = False
+    """Gateway `httpsRedirect`: plain requests are redirected to https."""
+    sources: tuple[Provenance, ...] = ()
+    """Service and VirtualServices that it was made from."""
+    passed_over: tuple[tuple[Provenance, str], ...] = ()
+    """(place, reason) of each rule that applies to this host but not here: other gateway, labels, port."""
+    hosts: frozenset[HostName] = field(default_factory=frozenset)
+    """Every host name that this was derived from (its own and its destinations'), for invalidation."""
+
+    @property
+    def cluster_keys(self) -> frozenset[ClusterKey]:
+        """Every destination that the routes can name: weighted, mirrors."""
+        keys: set[ClusterKey] = set()
+        for route in self.routes:
+            if isinstance(route.action, Forward):
+                keys.update(
+                    c.cluster for c in route.action.clusters if isinstance(c.cluster, ClusterKey)
+                )
+                keys.update(mirror.cluster for mirror in route.action.mirrors)
+        return frozenset(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class TcpRoute:
+    """Where the bytes of one TCP or TLS connection go."""
+
+    clusters: tuple[WeightedCluster, ...]
+    source: Provenance
+    sni_hosts: tuple[str, ...] = ()
+    destination_subnets: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,55 @@
+"""xDS resources as values, and the set of them that Envoy should have.
+
+`Resource.version` is a hash of canonical bytes, so a restarted sidecar that compiles the same snapshot
+changes nothing in a running Envoy (reference: Envoy xDS protocol, "resource versioning").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sidecar.mesh.model import Provenance
+
+__all__ = ["DesiredChange", "Resource", "TypeUrl"]
+
+
+class TypeUrl(StrEnum):
+    """The resource types we serve, in the order in which they are sent (make before break)."""
+
+    CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+    ENDPOINTS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+    SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+    LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
+    ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+    VIRTUAL_HOST = "type.googleapis.com/envoy.config.route.v3.VirtualHost"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One compiled resource."""
+
+    type_url: TypeUrl
+    name: str
+    version: str
+    """Hex hash of `body`."""
+    body: bytes
+    """Canonical (deterministically serialised) protobuf bytes of the message itself, not of an Any."""
+    aliases: tuple[str, ...] = ()
+    """VHDS only: names that Envoy asked under, `<route config>/<authority>`."""
+    sources: tuple[Provenance, ...] = ()
+    """Objects that it was made from: where a NACK is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredChange:
+    """What must become different at Envoy to reach `revision`: only what changed."""
+
+    label: str
+    """`<epoch>@<revision>`, shown by Envoy as system_version_info; never part of a version."""
+    upserts: Mapping[TypeUrl, Mapping[str, Resource]] = field(default_factory=dict)
+    removals: Mapping[TypeUrl, frozenset[str]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any(self.upserts.values()) or any(self.removals.values())
