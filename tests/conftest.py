@@ -1,0 +1,32 @@
+"""Fixtures that tests of more than one package use: a real etcd, and a prefix of its own for each test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.processes import EtcdProcess
+
+_PREFIXES = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
+    """An etcd that the tests of one module share; none of them may stop it, wipe it or use a fixed prefix."""
+    with EtcdProcess(tmp_path_factory.mktemp("etcd")) as process:
+        yield process
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A key prefix that no other test uses, for instance `/test-7/v1`."""
+    return f"/test-{next(_PREFIXES)}/v1"
+
+
+@pytest.fixture
+def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
+    """An etcd for one test alone, which may kill, freeze and restart it."""
+    with EtcdProcess(tmp_path_factory.mktemp("own-etcd")) as process:
+        yield process
