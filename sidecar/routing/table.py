@@ -24,6 +24,7 @@ __all__ = [
     "Forward",
     "HashPolicy",
     "HeaderEdits",
+    "InboundKey",
     "MatcherKind",
     "Mirror",
     "Redirect",
@@ -69,16 +70,19 @@ class RouteMatch:
     """(lower-case name, condition), sorted; `:method`, `:authority`, `:scheme` among them."""
     query: tuple[tuple[str, ValueMatch], ...] = ()
     """(parameter, condition), sorted."""
+    connect: bool = False
+    """Match CONNECT requests and nothing else (Envoy's connect_matcher); `path` is then not looked at.
+    Every other route never matches a CONNECT request, which has no path."""
 
     @property
     def is_catch_all(self) -> bool:
-        """Whether every request matches (prefix `/` or regex `.*`, nothing else)."""
+        """Whether every request with a path matches (prefix `/` or regex `.*`, nothing else)."""
         anything = (self.path.kind, self.path.value) in (
             (MatcherKind.PREFIX, "/"),
             (MatcherKind.PREFIX, ""),
             (MatcherKind.REGEX, ".*"),
         )
-        return anything and not self.headers and not self.query
+        return anything and not self.headers and not self.query and not self.connect
 
 
 class ClusterKey(NamedTuple):
@@ -103,6 +107,18 @@ class Cluster(StrEnum):
     PASSTHROUGH = "PassthroughCluster"
     """Unknown destinations under ALLOW_ANY: a dynamic forward proxy (explicit) or original destination."""
     BLACK_HOLE = "BlackHoleCluster"
+
+
+class InboundKey(NamedTuple):
+    """Identity of one port of the local workload, as its own sidecar reaches it."""
+
+    port: int
+    """Port that the workload is known by in the mesh (not the application's own, should they differ)."""
+
+    @property
+    def name(self) -> str:
+        """Envoy's cluster name, Istio's spelling: `inbound|9080||`."""
+        return f"inbound|{self.port}||"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +156,7 @@ class HashPolicy:
 class WeightedCluster:
     """One destination of a route with its share."""
 
-    cluster: ClusterKey | Cluster
+    cluster: ClusterKey | Cluster | InboundKey
     weight: int = 1
     edits: HeaderEdits = _NO_EDITS
     authority: str = ""
