@@ -1,0 +1,173 @@
+"""The command `meshd-sidecar`: reads settings, then runs the daemon, with or without an application beside it.
+
+meshd-sidecar run --config /etc/meshd/sidecar.toml
+meshd-sidecar run --service reviews --port 9080 -- ./app
+meshd-sidecar --config sidecar.toml --show-config
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from store.errors import InputError, MeshError
+
+__all__ = ["main"]
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Entry point of `meshd-sidecar`; ends the process with an exit status of the common table."""
+    try:
+        status = command.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except MeshError as problem:
+        click.echo(f"meshd-sidecar: {problem}", err=True)
+        sys.exit(problem.exit_status)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="TOML file with settings; default /etc/meshd/sidecar.toml where it exists.",
+)
+@click.option(
+    "--show-config", is_flag=True, help="Print every setting, its value and where it came from."
+)
+@click.option("--check-config", is_flag=True, help="Say whether the settings are right, and stop.")
+@click.pass_context
+def command(
+    context: click.Context, config: Path | None, show_config: bool, check_config: bool
+) -> None:
+    r"""Run one host's sidecar: watch etcd, drive the local Envoy.
+
+    \b
+    Examples:
+      meshd-sidecar run --config /etc/meshd/sidecar.toml
+      meshd-sidecar run --etcd http://10.0.0.1:2379 --service reviews --port 9080 -- ./app
+      meshd-sidecar --config sidecar.toml --show-config
+    """
+    context.obj = config
+    if show_config or check_config:
+        from sidecar.agent.settings import from_layers
+        from sidecar.agent.settings_report import report
+
+        stack = _stack(config, {})
+        settings = from_layers(stack)
+        click.echo(report(settings, stack) if show_config else "the settings are right")
+        context.exit(0)
+    if context.invoked_subcommand is None:
+        raise click.UsageError('what to do? `meshd-sidecar run` starts the daemon; see "--help"')
+
+
+@command.command(context_settings={"ignore_unknown_options": False})
+@click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings."
+)
+@click.option("--etcd", help="etcd endpoints, separated by commas (also MESHD_ETCD).")
+@click.option("--node", help="Node id, unique in the mesh and stable; default the host name.")
+@click.option("-n", "--namespace", help="Namespace of the workload.")
+@click.option(
+    "-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of the workload."
+)
+@click.option("--service", help="Service that the local application is an endpoint of.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of that service.")
+@click.option("--app-port", type=click.IntRange(1, 65535), help="Port the application listens on.")
+@click.option("--protocol", help="Protocol of the port: HTTP, HTTP2, GRPC, TCP ...; default HTTP.")
+@click.option("--address", help="Address under which peers reach this host.")
+@click.option(
+    "--outbound-port", type=click.IntRange(1, 65535), help="Port of the outbound listener."
+)
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Directory of sockets.")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Directory of what outlives a restart."
+)
+@click.argument("app", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run(context: click.Context, config: Path | None, app: tuple[str, ...], **flags: Any) -> int:
+    """Run the daemon, and the application APP beside it when one is given.
+
+    The daemon ends when the application does, after its registration is withdrawn and requests in flight
+    have finished.
+    """
+    from sidecar.agent.daemon import run_daemon
+    from sidecar.agent.settings import from_layers
+
+    settings = from_layers(_stack(config or context.obj, _nested(flags)))
+    return run_daemon(settings, app)
+
+
+@command.command()
+def version() -> None:
+    """Print the version of this program and of the Envoy that it would start."""
+    from importlib.metadata import version as installed
+
+    from sidecar.agent.envoy import find_envoy
+
+    click.echo(f"meshd-sidecar {installed('meshd')}")
+    try:
+        click.echo(f"envoy {find_envoy('')}")
+    except MeshError as problem:
+        click.echo(f"envoy: {problem}", err=True)
+
+
+DEFAULT_CONFIG = Path("/etc/meshd/sidecar.toml")
+
+
+def _stack(config: Path | None, flags: Mapping[str, Any]) -> Any:
+    from sidecar.agent.settings import layers
+
+    if config is None and DEFAULT_CONFIG.exists():
+        config = DEFAULT_CONFIG
+    return layers(config, os.environ, flags)
+
+
+def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags as nested settings; what was not given is left out."""
+    plain = ("node", "namespace", "address", "outbound_port", "run_dir", "data_dir")
+    nested: dict[str, Any] = {name: flags[name] for name in plain if flags[name] is not None}
+    if flags["etcd"]:
+        nested["etcd"] = {"endpoints": flags["etcd"].split(",")}
+    if flags["labels"]:
+        nested["labels"] = dict(_label(text) for text in flags["labels"])
+    if flags["service"] or flags["port"]:
+        if not (flags["service"] and flags["port"]):
+            raise InputError(
+                "--service and --port go together",
+                hint="for instance --service reviews --port 9080",
+            )
+        port = {
+            "number": flags["port"],
+            "app_port": flags["app_port"],
+            "protocol": flags["protocol"] or "HTTP",
+        }
+        nested["workloads"] = [{"service": flags["service"], "ports": [port]}]
+    elif flags["app_port"] or flags["protocol"]:
+        raise InputError("--app-port and --protocol need --service and --port")
+    return nested
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise InputError(
+            f"--label {text}: is not KEY=VALUE", hint="for instance --label version=v1"
+        )
+    return key, value
+
+
+if __name__ == "__main__":
+    main()

