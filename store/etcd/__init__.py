@@ -1,0 +1,1 @@
+"""The shell around etcd: settings, client, publishing, watch and the cache on disk."""
