@@ -1,0 +1,113 @@
+"""HostRegistration: what one host tells the mesh about itself and its workloads.
+
+Written by the host's own sidecar under its lease (key `hosts/<host>`), never by people, so it is not one of
+the published kinds. Leaving is a step, not an absence: `draining`, then `withdrawn`, then deleted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from store.objects.base import Model
+from store.objects.scalars import Items, PortNumber, UInt32, Word
+
+__all__ = [
+    "HOST_API_VERSION",
+    "HOST_KIND",
+    "HostRegistration",
+    "Workload",
+    "WorkloadHealth",
+    "WorkloadPort",
+    "WorkloadState",
+]
+
+HOST_API_VERSION = "meshd.io/v1"
+HOST_KIND = "HostRegistration"
+
+
+class WorkloadState(Word):
+    """Where a workload, or a whole host, stands in its life."""
+
+    SERVING = "serving"
+    """Takes requests."""
+    DRAINING = "draining"
+    """Finishes what it has; gets nothing new."""
+    WITHDRAWN = "withdrawn"
+    """Gone on purpose; the key is deleted next."""
+
+
+class WorkloadHealth(Word):
+    """Whether the workload's own probe succeeds."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class WorkloadPort(Model):
+    """One port of a workload."""
+
+    number: PortNumber
+    """Port of the service, that clients name."""
+    name: str = ""
+    """Name of the port; the service's port is found by it, else by number."""
+    protocol: str = ""
+    """HTTP, HTTP2, GRPC, TCP, TLS, ...; empty: found out from the traffic."""
+    target_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port that peers connect to on this host (the sidecar's inbound listener); 0: `number`."""
+
+
+class Workload(Model):
+    """One workload of a host: an endpoint of a service, or of ServiceEntries that select it."""
+
+    name: str
+    """Name, unique on its host."""
+    namespace: str = "default"
+    """Namespace that it belongs to."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels that selectors and subsets go by."""
+    service: str = ""
+    """Host name of the service that it is an endpoint of (a short name is completed with the
+    namespace); empty: only ServiceEntries that select its labels."""
+    ports: Items[WorkloadPort] = ()
+    """Ports."""
+    address: str = ""
+    """Address that peers connect to; empty: the host's."""
+    locality: str = ""
+    """`region/zone/subzone`; empty: the host's."""
+    network: str = ""
+    """Network of the address; empty: the host's."""
+    weight: UInt32 = 1
+    """Load-balancing weight; 0 counts as 1."""
+    service_account: str = ""
+    """Service account, the last part of its SPIFFE id."""
+    tls_mode: Literal["", "istio"] = ""
+    """`istio` where the sidecar in front of it takes mutual TLS."""
+    state: WorkloadState = WorkloadState.SERVING
+    """Where it stands in its life."""
+    health: WorkloadHealth = WorkloadHealth.HEALTHY
+    """Whether its own probe succeeds."""
+
+
+class HostRegistration(Model):
+    """All that one host registers, in one key."""
+
+    api_version: Literal["meshd.io/v1"]
+    """Always `meshd.io/v1`."""
+    kind: Literal["HostRegistration"]
+    """Always `HostRegistration`."""
+    host: str
+    """Name of the host: its key, its gossip name."""
+    state: WorkloadState = WorkloadState.SERVING
+    """Where the host as a whole stands; a draining or withdrawn host overrules its workloads."""
+    address: str = ""
+    """Address of workloads that name none."""
+    locality: str = ""
+    """`region/zone/subzone` of workloads that name none."""
+    network: str = ""
+    """Network of workloads that name none."""
+    gossip_address: str = ""
+    """`address:port` of its gossip; empty: it does not gossip."""
+    workloads: Items[Workload] = ()
+    """Its workloads."""
