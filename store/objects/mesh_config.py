@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
-from store.objects.base import MeshObject, Model
+from store.objects.base import MeshObject, Metadata, Model
 from store.objects.durations import Duration, PositiveDuration
 from store.objects.http_actions import HTTPRetry
 from store.objects.kinds import Kind
@@ -135,9 +136,20 @@ class MeshConfigSpec(Model):
 
 
 class MeshConfig(MeshObject):
-    """The MeshConfig object. Its name says nothing; there is one in a mesh."""
+    """The MeshConfig object. There is one in a mesh: its name is `mesh`, and it has no namespace."""
 
     expected_kind: ClassVar[Kind | None] = Kind.MESH_CONFIG
 
     spec: MeshConfigSpec = MeshConfigSpec()
     """The settings."""
+
+    @field_validator("metadata")
+    @classmethod
+    def _is_the_only_one(cls, metadata: Metadata) -> Metadata:
+        if metadata.name != "mesh" or metadata.namespace:
+            raise PydanticCustomError(
+                "only_mesh_config",
+                "there is one MeshConfig, with the name mesh and no namespace, found {found}",
+                {"found": f'"{metadata.namespace}/{metadata.name}"'.replace('"/', '"')[:100]},
+            )
+        return metadata
