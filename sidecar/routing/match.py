@@ -1,0 +1,258 @@
+"""Answer a request from the routing table, with the reason for everything passed over.
+
+Follows Envoy's router: source/common/router/config_impl.cc (findVirtualHost, RouteEntryImplBase),
+source/common/http/header_utility.cc, and the domain order of VirtualHost.domains in
+api/envoy/config/route/v3/route_components.proto. A differential test holds this against a real Envoy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import re2
+
+from sidecar.routing.table import MatcherKind, Route, RouteMatch, ValueMatch, VirtualHost
+
+__all__ = [
+    "Considered",
+    "Decision",
+    "Request",
+    "choose_virtual_host",
+    "match",
+    "matches",
+    "why_not",
+]
+
+_REGEXES_KEPT = 4096
+"""Compiled expressions remembered; a mesh seldom has more distinct ones."""
+
+_PSEUDO_WORDS = {":method": "method", ":authority": "authority", ":scheme": "scheme"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as its first Envoy sees it."""
+
+    method: str = "GET"
+    """Method, as sent; methods are case-sensitive."""
+    scheme: str = "http"
+    """`http` or `https`, as the listener knows it."""
+    authority: str = ""
+    """Host header or `:authority`, as sent."""
+    path: str = "/"
+    """Path with the query; not looked at for CONNECT."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """(name in any case, value), in order; a name may stand several times."""
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, several joined by a comma as Envoy does; None when absent."""
+        if name.startswith(":"):
+            return self._pseudo(name)
+        values = [value for key, value in self.headers if key.lower() == name]
+        return ",".join(values) if values else None
+
+    def _pseudo(self, name: str) -> str | None:
+        known = {":method": self.method, ":authority": self.authority, ":scheme": self.scheme}
+        return self.path if name == ":path" else known.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A route that was looked at and passed over."""
+
+    route: Route
+    reason: str
+    """A sentence without full stop: the first condition that was not met."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the table says about one request."""
+
+    virtual_host: VirtualHost
+    route: Route | None
+    """The first route whose conditions are all met; None means 404."""
+    considered: tuple[Considered, ...] = ()
+    """Every earlier route, in order."""
+    redirected_to_https: bool = False
+    """Whether the virtual host turns every plain request away (301) before looking at routes."""
+
+
+def choose_virtual_host(
+    virtual_hosts: Iterable[VirtualHost] | Mapping[str, VirtualHost], authority: str
+) -> VirtualHost | None:
+    """The virtual host for an authority: exact, longest `*.suffix`, longest `prefix.*`, then `*`.
+
+    Args:
+        virtual_hosts: All of one route configuration, or their domains as a mapping.
+        authority: As sent; compared in lower case, with its port if it has one.
+    """
+    by_domain = (
+        virtual_hosts
+        if isinstance(virtual_hosts, Mapping)
+        else {domain: host for host in virtual_hosts for domain in host.domains}
+    )
+    name = authority.lower()
+    if name in by_domain:
+        return by_domain[name]
+    suffixes = [d for d in by_domain if len(d) > 1 and d[0] == "*" and _under_suffix(d, name)]
+    if suffixes:
+        return by_domain[max(suffixes, key=len)]
+    prefixes = [d for d in by_domain if len(d) > 1 and d[-1] == "*" and _under_prefix(d, name)]
+    if prefixes:
+        return by_domain[max(prefixes, key=len)]
+    return by_domain.get("*")
+
+
+def _under_suffix(domain: str, name: str) -> bool:
+    return name.endswith(domain[1:]) and len(name) > len(domain) - 1
+
+
+def _under_prefix(domain: str, name: str) -> bool:
+    return name.startswith(domain[:-1]) and len(name) > len(domain) - 1
+
+
+def match(virtual_host: VirtualHost, request: Request) -> Decision:
+    """Find the first route of the virtual host that takes the request."""
+    if virtual_host.require_tls and request.scheme != "https":
+        return Decision(virtual_host, None, redirected_to_https=True)
+    considered: list[Considered] = []
+    for route in virtual_host.routes:
+        reason = why_not(route.match, request)
+        if reason is None:
+            return Decision(virtual_host, route, tuple(considered))
+        considered.append(Considered(route, reason))
+    return Decision(virtual_host, None, tuple(considered))
+
+
+def matches(condition: RouteMatch, request: Request) -> bool:
+    """Whether every condition of one route is met."""
+    return why_not(condition, request) is None
+
+
+def why_not(condition: RouteMatch, request: Request) -> str | None:
+    """The first condition that the request does not meet, as a sentence; None when all are met."""
+    is_connect = request.method == "CONNECT"
+    if condition.connect != is_connect:
+        return (
+            f"method {request.method} is not CONNECT"
+            if condition.connect
+            else "a CONNECT request has no path, and only CONNECT routes take it"
+        )
+    if not is_connect:
+        path = request.path.split("?", 1)[0].split("#", 1)[0]
+        if not _path_matches(condition.path, path):
+            return f'path "{path}" {_contrary(condition.path)}'
+    for name, wanted in condition.headers:
+        reason = _header_fault(name, wanted, request.header(name))
+        if reason is not None:
+            return reason
+    return _query_fault(condition.query, "" if is_connect else request.path)
+
+
+def _path_matches(wanted: ValueMatch, path: str) -> bool:
+    if wanted.ignore_case and wanted.kind is not MatcherKind.REGEX:
+        return _value_matches(
+            ValueMatch(wanted.kind, _ascii_lower(wanted.value)), _ascii_lower(path)
+        )
+    return _value_matches(wanted, path)
+
+
+def _ascii_lower(text: str) -> str:
+    """Lower case of ASCII letters only, as absl::AsciiStrToLower does."""
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def _value_matches(wanted: ValueMatch, value: str) -> bool:
+    match wanted.kind:
+        case MatcherKind.EXACT:
+            return value == wanted.value
+        case MatcherKind.PREFIX:
+            return value.startswith(wanted.value)
+        case MatcherKind.REGEX:
+            return _full_match(wanted.value, value)
+        case MatcherKind.PRESENT:
+            return True
+
+
+def _full_match(pattern: str, value: str) -> bool:
+    expression = _compiled(pattern)
+    return expression is not None and expression.fullmatch(value) is not None
+
+
+@lru_cache(maxsize=_REGEXES_KEPT)
+def _compiled(pattern: str) -> re2._Regexp | None:
+    """The compiled expression, or None where RE2 refuses it (Envoy would refuse the route)."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error:
+        return None
+
+
+def _header_fault(name: str, wanted: ValueMatch, value: str | None) -> str | None:
+    """Why a header does not meet its condition; inverted conditions take a missing header as empty."""
+    if wanted.kind is MatcherKind.PRESENT:
+        met = (value is not None) != wanted.invert
+    elif wanted.invert:
+        met = not _value_matches(wanted, value or "")
+    else:
+        met = value is not None and _value_matches(wanted, value)
+    if met:
+        return None
+    word = _PSEUDO_WORDS.get(name)
+    shown = f'{word} "{value}"' if word else f'header {name}: "{value}"'
+    if value is None:
+        shown = f"header {name}"
+        return f"{shown} is absent" if not wanted.invert else f"{shown}, absent, counts as empty"
+    return f"{shown} {_contrary(wanted)}"
+
+
+def _contrary(wanted: ValueMatch) -> str:
+    """What is wrong with a value that does not meet its condition, after the value itself."""
+    shown = f'"{wanted.value}"'
+    match (wanted.kind, wanted.invert):
+        case (MatcherKind.EXACT, False):
+            return f"is not {shown}" + (" in any case" if wanted.ignore_case else "")
+        case (MatcherKind.PREFIX, False):
+            case_note = " in any case" if wanted.ignore_case else ""
+            return f"does not start with {shown}{case_note}"
+        case (MatcherKind.REGEX, False):
+            return f"does not match regex {shown} as a whole"
+        case (MatcherKind.PRESENT, False):
+            return "is absent"
+        case (MatcherKind.EXACT, True):
+            return "is excluded by withoutHeaders"
+        case (MatcherKind.PREFIX, True):
+            return f"starts with {shown}, which withoutHeaders excludes"
+        case (MatcherKind.REGEX, True):
+            return f"matches regex {shown}, which withoutHeaders excludes"
+        case _:
+            return "is present, which withoutHeaders excludes"
+
+
+def _query_fault(conditions: tuple[tuple[str, ValueMatch], ...], path: str) -> str | None:
+    if not conditions:
+        return None
+    parameters = first_parameters(path)
+    for name, wanted in conditions:
+        value = parameters.get(name)
+        if value is None:
+            return f"query parameter {name} is absent"
+        if not _value_matches(wanted, value):
+            return f'query parameter {name}: "{value}" {_contrary(wanted)}'
+    return None
+
+
+def first_parameters(path: str) -> dict[str, str]:
+    """The query's parameters, the first value of each, nothing decoded (as Envoy's router reads them)."""
+    parameters: dict[str, str] = {}
+    _, _, query = path.partition("?")
+    if query:
+        for pair in query.split("&"):
+            name, _, value = pair.partition("=")
+            parameters.setdefault(name, value)
+    return parameters
