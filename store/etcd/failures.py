@@ -6,6 +6,7 @@
     ├── OutcomeUnknown     a write was sent and no answer came: it may or may not have happened
     ├── LeaseLost          the lease has run out or was revoked
     ├── RevisionCompacted  the revision asked for is no longer kept
+    ├── AnswerTooLarge     the answer exceeds what this client takes in one message
     └── StoreTooNew        the stored format is newer than this program understands
 
 `explain` turns a gRPC status into one of them. Source: etcd's error table, `api/v3rpc/rpctypes/error.go`,
@@ -19,6 +20,7 @@ import grpc
 from store.errors import InputError, MeshError, StoreUnavailable
 
 __all__ = [
+    "AnswerTooLarge",
     "LeaseLost",
     "OutcomeUnknown",
     "RevisionCompacted",
@@ -28,7 +30,6 @@ __all__ = [
     "explain",
     "is_executed_for_certain_not",
     "is_token_refused",
-    "is_too_large_to_receive",
 ]
 
 NEVER_CONNECTED = ("failed to connect to all addresses", "no leader", "empty address list")
@@ -55,6 +56,10 @@ class RevisionCompacted(StoreUnavailable):
     """The revision asked for has been compacted away; list anew."""
 
 
+class AnswerTooLarge(StoreUnavailable):
+    """The answer was larger than this client takes in one message; smaller pages help."""
+
+
 class StoreTooNew(StoreUnavailable):
     """What is stored was written for readers newer than this program; nothing of it was used."""
 
@@ -77,11 +82,6 @@ def is_token_refused(error: grpc.RpcError) -> bool:
     )
 
 
-def is_too_large_to_receive(error: grpc.RpcError) -> bool:
-    """Whether the answer was larger than this client takes in one message; smaller pages help."""
-    return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in _text(error)
-
-
 def explain(error: grpc.RpcError, endpoint: str, *, doing: str, timeout_s: float) -> MeshError:
     """The error of our tree for one gRPC status.
 
@@ -98,7 +98,7 @@ def explain(error: grpc.RpcError, endpoint: str, *, doing: str, timeout_s: float
         return refused
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return StoreUnavailable(
-            f"{where}: no answer within {timeout_s:g} s",
+            f"{where}: no answer within {timeout_s:.2g} s",
             hint="etcd may be overloaded, frozen or without a leader: see `etcdctl endpoint status`; "
             "or allow more time",
         )
@@ -117,6 +117,8 @@ def _refusal(code: grpc.StatusCode, text: str, where: str) -> MeshError | None:
         )
     if "request is too large" in text or "too many operations" in text:
         return InputError(f"{where}: {text}", hint="Write less at once: `meshd put --batches`")
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
+        return AnswerTooLarge(f"{where}: {text}", hint="Ask for less at once")
     if "has been compacted" in text:
         return RevisionCompacted(f"{where}: {text}", hint="List anew")
     if "requested lease not found" in text:

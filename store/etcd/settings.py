@@ -7,11 +7,11 @@ the environment or etcd. Source of the variables' meaning: the README's table of
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from store.errors import InputError
 
@@ -35,7 +35,10 @@ VARIABLES = {
 
 
 class EtcdSettings(BaseModel):
-    """How to reach the store; made by `read_settings`, or directly where the values are known to be good."""
+    """How to reach the store; made by `read_settings`, or as a table of a program's own settings.
+
+    Raises (as pydantic does) when something is wrong, naming every problem at once.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -53,8 +56,24 @@ class EtcdSettings(BaseModel):
     """File with the password of `user`; read anew at each authentication, so it may be rotated."""
     prefix: str = DEFAULT_PREFIX
     """Where the mesh's keys lie, so that meshes can share one etcd."""
-    request_timeout_s: float = 5.0
+    request_timeout_s: float = Field(default=5.0, gt=0.0, le=TIMEOUT_S_MAX)
     """Deadline of one call, all endpoints tried included, in seconds; etcd itself gives up after 7."""
+
+    @field_validator("endpoints", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """`a,b` and lists mean the same; spaces, closing slashes and repetitions are dropped."""
+        urls = value.split(",") if isinstance(value, str) else value
+        if not isinstance(urls, list | tuple) or not all(isinstance(url, str) for url in urls):
+            return value
+        return tuple(dict.fromkeys(url.strip().rstrip("/") for url in urls if url.strip()))
+
+    @model_validator(mode="after")
+    def _check(self) -> EtcdSettings:
+        found = [f"{field}: {problem}" for field, problem in _problems(self)]
+        if found:
+            raise ValueError("; ".join(found))
+        return self
 
     def history_prefix(self) -> str:
         """Where history lies: outside the prefix, so that the sidecars' watch does not carry it."""
@@ -68,48 +87,53 @@ def read_settings(flags: Mapping[str, str | None], environment: Mapping[str, str
         InputError: Something is wrong; the message lists every problem with the flag or variable to mend.
     """
     given: dict[str, str] = {}
-    origin: dict[str, str] = {}
+    origin = {field: flag for field, (flag, _) in VARIABLES.items()}
     for field, (flag, variable) in VARIABLES.items():
         if flags.get(field):
             given[field], origin[field] = str(flags[field]), flag
         elif environment.get(variable):
             given[field], origin[field] = environment[variable], variable
+    values: dict[str, object] = dict(given)
     problems: list[str] = []
-    endpoints = _endpoints(given, origin, problems)
-    _tls(given, origin, endpoints, problems)
-    timeout_s = _timeout_s(given, origin, problems)
-    _prefix(given, origin, problems)
+    if "request_timeout_s" in given:
+        values["request_timeout_s"] = timeout_s = _seconds(given["request_timeout_s"])
+        if not 0.0 < timeout_s <= TIMEOUT_S_MAX:
+            problems.append(
+                f'{origin["request_timeout_s"]}: "{given["request_timeout_s"]}" is not a number of seconds '
+                f"above 0 and up to {TIMEOUT_S_MAX:g}"
+            )
+    if "endpoints" in given:
+        values["endpoints"] = EtcdSettings._split(given["endpoints"])
+    unchecked = EtcdSettings.model_construct(**values)  # type: ignore[arg-type]  # checked by the next line
+    problems.extend(f"{origin[field]}: {problem}" for field, problem in _problems(unchecked))
     if problems:
         raise InputError("settings of etcd: " + "; ".join(problems))
-    texts = {
-        field: given[field] for field in given if field not in ("endpoints", "request_timeout_s")
-    }
-    return EtcdSettings(endpoints=endpoints, request_timeout_s=timeout_s, **texts)
+    return EtcdSettings.model_validate(values)
 
 
-def _endpoints(
-    given: Mapping[str, str], origin: Mapping[str, str], problems: list[str]
-) -> tuple[str, ...]:
-    if "endpoints" not in given:
-        return (DEFAULT_ENDPOINT,)
-    urls = tuple(
-        dict.fromkeys(
-            url.strip().rstrip("/") for url in given["endpoints"].split(",") if url.strip()
-        )
-    )
+def _problems(settings: EtcdSettings) -> Iterator[tuple[str, str]]:
+    """Everything that is wrong, as (field, what is wrong and what to do)."""
+    urls = settings.endpoints
+    if not urls:
+        yield "endpoints", f"names no endpoint; write for instance {DEFAULT_ENDPOINT}"
     for url in urls:
         fault = _endpoint_fault(url)
         if fault:
-            problems.append(f'{origin["endpoints"]}: endpoint "{url}" {fault}')
-    if not urls:
-        problems.append(
-            f"{origin['endpoints']}: names no endpoint; write for instance {DEFAULT_ENDPOINT}"
-        )
+            yield "endpoints", f'endpoint "{url}" {fault}'
     if len({urlsplit(url).scheme for url in urls if "://" in url}) > 1:
-        problems.append(
-            f"{origin['endpoints']}: mixes http and https; all members must be reached alike"
+        yield "endpoints", "mixes http and https; all members must be reached alike"
+    yield from _file_problems(settings)
+    if any(url.startswith("http://") for url in urls):
+        for field in ("ca", "cert", "key"):
+            if getattr(settings, field):
+                yield field, "is given, yet the endpoints are http://; write https://"
+    prefix = settings.prefix
+    if not prefix.startswith("/") or prefix.endswith("/") or "//" in prefix:
+        yield (
+            "prefix",
+            f'"{prefix}" must begin with "/", not end with it and have no empty part, '
+            f"for instance {DEFAULT_PREFIX}",
         )
-    return urls
 
 
 def _endpoint_fault(url: str) -> str:
@@ -130,52 +154,22 @@ def _endpoint_fault(url: str) -> str:
     return ""
 
 
-def _tls(
-    given: Mapping[str, str],
-    origin: Mapping[str, str],
-    endpoints: tuple[str, ...],
-    problems: list[str],
-) -> None:
-    """Files exist and can be read, what belongs together is given together, and TLS files meet https."""
+def _file_problems(settings: EtcdSettings) -> Iterator[tuple[str, str]]:
+    """Files must exist and be readable, and what belongs together must be given together."""
     for field in ("ca", "cert", "key", "password_file"):
-        path = given.get(field)
+        path = getattr(settings, field)
         if path and not (Path(path).is_file() and os.access(path, os.R_OK)):
-            problems.append(f'{origin[field]}: file "{path}" is absent or cannot be read')
+            yield field, f'file "{path}" is absent or cannot be read'
     for one, other in (("cert", "key"), ("user", "password_file")):
         for have, lack in ((one, other), (other, one)):
-            if have in given and lack not in given:
+            if getattr(settings, have) and not getattr(settings, lack):
                 flag, variable = VARIABLES[lack]
-                problems.append(
-                    f"{origin[have]} is given without {flag} ({variable}); they go together"
-                )
-    if any(url.startswith("http://") for url in endpoints):
-        problems.extend(
-            f"{origin[field]} is given, yet the endpoints are http://; write https://"
-            for field in ("ca", "cert", "key")
-            if field in given
-        )
+                yield have, f"is given without {flag} ({variable}); they go together"
 
 
-def _timeout_s(given: Mapping[str, str], origin: Mapping[str, str], problems: list[str]) -> float:
-    if "request_timeout_s" not in given:
-        return 5.0
-    text = given["request_timeout_s"].removesuffix("s")
+def _seconds(text: str) -> float:
+    """Seconds written `5` or `5s`; 0 where it is neither."""
     try:
-        timeout_s = float(text)
+        return float(text.removesuffix("s"))
     except ValueError:
-        timeout_s = 0.0
-    if not 0.0 < timeout_s <= TIMEOUT_S_MAX:
-        problems.append(
-            f'{origin["request_timeout_s"]}: "{given["request_timeout_s"]}" is not a number of seconds '
-            f"above 0 and up to {TIMEOUT_S_MAX:g}"
-        )
-    return timeout_s
-
-
-def _prefix(given: Mapping[str, str], origin: Mapping[str, str], problems: list[str]) -> None:
-    prefix = given.get("prefix", DEFAULT_PREFIX)
-    if not prefix.startswith("/") or prefix.endswith("/") or "//" in prefix:
-        problems.append(
-            f'{origin["prefix"]}: "{prefix}" must begin with "/", not end with it and have no empty part, '
-            f"for instance {DEFAULT_PREFIX}"
-        )
+        return 0.0
