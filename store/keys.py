@@ -260,4 +260,5 @@ def _illegal_host(host: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    short = text if len(text) <= 80 else f"{text[:77]}..."
+    return short.encode("utf-8", "backslashreplace").decode()
