@@ -20,8 +20,8 @@ READING_CODES = (
         "MESH0102",
         _E,
         "unknown field",
-        "No field of this name exists at this place: a spelling mistake, a wrong indentation, or a field of another kind. "
-        "It is refused, since ignoring it would change what the object does without a word.",
+        "No field of this name exists at this place: a spelling mistake, a wrong indentation, or a field of "
+        "another kind. It is refused, since ignoring it would change what the object does without a word.",
         "Take the name that the message proposes, move the field to where it belongs, or remove it.",
     ),
     Code(
@@ -56,7 +56,8 @@ READING_CODES = (
         "MESH0107",
         _E,
         "empty value",
-        "The field or list item is there but has no value. Often its content is indented too little and stands beside it.",
+        "The field or list item is there but has no value. Often its content is indented too little and "
+        "stands beside it.",
         "Give it a value, indent its content under it, or remove it.",
     ),
     Code(
@@ -77,7 +78,8 @@ READING_CODES = (
         "MESH0112",
         _I,
         "skipped",
-        "The document is an object of another system (a Kubernetes Deployment, for instance) or of a kind that the mesh does not use.",
+        "The document is an object of another system (a Kubernetes Deployment, for instance) or of a kind that "
+        "the mesh does not use.",
         "Nothing; it is neither stored nor checked.",
     ),
     Code(
@@ -140,7 +142,8 @@ READING_CODES = (
         "MESH0124",
         _E,
         "unquoted *",
-        "A plain `*` begins an alias in YAML (a reference to an `&anchor`), so a host such as *.example.org needs quotes.",
+        "A plain `*` begins an alias in YAML (a reference to an `&anchor`), so a host such as *.example.org "
+        "needs quotes.",
         'Put the value in quotes: `- "*.example.org"`.',
     ),
     Code(
@@ -175,14 +178,16 @@ READING_CODES = (
         "MESH0129",
         _E,
         "YAML feature not accepted",
-        "Aliases must name an earlier anchor and must not contain themselves; tags other than YAML's own have no meaning here.",
+        "Aliases must name an earlier anchor and must not contain themselves; tags other than YAML's own have "
+        "no meaning here.",
         "Write the value out.",
     ),
     Code(
         "MESH0130",
         _W,
         "other readers see another value",
-        "Readers of YAML 1.1 (kubectl among them) take unquoted words such as NO, on or 0443 for something else than text.",
+        "Readers of YAML 1.1 (kubectl among them) take unquoted words such as NO, on or 0443 for something else "
+        "than text.",
         "Put the value in quotes.",
     ),
     Code(

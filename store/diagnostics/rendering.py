@@ -110,7 +110,7 @@ def _one(problem: Diagnostic, source: Sequence[str]) -> list[str]:
 
 
 def _window(text: str, column: int) -> tuple[str, int]:
-    """The part of a long line around `column`, and where the column is in that part; control characters are shown as dots."""
+    """The part of a long line around `column`, and where that is in it; control characters become dots."""
     text = "".join(c if c.isprintable() or c == "\t" else "·" for c in text)
     if len(text) <= _SOURCE_WIDTH:
         return text, min(column, len(text))

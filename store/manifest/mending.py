@@ -1,0 +1,215 @@
+"""What to make of text that is not YAML: name the fault, mend it as its author most likely meant it, read on.
+
+Mended text is never stored; it only lets reading go on, so that all problems of a document show at once.
+Every mend comes with an error, and every place in mended text can be led back to the original.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from store.diagnostics import Diagnostic, diagnose
+from store.manifest.indentation import Remedy, block_end, field_name, line_depth, misplaced
+from store.manifest.nodes import Place
+from store.manifest.parsing import Failure
+
+__all__ = ["MENDS_MAX", "Mending"]
+
+MENDS_MAX = 40
+"""Most faults named in one document; each costs one more pass over its text."""
+
+_STAR = re.compile(r"\*[^\s,\[\]{}]*")
+_ITEM_OR_FIELD = re.compile(
+    r"(?P<indent> *)(?P<dashes>(?:- +)*)(?:(?P<key>[\w.\-/@]+|\"[^\"]*\"):(?: |$))?"
+)
+_REST = re.compile(r"(?P<value>.*?)(?P<comment>\s+#.*|\s*)$")
+_INDENT = re.compile(r"[ \t]*")
+
+
+class _Patch(NamedTuple):
+    """One replacement within a line: from `column`, `removed` characters gave way to `added`."""
+
+    line: int
+    column: int
+    removed: int
+    added: int
+
+
+class Mending:
+    """The lines of one stretch of text while it is being mended.
+
+    Args:
+        lines: The original lines, without line ends.
+        kind: The kind of object that the text names, for hints; empty when unknown.
+    """
+
+    def __init__(self, lines: Sequence[str], kind: str = "") -> None:
+        self.lines = list(lines)
+        self.problems: list[Diagnostic] = []
+        """What was wrong; lines and columns count from 0, in the original text."""
+        self._original = tuple(lines)
+        self._kind = kind
+        self._patches: list[_Patch] = []
+
+    def original(self, place: Place) -> Place:
+        """Where a place of the mended text lies in the original."""
+        line, column = place
+        for patch in reversed(self._patches):
+            if patch.line == line and column > patch.column:
+                if column >= patch.column + patch.added:
+                    column += patch.removed - patch.added
+                else:
+                    column = min(column, patch.column + patch.removed)
+        return line, column
+
+    def mend(self, failure: Failure) -> bool:
+        """Name the fault that stopped libyaml and mend it; False when nothing after it can be understood."""
+        if failure.context == "size":
+            self._report(
+                "MESH0122", failure.problem, (failure.line, failure.column), "split the text"
+            )
+            return False
+        if failure.context == "character":
+            return self._illegal_character(failure)
+        if "scanning an alias" in failure.context:
+            return self._star(failure.context_line, failure.context_column)
+        line, column = failure.line, failure.column
+        if "cannot start any token" in failure.problem:
+            return self._bad_start(line, column)
+        if "unknown escape" in failure.problem:
+            return self._bad_escape(failure)
+        if "mapping values are not allowed" in failure.problem:
+            return self._second_colon(line, column) or self._wrong_indentation(failure)
+        if failure.context.startswith("while parsing a block"):
+            return self._wrong_indentation(failure)
+        return self._give_up(failure)
+
+    def _report(self, code: str, message: str, place: Place, hint: str) -> None:
+        found = diagnose(code, message, hint=hint, place=self.original(place))
+        self.problems.append(found)
+
+    def _replace(self, line: int, column: int, removed: int, text: str) -> None:
+        old = self.lines[line]
+        self.lines[line] = old[:column] + text + old[column + removed :]
+        self._patches.append(_Patch(line, column, removed, len(text)))
+
+    def _star(self, line: int, column: int) -> bool:
+        token = _STAR.match(self.lines[line], column)
+        if token is None:
+            return False
+        word = token.group()
+        quoted = f"'{word}'" if '"' in word or "\\" in word else f'"{word}"'
+        mended = (self.lines[line][:column] + quoted + self.lines[line][token.end() :]).strip()
+        message = f"{word} is not in quotes, and a plain * begins an alias in YAML"
+        self._report("MESH0124", message, (line, column), f"write: {mended}")
+        self._replace(line, column, len(word), quoted)
+        return True
+
+    def _illegal_character(self, failure: Failure) -> bool:
+        if failure.line >= len(self.lines) or failure.column >= len(self.lines[failure.line]):
+            return False
+        code = ord(self.lines[failure.line][failure.column])
+        place = (failure.line, failure.column)
+        self._report("MESH0131", f"control character U+{code:04X}", place, "remove it")
+        for number, line in enumerate(self.lines):
+            self.lines[number] = "".join(
+                c if c.isprintable() or c == "\t" else "\ufffd" for c in line
+            )
+        return True
+
+    def _bad_start(self, line: int, column: int) -> bool:
+        text = self.lines[line] if line < len(self.lines) else ""
+        indent = _INDENT.match(text)
+        if indent is not None and "\t" in indent.group():
+            tabs = indent.group()
+            message = "tab in the indentation"
+            self._report("MESH0125", message, (line, tabs.index("\t")), "indent with spaces")
+            self._replace(line, 0, len(tabs), tabs.replace("\t", "  "))
+            return True
+        if column >= len(text) or text[column] == "\t":
+            return False
+        return self._quote_rest(
+            line, column, f"a value cannot begin with {text[column]} outside quotes"
+        )
+
+    def _quote_rest(self, line: int, column: int, message: str) -> bool:
+        text = self.lines[line]
+        rest = _REST.match(text, column)
+        value = rest.group("value") if rest else ""
+        if not value:
+            return False
+        quoted = "'" + value.replace("'", "''") + "'"
+        mended = (text[:column] + quoted).strip()
+        self._report("MESH0133", message, (line, column), f"write: {mended}")
+        self._replace(line, column, len(value), quoted)
+        return True
+
+    def _bad_escape(self, failure: Failure) -> bool:
+        text = self.lines[failure.line]
+        at = text.find("\\", failure.column)
+        if at < 0 or at + 1 >= len(text):
+            return False
+        message = f"\\{text[at + 1]} is no escape in a text in double quotes"
+        hint = "put the text in single quotes, where a backslash stands for itself, or write \\\\"
+        self._report("MESH0133", message, (failure.line, at), hint)
+        self._replace(failure.line, at, 1, "\\\\")
+        return True
+
+    def _second_colon(self, line: int, column: int) -> bool:
+        """`key: some: text`: the value holds a colon and a space, so it needs quotes."""
+        text = self.lines[line]
+        field = _ITEM_OR_FIELD.match(text)
+        if field is None or field.group("key") is None or field.end() > column:
+            return False
+        message = 'the value holds ": ", which begins a new field in YAML'
+        return self._quote_rest(line, field.end(), message)
+
+    def _wrong_indentation(self, failure: Failure) -> bool:
+        """A line at a depth that nothing is open at."""
+        start = failure.line
+        if start >= len(self.lines) or not self.lines[start].strip():
+            return self._give_up(failure)
+        fault = misplaced(self.lines, start, failure.levels)
+        depth = line_depth(self.lines[start])
+        home = self._home_hint(field_name(self.lines[start]))
+        hint = fault.hint if fault.remedy is Remedy.DEEPER else home or fault.hint
+        self._report("MESH0128", fault.message, (start, depth), hint)
+        if fault.remedy is Remedy.AS_ITEM:
+            self._replace(start, depth - 2, 2, "- ")
+            return True
+        for number in range(start, block_end(self.lines, start)):
+            if fault.remedy is Remedy.DEEPER and self.lines[number].strip():
+                self._replace(number, 0, 0, "  ")
+            else:
+                self.lines[number] = ""
+        return True
+
+    def _home_hint(self, name: str) -> str:
+        if not name or not self._kind:
+            return ""
+        # Only this path needs the models, which are slow to load.
+        from store.validation.shape import home_hint
+
+        return home_hint(self._kind, name)
+
+    def _give_up(self, failure: Failure) -> bool:
+        line, column = failure.line, failure.column
+        hint = "correct this place; what follows in this document was not read"
+        message = failure.problem or "not valid YAML"
+        if failure.context:
+            message = f"{failure.context}: {message}"
+        if "quoted scalar" in failure.context:
+            line, column = failure.context_line, failure.context_column
+            message = "the quote that opens here is never closed"
+        elif "flow" in failure.context and "did not find expected" in failure.problem:
+            closing = "]" if "sequence" in failure.context else "}"
+            opened = failure.context_line
+            message = f'"," or "{closing}" is missing here (the list or mapping opens in line {opened + 1})'
+            message = message.replace("list or mapping", "list" if closing == "]" else "mapping")
+        if line >= len(self._original):
+            line = max(0, len(self._original) - 1)
+            column = len(self._original[line]) if self._original else 0
+        self._report("MESH0123", message, (line, column), hint)
+        return False
