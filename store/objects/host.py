@@ -6,12 +6,16 @@ the published kinds. Leaving is a step, not an absence: `draining`, then `withdr
 
 from __future__ import annotations
 
+from collections import Counter
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, field_validator
+from pydantic_core import PydanticCustomError
 
+from store.keys import is_host_name, is_name, is_namespace
 from store.objects.base import Model
-from store.objects.scalars import Items, PortNumber, UInt32, Word
+from store.objects.scalars import Items, PortNumber, Word
 
 __all__ = [
     "HOST_API_VERSION",
@@ -25,6 +29,53 @@ __all__ = [
 
 HOST_API_VERSION = "meshd.io/v1"
 HOST_KIND = "HostRegistration"
+
+
+def _checked_name(text: str) -> str:
+    if not is_name(text):
+        raise PydanticCustomError(
+            "name", 'found "{found}", which is not a DNS-1123 subdomain', {"found": text[:80]}
+        )
+    return text
+
+
+def _checked_service(text: str) -> str:
+    return _checked_name(text) if text else text
+
+
+def _checked_namespace(text: str) -> str:
+    if not is_namespace(text):
+        raise PydanticCustomError(
+            "name", 'found "{found}", which is not a DNS-1123 label', {"found": text[:80]}
+        )
+    return text
+
+
+def _checked_host(text: str) -> str:
+    if not is_host_name(text):
+        raise PydanticCustomError(
+            "name", 'found "{found}", which cannot name a host', {"found": text[:80]}
+        )
+    return text
+
+
+def _checked_address(text: str) -> str:
+    if text:
+        try:
+            ip_address(text)
+        except ValueError:
+            raise PydanticCustomError(
+                "address", 'found "{found}", which is not an IP address', {"found": text[:80]}
+            ) from None
+    return text
+
+
+_Name = Annotated[str, AfterValidator(_checked_name)]
+_ServiceName = Annotated[str, AfterValidator(_checked_service)]
+_Namespace = Annotated[str, AfterValidator(_checked_namespace)]
+_HostName = Annotated[str, AfterValidator(_checked_host)]
+_Address = Annotated[str, AfterValidator(_checked_address)]
+"""An IP address, or empty. Peers connect to it as it is: no name is looked up."""
 
 
 class WorkloadState(Word):
@@ -61,25 +112,25 @@ class WorkloadPort(Model):
 class Workload(Model):
     """One workload of a host: an endpoint of a service, or of ServiceEntries that select it."""
 
-    name: str
-    """Name, unique on its host."""
-    namespace: str = "default"
+    name: _Name
+    """Name, unique in its namespace on this host."""
+    namespace: _Namespace = "default"
     """Namespace that it belongs to."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels that selectors and subsets go by."""
-    service: str = ""
+    service: _ServiceName = ""
     """Host name of the service that it is an endpoint of (a short name is completed with the
     namespace); empty: only ServiceEntries that select its labels."""
     ports: Items[WorkloadPort] = ()
     """Ports."""
-    address: str = ""
-    """Address that peers connect to; empty: the host's."""
+    address: _Address = ""
+    """IP address that peers connect to; empty: the host's."""
     locality: str = ""
     """`region/zone/subzone`; empty: the host's."""
     network: str = ""
     """Network of the address; empty: the host's."""
-    weight: UInt32 = 1
-    """Load-balancing weight; 0 counts as 1."""
+    weight: Annotated[int, Field(ge=0, le=65535)] = 1
+    """Load-balancing weight, at most 65535 (Envoy sums them in 32 bits); 0 counts as 1."""
     service_account: str = ""
     """Service account, the last part of its SPIFFE id."""
     tls_mode: Literal["", "istio"] = ""
@@ -97,12 +148,12 @@ class HostRegistration(Model):
     """Always `meshd.io/v1`."""
     kind: Literal["HostRegistration"]
     """Always `HostRegistration`."""
-    host: str
+    host: _HostName
     """Name of the host: its key, its gossip name."""
     state: WorkloadState = WorkloadState.SERVING
     """Where the host as a whole stands; a draining or withdrawn host overrules its workloads."""
-    address: str = ""
-    """Address of workloads that name none."""
+    address: _Address = ""
+    """IP address of workloads that name none."""
     locality: str = ""
     """`region/zone/subzone` of workloads that name none."""
     network: str = ""
@@ -110,4 +161,15 @@ class HostRegistration(Model):
     gossip_address: str = ""
     """`address:port` of its gossip; empty: it does not gossip."""
     workloads: Items[Workload] = ()
-    """Its workloads."""
+    """Its workloads, each name once in a namespace."""
+
+    @field_validator("workloads")
+    @classmethod
+    def _each_name_once(cls, workloads: tuple[Workload, ...]) -> tuple[Workload, ...]:
+        names = Counter(f"{workload.namespace}/{workload.name}" for workload in workloads)
+        twice = sorted(name for name, count in names.items() if count > 1)
+        if twice:
+            raise PydanticCustomError(
+                "duplicate", "workload {names} is given twice", {"names": ", ".join(twice)[:200]}
+            )
+        return workloads
