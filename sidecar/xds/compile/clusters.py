@@ -1,0 +1,243 @@
+"""Clusters: one for each destination, and the few that stand for none.
+
+Follows Istio's cluster_builder.go for types and policies. EDS clusters hold no endpoint: those come in the resource of
+the same name. DNS clusters hold theirs, since Envoy resolves them itself, so there an endpoint change is a cluster
+change. Clusters are to be byte-stable: a changed one loses its connections and ejections (reference: xds.md M4, M5).
+"""
+
+from __future__ import annotations
+
+from sidecar.balancing.model import ClusterPlan, EndpointSet
+from sidecar.mesh.model import Protocol, Resolution
+from sidecar.routing.table import Cluster, InboundKey
+from sidecar.xds import protos as pb
+from sidecar.xds.compile import forward_proxy
+from sidecar.xds.compile.cluster_policies import (
+    add_balancing,
+    add_breakers,
+    add_connection,
+    add_outlier_detection,
+    forwards_to_requested,
+)
+from sidecar.xds.compile.encoding import ads, duration, packed, resource, socket_address
+from sidecar.xds.compile.endpoints import load_assignment
+from sidecar.xds.compile.options import CompileOptions, DnsFamily
+from sidecar.xds.compile.tls import originates_tls, upstream_socket, with_proxy_protocol
+from sidecar.xds.compile.upstream_http import HTTP_OPTIONS, speaks_http2, upstream_http_options
+from sidecar.xds.resource import Resource, TypeUrl
+from store.objects.mesh_config import MeshConfigSpec
+
+__all__ = [
+    "compile_black_hole",
+    "compile_cluster",
+    "compile_inbound_cluster",
+    "compile_passthrough",
+    "is_dynamic",
+    "needs_endpoints",
+]
+
+EDS_FETCH_TIMEOUT_S = 5.0
+"""How long a cluster warms without endpoints before it goes on with those it had (we push them at once)."""
+
+DNS_REFRESH_S = 60.0
+"""How often names are resolved where the answer's TTL does not say (Istio's default)."""
+
+_DEFAULT_OPTIONS = CompileOptions()
+_BY_DNS = (Resolution.DNS, Resolution.DNS_ROUND_ROBIN)
+_DNS_FAMILIES = {
+    DnsFamily.V4_ONLY: pb.DnsLookupFamily.V4_ONLY,
+    DnsFamily.V6_ONLY: pb.DnsLookupFamily.V6_ONLY,
+    DnsFamily.V4_PREFERRED: pb.DnsLookupFamily.V4_PREFERRED,
+    DnsFamily.ALL: pb.DnsLookupFamily.ALL,
+}
+
+
+def is_dynamic(plan: ClusterPlan) -> bool:
+    """Whether requests go to the address that their own authority names (no endpoints of ours)."""
+    return plan.resolution in (Resolution.NONE, Resolution.DYNAMIC_DNS) or forwards_to_requested(
+        plan.policy.load_balancer
+    )
+
+
+def needs_endpoints(plan: ClusterPlan) -> bool:
+    """Whether the cluster takes its endpoints from an EDS resource of its name."""
+    return not is_dynamic(plan) and plan.resolution not in _BY_DNS
+
+
+def compile_cluster(
+    plan: ClusterPlan,
+    mesh_config: MeshConfigSpec,
+    *,
+    endpoints: EndpointSet | None = None,
+    options: CompileOptions = _DEFAULT_OPTIONS,
+) -> Resource:
+    """The cluster of one destination.
+
+    Args:
+        plan: Resolution, port and policy.
+        mesh_config: Defaults of the mesh: connect timeout.
+        endpoints: Needed for DNS resolutions, whose endpoints are part of the cluster; else not looked at.
+        options: Facts about this host.
+    """
+    policy = plan.policy
+    cluster = pb.Cluster(name=plan.key.name, ignore_health_on_host_removal=True)
+    add_connection(cluster, policy.connection_pool, mesh_config.connect_timeout)
+    add_breakers(cluster, policy.connection_pool, policy.retry_budget)
+    add_outlier_detection(cluster, policy.outlier_detection)
+    sources = list(plan.sources)
+    if is_dynamic(plan):
+        _make_dynamic(cluster, plan, options)
+    else:
+        eds = needs_endpoints(plan)
+        add_balancing(cluster, policy, default_panic=not eds)
+        if eds:
+            cluster.type = pb.Cluster.EDS
+            cluster.eds_cluster_config.eds_config.CopyFrom(ads(EDS_FETCH_TIMEOUT_S))
+        else:
+            _make_dns(cluster, plan, endpoints, options)
+            sources += [endpoint.source for endpoint in endpoints.endpoints] if endpoints else []
+    _add_protocols(cluster, plan, options)
+    return resource(TypeUrl.CLUSTER, cluster.name, cluster, sources=[*sources, policy.source])
+
+
+def _make_dynamic(cluster: pb.Cluster, plan: ClusterPlan, options: CompileOptions) -> None:
+    # Names not taken from each request are the publisher's own decision, said in the rule.
+    insecure = originates_tls(plan.policy.tls) and not all(_checks_by_request(plan))
+    cluster.cluster_type.CopyFrom(forward_proxy.cluster_type(options, insecure=insecure))
+    cluster.lb_policy = pb.Cluster.CLUSTER_PROVIDED
+
+
+def _make_dns(
+    cluster: pb.Cluster,
+    plan: ClusterPlan,
+    endpoints: EndpointSet | None,
+    options: CompileOptions,
+) -> None:
+    one_address = plan.resolution is Resolution.DNS_ROUND_ROBIN
+    config = pb.DnsCluster(
+        dns_refresh_rate=duration(DNS_REFRESH_S),
+        respect_dns_ttl=True,
+        dns_lookup_family=_DNS_FAMILIES[options.dns_family],
+        all_addresses_in_single_endpoint=one_address,
+    )
+    cluster.cluster_type.name = "envoy.cluster.dns"
+    cluster.cluster_type.typed_config.CopyFrom(packed(config))
+    if endpoints is None:
+        cluster.load_assignment.cluster_name = cluster.name
+        return
+    if one_address:
+        # Envoy takes exactly one name here; the others would make it refuse the cluster.
+        endpoints = EndpointSet(key=endpoints.key, endpoints=endpoints.endpoints[:1])
+    cluster.load_assignment.CopyFrom(load_assignment(cluster.name, endpoints))
+
+
+def _add_protocols(cluster: pb.Cluster, plan: ClusterPlan, options: CompileOptions) -> None:
+    policy = plan.policy
+    tls = policy.tls
+    protocol = plan.port.protocol
+    # A forward proxy must name both, though without TLS there is nothing to check.
+    auto_sni = auto_san = is_dynamic(plan)
+    socket: pb.TransportSocket | None = None
+    if tls is not None and originates_tls(tls):
+        auto_sni, auto_san = _checks_by_request(plan)
+        socket = upstream_socket(
+            tls,
+            sni=tls.sni or _tcp_server_name(plan),
+            subject_alt_names=_accepted_names(plan),
+            http2=speaks_http2(protocol, policy.connection_pool),
+            options=options,
+        )
+    if policy.proxy_protocol is not None:
+        socket = with_proxy_protocol(socket, str(policy.proxy_protocol.version or "V1"))
+    if socket is not None:
+        cluster.transport_socket.CopyFrom(socket)
+    http = upstream_http_options(
+        protocol,
+        policy.connection_pool,
+        policy.outlier_detection,
+        auto_sni=auto_sni,
+        auto_san=auto_san,
+    )
+    if http is not None:
+        cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(http)
+
+
+def _checks_by_request(plan: ClusterPlan) -> tuple[bool, bool]:
+    """Whether SNI, and whether the accepted certificate name, come from each request's own host."""
+    tls = plan.policy.tls
+    if tls is None or not plan.port.protocol.is_http:
+        return False, False
+    return not tls.sni, not tls.insecure_skip_verify and not _accepted_names(plan)
+
+
+def _accepted_names(plan: ClusterPlan) -> tuple[str, ...]:
+    """Names that the server's certificate may bear: the rule's, else the ServiceEntry's."""
+    tls = plan.policy.tls
+    return (tuple(tls.subject_alt_names) if tls else ()) or plan.subject_alt_names
+
+
+def _tcp_server_name(plan: ClusterPlan) -> str:
+    """SNI for TLS begun here under plain TCP: no request names a host, so the service's own name is sent."""
+    if plan.port.protocol.is_http or plan.key.host.startswith("*"):
+        return ""
+    return plan.key.host
+
+
+def compile_passthrough(
+    mesh_config: MeshConfigSpec, options: CompileOptions = _DEFAULT_OPTIONS
+) -> Resource:
+    """`PassthroughCluster`: hosts that no object names, resolved as each request says (ALLOW_ANY)."""
+    cluster = pb.Cluster(
+        name=Cluster.PASSTHROUGH.value,
+        connect_timeout=duration(mesh_config.connect_timeout),
+        lb_policy=pb.Cluster.CLUSTER_PROVIDED,
+        cluster_type=forward_proxy.cluster_type(options),
+    )
+    add_breakers(cluster, None, None)
+    client_decides = upstream_http_options(Protocol.AUTO, None, None, auto_sni=True, auto_san=True)
+    cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(client_decides)
+    return resource(TypeUrl.CLUSTER, cluster.name, cluster)
+
+
+def compile_black_hole() -> Resource:
+    """`BlackHoleCluster`: never has an endpoint; requests to it get 503."""
+    name = Cluster.BLACK_HOLE.value
+    cluster = pb.Cluster(
+        name=name,
+        type=pb.Cluster.STATIC,
+        connect_timeout=duration(1),
+        load_assignment=pb.ClusterLoadAssignment(cluster_name=name),
+    )
+    return resource(TypeUrl.CLUSTER, name, cluster)
+
+
+def compile_inbound_cluster(
+    key: InboundKey,
+    app_address: str,
+    app_port: int,
+    protocol: Protocol,
+    connect_timeout_s: float,
+) -> Resource:
+    """The local workload behind one of its ports.
+
+    Args:
+        key: Port by which the mesh knows it.
+        app_address: Where the application listens: an IP address (usually 127.0.0.1) or a unix socket's path.
+        app_port: Port of the application; 0 for a unix socket.
+        protocol: What the application speaks.
+        connect_timeout_s: Seconds until a connection attempt fails.
+    """
+    name = key.name
+    locality = pb.LocalityLbEndpoints()
+    locality.lb_endpoints.add().endpoint.address.CopyFrom(socket_address(app_address, app_port))
+    cluster = pb.Cluster(
+        name=name,
+        type=pb.Cluster.STATIC,
+        connect_timeout=duration(connect_timeout_s),
+        load_assignment=pb.ClusterLoadAssignment(cluster_name=name, endpoints=[locality]),
+    )
+    add_breakers(cluster, None, None)
+    http = upstream_http_options(protocol, None, None)
+    if http is not None:
+        cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(http)
+    return resource(TypeUrl.CLUSTER, name, cluster)

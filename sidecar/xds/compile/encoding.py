@@ -1,0 +1,129 @@
+"""How our values become protobuf: durations, wrappers, shares, Any, and the canonical bytes of a resource.
+
+Bytes are canonical: deterministic serialisation (maps in key order), lists in the order given by the caller, who
+sorts where order has no meaning. A resource's version is a hash of them (reference: xds.md M5: the same bytes
+under a new version change nothing, so equal input must give equal bytes in every process).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from sidecar.mesh.model import Provenance
+from sidecar.xds import protos as pb
+from sidecar.xds.resource import Resource, TypeUrl
+
+__all__ = [
+    "VERSION_BYTES",
+    "ads",
+    "alias_only",
+    "canonical",
+    "datasource",
+    "duration",
+    "extension",
+    "fraction",
+    "packed",
+    "parts_per_million",
+    "resource",
+    "socket_address",
+    "unique",
+]
+
+VERSION_BYTES = 16
+"""Length of the hash that is a version: collisions among 10^9 resources stay below 10^-20."""
+
+_TYPE_PREFIX = "type.googleapis.com/"
+
+
+def canonical(message: pb.Message) -> bytes:
+    """The bytes of a message, equal for equal messages in every process."""
+    return message.SerializeToString(deterministic=True)
+
+
+def packed(message: pb.Message) -> pb.Any:
+    """The message inside an Any, with canonical bytes."""
+    return pb.Any(type_url=_TYPE_PREFIX + message.DESCRIPTOR.full_name, value=canonical(message))
+
+
+def extension(name: str, message: pb.Message) -> pb.TypedExtensionConfig:
+    """A named extension with its configuration."""
+    return pb.TypedExtensionConfig(name=name, typed_config=packed(message))
+
+
+def duration(seconds: float) -> pb.Duration:
+    """A duration of `seconds`, exact to the nanosecond."""
+    nanos = round(seconds * 1e9)
+    return pb.Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
+
+
+def parts_per_million(parts: int) -> pb.FractionalPercent:
+    """A share in parts per million."""
+    return pb.FractionalPercent(numerator=parts, denominator=pb.FractionalPercent.MILLION)
+
+
+def fraction(parts: int) -> pb.RuntimeFractionalPercent:
+    """A share in parts per million where Envoy would also take a runtime key."""
+    return pb.RuntimeFractionalPercent(default_value=parts_per_million(parts))
+
+
+def datasource(path: str) -> pb.DataSource:
+    """The content of a file that the host holds."""
+    return pb.DataSource(filename=path)
+
+
+def ads(initial_fetch_timeout_s: float) -> pb.ConfigSource:
+    """`Take it from the ADS stream`, with an explicit wait for the first answer; 0 waits for ever."""
+    return pb.ConfigSource(
+        ads=pb.AggregatedConfigSource(),
+        resource_api_version=pb.ApiVersion.V3,
+        initial_fetch_timeout=duration(initial_fetch_timeout_s),
+    )
+
+
+def socket_address(address: str, port: int) -> pb.Address:
+    """An IP address and port, or a unix socket (absolute path, or `@name` for an abstract one)."""
+    path = address.removeprefix("unix://")
+    if path.startswith(("/", "@")):
+        return pb.Address(pipe=pb.Pipe(path=path))
+    return pb.Address(socket_address=pb.SocketAddress(address=address, port_value=port))
+
+
+def unique(sources: Iterable[Provenance]) -> tuple[Provenance, ...]:
+    """The sources that name an object, each once, in the order first met."""
+    return tuple(dict.fromkeys(source for source in sources if source.ref is not None))
+
+
+def resource(
+    type_url: TypeUrl,
+    name: str,
+    message: pb.Message,
+    *,
+    sources: Iterable[Provenance] = (),
+    aliases: tuple[str, ...] = (),
+) -> Resource:
+    """The message as a resource: canonical bytes, versioned by their hash."""
+    body = canonical(message)
+    return Resource(
+        type_url=type_url,
+        name=name,
+        version=blake2b(body, digest_size=VERSION_BYTES).hexdigest(),
+        body=body,
+        aliases=aliases,
+        sources=unique(sources),
+    )
+
+
+def alias_only(route_config: str, authority: str) -> Resource:
+    """The answer for an authority that gets no virtual host: no body, only the alias it was asked under.
+
+    Envoy then answers 404 at once; a removal would leave the request hanging (reference: xds.md 12c).
+    """
+    name = f"{route_config}/{authority}"
+    return Resource(
+        type_url=TypeUrl.VIRTUAL_HOST,
+        name=name,
+        version=blake2b(name.encode(), digest_size=VERSION_BYTES).hexdigest(),
+        body=b"",
+        aliases=(name,),
+    )

@@ -1,0 +1,91 @@
+"""The HTTP connection manager that all our HTTP listeners share.
+
+Its bytes must not depend on any VirtualService: a changed listener drains its connections, a changed route does not
+(reference: xds.md M11). So faults and CORS are filters that do nothing until a route gives them a configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar.xds import protos as pb
+from sidecar.xds.compile.encoding import ads, duration, packed
+from sidecar.xds.compile.forward_proxy import forward_proxy_filters
+from sidecar.xds.compile.options import CompileOptions
+from sidecar.xds.compile.routes import CORS_FILTER, FAULT_FILTER
+
+__all__ = ["HTTP_MANAGER", "access_logs", "manager_filter", "outbound_filters", "router_only"]
+
+HTTP_MANAGER = "envoy.filters.network.http_connection_manager"
+
+COLD_HOST_TIMEOUT_S = 2.0
+"""How long a request waits for a host that is not loaded yet before it gets 504 (reference: xds.md 12g)."""
+
+_ROUTER = pb.HttpFilter(name="envoy.filters.http.router", typed_config=packed(pb.Router()))
+_FAULT = pb.HttpFilter(name=FAULT_FILTER, typed_config=packed(pb.HTTPFault()))
+_CORS = pb.HttpFilter(name=CORS_FILTER, typed_config=packed(pb.Cors()))
+_ON_DEMAND = pb.HttpFilter(name="envoy.filters.http.on_demand", typed_config=packed(pb.OnDemand()))
+
+
+def outbound_filters(options: CompileOptions, *, on_demand: bool) -> list[pb.HttpFilter]:
+    """Filters of a listener that forwards to the mesh, in order; the router is last."""
+    first = [_ON_DEMAND] if on_demand else []
+    return [*first, _CORS, _FAULT, *forward_proxy_filters(options), _ROUTER]
+
+
+def router_only() -> list[pb.HttpFilter]:
+    """Filters of a listener that only hands on to a known cluster."""
+    return [_ROUTER]
+
+
+def manager_filter(
+    stat_prefix: str,
+    routes: str | pb.RouteConfiguration,
+    filters: Iterable[pb.HttpFilter],
+    options: CompileOptions,
+    *,
+    connect: bool = False,
+    cold_hosts: bool = False,
+    edge: bool = False,
+) -> pb.Filter:
+    """The network filter.
+
+    Args:
+        stat_prefix: Prefix of its statistics.
+        routes: Name of a route configuration to take over ADS, or one to hold in place.
+        filters: HTTP filters, the router last.
+        options: Facts about this host.
+        connect: Take CONNECT requests (explicit proxy).
+        cold_hosts: Hosts are loaded when first asked for, so a wait for one must end.
+        edge: Clients are strangers: their address is the connection's, their paths are normalised.
+    """
+    manager = pb.HttpConnectionManager(
+        stat_prefix=stat_prefix,
+        codec_type=pb.HttpConnectionManager.AUTO,
+        http_filters=filters,
+        stream_idle_timeout=duration(COLD_HOST_TIMEOUT_S if cold_hosts else 0),
+        server_header_transformation=pb.HttpConnectionManager.PASS_THROUGH,
+        access_log=access_logs(options),
+        use_remote_address=pb.BoolValue(value=edge),
+    )
+    if isinstance(routes, str):
+        manager.rds.route_config_name = routes
+        # For ever: the listener that was there goes on serving until its routes are (reference: xds.md M10).
+        manager.rds.config_source.CopyFrom(ads(0))
+    else:
+        manager.route_config.CopyFrom(routes)
+    if edge:
+        manager.normalize_path.value = True
+    manager.upgrade_configs.add(upgrade_type="websocket")
+    if connect:
+        manager.upgrade_configs.add(upgrade_type="CONNECT")
+        manager.http2_protocol_options.allow_connect = True
+    return pb.Filter(name=HTTP_MANAGER, typed_config=packed(manager))
+
+
+def access_logs(options: CompileOptions) -> list[pb.AccessLog]:
+    """One line a request or connection to the file of the settings, in Envoy's usual format; none without one."""
+    if not options.access_log:
+        return []
+    target = pb.FileAccessLog(path=options.access_log)
+    return [pb.AccessLog(name="envoy.access_loggers.file", typed_config=packed(target))]

@@ -1,0 +1,207 @@
+"""Listeners: outbound (explicit proxy and plain requests by Host), inbound, TCP and HTTP egress.
+
+Each variant is one function over the same few pieces. Gateways have their own module. A listener's bytes depend on
+settings and, for TCP, on the destinations; never on HTTP routes (reference: xds.md M11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sidecar.mesh.model import Protocol, Provenance
+from sidecar.routing.table import InboundKey, TcpRoute, VirtualHost
+from sidecar.xds import protos as pb
+from sidecar.xds.compile.actions import cluster_name
+from sidecar.xds.compile.encoding import packed, resource, socket_address
+from sidecar.xds.compile.http_manager import (
+    access_logs,
+    manager_filter,
+    outbound_filters,
+    router_only,
+)
+from sidecar.xds.compile.options import CompileOptions
+from sidecar.xds.compile.routes import virtual_host
+from sidecar.xds.resource import Resource, TypeUrl
+
+__all__ = [
+    "Bind",
+    "InboundPort",
+    "compile_http_egress",
+    "compile_inbound_listener",
+    "compile_outbound_listener",
+    "compile_tcp_egress",
+    "listener",
+    "tcp_chain",
+]
+
+TCP_PROXY = "envoy.filters.network.tcp_proxy"
+
+_DEFAULT_OPTIONS = CompileOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Where a listener listens."""
+
+    address: str
+    """IP address, or the absolute path of a unix socket."""
+    port: int = 0
+    """Port; 0 for a unix socket."""
+
+    def __str__(self) -> str:
+        return f"{self.address}_{self.port}" if self.port else self.address
+
+
+@dataclass(frozen=True, slots=True)
+class InboundPort:
+    """One port of a local workload: where peers connect and where the application listens."""
+
+    key: InboundKey
+    """Port by which the mesh knows it."""
+    bind: Bind
+    """Where this host takes connections for it."""
+    app_address: str
+    """Where the application listens: IP address or unix socket."""
+    app_port: int
+    """Port of the application; 0 for a unix socket."""
+    protocol: Protocol = Protocol.AUTO
+    """What the application speaks; AUTO is taken for HTTP, as elsewhere without capture."""
+
+
+def compile_outbound_listener(
+    name: str, bind: Bind, route_config: str, options: CompileOptions = _DEFAULT_OPTIONS
+) -> Resource:
+    """The listener that a workload sends its HTTP requests to.
+
+    It takes requests to a proxy (absolute form, CONNECT) and plain ones by Host, HTTP/1.1 and HTTP/2. It is the same
+    whether hosts are loaded whole or on demand, so that crossing the budget drains nothing.
+    """
+    http = manager_filter(
+        "outbound",
+        route_config,
+        outbound_filters(options, on_demand=True),
+        options,
+        connect=True,
+        cold_hosts=True,
+    )
+    chain = pb.FilterChain(filters=[http])
+    return listener(name, bind, [chain], direction=pb.TrafficDirection.OUTBOUND)
+
+
+def compile_http_egress(
+    name: str, bind: Bind, route_config: str, options: CompileOptions = _DEFAULT_OPTIONS
+) -> Resource:
+    """The listener of one HTTP port of a `Sidecar` egress section; its hosts are pushed, never asked for."""
+    http = manager_filter(
+        "egress", route_config, outbound_filters(options, on_demand=False), options, connect=True
+    )
+    return listener(
+        name, bind, [pb.FilterChain(filters=[http])], direction=pb.TrafficDirection.OUTBOUND
+    )
+
+
+def compile_inbound_listener(
+    port: InboundPort,
+    vh: VirtualHost | None,
+    options: CompileOptions = _DEFAULT_OPTIONS,
+) -> Resource:
+    """The listener in front of one port of a local workload.
+
+    HTTP ports look at the first bytes (TLS inspector) and have one chain per transport, by name: `plain` now; a `tls`
+    chain with the workload's certificate goes beside it. Ports that are not HTTP pass bytes on without a look, for
+    servers that speak first.
+
+    Args:
+        port: Addresses and protocol.
+        vh: Routes of an HTTP port, all to the local workload; not looked at for others.
+        options: Facts about this host.
+    """
+    name = f"inbound_{port.bind}"
+    if vh is None or not port.protocol.is_http:
+        chain = tcp_chain("plain", "inbound", ((port.key.name, 1),), options)
+        return listener(name, port.bind, [chain], direction=pb.TrafficDirection.INBOUND)
+    routes = pb.RouteConfiguration(
+        name=f"inbound|http|{port.key.port}", virtual_hosts=[virtual_host(vh, vh.name)]
+    )
+    http = manager_filter("inbound", routes, router_only(), options)
+    plain = pb.FilterChain(
+        name="plain",
+        filter_chain_match=pb.FilterChainMatch(transport_protocol="raw_buffer"),
+        filters=[http],
+    )
+    return listener(
+        name, port.bind, [plain], direction=pb.TrafficDirection.INBOUND, inspect_tls=True
+    )
+
+
+def compile_tcp_egress(
+    name: str,
+    bind: Bind,
+    routes: tuple[TcpRoute, ...],
+    options: CompileOptions = _DEFAULT_OPTIONS,
+) -> Resource:
+    """A listener for TCP or TLS: one chain per route, by server name and address; a route without either is last."""
+    chains: list[pb.FilterChain] = []
+    for position, route in enumerate(routes):
+        targets = tuple((cluster_name(c.cluster), c.weight) for c in route.clusters)
+        chain = tcp_chain(f"route-{position}", "egress", targets, options)
+        chain.filter_chain_match.server_names.extend(route.sni_hosts)
+        for subnet in route.destination_subnets:
+            address, _, length = subnet.partition("/")
+            bits = int(length) if length else (128 if ":" in address else 32)
+            prefix = chain.filter_chain_match.prefix_ranges.add(address_prefix=address)
+            prefix.prefix_len.value = bits
+        chains.append(chain)
+    return listener(
+        name,
+        bind,
+        chains,
+        direction=pb.TrafficDirection.OUTBOUND,
+        inspect_tls=any(route.sni_hosts for route in routes),
+        sources=tuple(route.source for route in routes),
+    )
+
+
+def listener(
+    name: str,
+    bind: Bind,
+    chains: list[pb.FilterChain],
+    *,
+    direction: int,
+    inspect_tls: bool = False,
+    sources: tuple[Provenance, ...] = (),
+) -> Resource:
+    """A listener with its filter chains.
+
+    The port is not shared (`SO_REUSEPORT` off), so that two Envoys on one port are an error that somebody sees.
+    """
+    compiled = pb.Listener(
+        name=name,
+        address=socket_address(bind.address, bind.port),
+        filter_chains=chains,
+        traffic_direction=direction,
+        enable_reuse_port=pb.BoolValue(value=False),
+        listener_filters=[_TLS_INSPECTOR] if inspect_tls else [],
+    )
+    return resource(TypeUrl.LISTENER, name, compiled, sources=sources)
+
+
+def tcp_chain(
+    name: str, stat_prefix: str, targets: Sequence[tuple[str, int]], options: CompileOptions
+) -> pb.FilterChain:
+    """A chain that passes bytes on to one cluster, or to several by weight."""
+    proxy = pb.TcpProxy(stat_prefix=stat_prefix, access_log=access_logs(options))
+    if len(targets) == 1:
+        proxy.cluster = targets[0][0]
+    else:
+        for target, weight in targets:
+            proxy.weighted_clusters.clusters.add(name=target, weight=weight)
+    return pb.FilterChain(
+        name=name, filters=[pb.Filter(name=TCP_PROXY, typed_config=packed(proxy))]
+    )
+
+
+_TLS_INSPECTOR = pb.ListenerFilter(
+    name="envoy.filters.listener.tls_inspector", typed_config=packed(pb.TlsInspector())
+)

@@ -1,0 +1,162 @@
+"""Virtual hosts and route configurations.
+
+A virtual host travels as its own VHDS resource, so that a changed VirtualService sends one small message; its
+`name` inside equals the resource's name, since Envoy removes virtual hosts by it. The route configuration itself
+holds at most a base virtual host and the word that the others come over VHDS.
+
+Sources: reference xds.md 12a-12f; Envoy, "Virtual Host Discovery Service".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar.routing.table import (
+    CorsPolicy,
+    DirectResponse,
+    Fault,
+    Forward,
+    Redirect,
+    Route,
+    VirtualHost,
+)
+from sidecar.xds import protos as pb
+from sidecar.xds.compile.actions import (
+    add_header_edits,
+    compile_direct_response,
+    compile_forward,
+    compile_redirect,
+)
+from sidecar.xds.compile.encoding import (
+    ads,
+    duration,
+    fraction,
+    packed,
+    parts_per_million,
+    resource,
+)
+from sidecar.xds.compile.matching import compile_match, string_matcher
+from sidecar.xds.resource import Resource, TypeUrl
+
+__all__ = [
+    "CORS_FILTER",
+    "DIRECT_RESPONSE_BYTES_MAX",
+    "FAULT_FILTER",
+    "compile_route",
+    "compile_route_configuration",
+    "compile_virtual_host",
+    "virtual_host",
+]
+
+FAULT_FILTER = "envoy.filters.http.fault"
+CORS_FILTER = "envoy.filters.http.cors"
+
+DIRECT_RESPONSE_BYTES_MAX = 1 << 20
+"""Longest body of a `directResponse` (Istio's limit; Envoy's own default is 4 KiB)."""
+
+
+def compile_virtual_host(
+    vh: VirtualHost,
+    route_config: str,
+    *,
+    name: str | None = None,
+    aliases: tuple[str, ...] = (),
+) -> Resource:
+    """A virtual host as a VHDS resource named `<route_config>/<name>`.
+
+    Args:
+        vh: Domains and routes.
+        route_config: Name of the route configuration that it belongs to.
+        name: Last part of the resource's name; `vh.name` unless given (on demand: the authority asked for).
+        aliases: Full names (`<route config>/<authority>`) under which Envoy asked for it.
+    """
+    full_name = f"{route_config}/{name or vh.name}"
+    return resource(
+        TypeUrl.VIRTUAL_HOST,
+        full_name,
+        virtual_host(vh, full_name),
+        sources=[*vh.sources, *(route.source for route in vh.routes)],
+        aliases=aliases,
+    )
+
+
+def compile_route_configuration(
+    name: str, virtual_hosts: Iterable[VirtualHost], *, vhds: bool
+) -> Resource:
+    """A route configuration with its base virtual hosts; with `vhds` Envoy takes (or asks for) others over ADS."""
+    base = tuple(virtual_hosts)
+    compiled = pb.RouteConfiguration(
+        name=name,
+        virtual_hosts=[virtual_host(vh, vh.name) for vh in base],
+        max_direct_response_body_size_bytes=pb.UInt32Value(value=DIRECT_RESPONSE_BYTES_MAX),
+        validate_clusters=pb.BoolValue(value=False),
+    )
+    if vhds:
+        compiled.vhds.config_source.CopyFrom(ads(0))
+    sources = [
+        source for vh in base for source in (*vh.sources, *(route.source for route in vh.routes))
+    ]
+    return resource(TypeUrl.ROUTES, name, compiled, sources=sources)
+
+
+def virtual_host(vh: VirtualHost, name: str) -> pb.VirtualHost:
+    """The virtual host as Envoy's message, under `name`."""
+    return pb.VirtualHost(
+        name=name,
+        domains=vh.domains,
+        routes=[compile_route(route) for route in vh.routes],
+        require_tls=pb.VirtualHost.ALL if vh.require_tls else pb.VirtualHost.NONE,
+        include_request_attempt_count=True,
+    )
+
+
+def compile_route(route: Route) -> pb.Route:
+    """One route: conditions, action, edits of headers, faults and CORS for this route alone."""
+    compiled = pb.Route(
+        name=route.name, match=compile_match(route.match), stat_prefix=route.stat_prefix
+    )
+    add_header_edits(compiled, route.edits)
+    match route.action:
+        case Forward() as action:
+            compiled.route.CopyFrom(compile_forward(action, connect=route.match.connect))
+            if len(action.clusters) == 1:
+                add_header_edits(compiled, action.clusters[0].edits)
+        case Redirect() as action:
+            compiled.redirect.CopyFrom(compile_redirect(action))
+        case DirectResponse() as action:
+            compiled.direct_response.CopyFrom(compile_direct_response(action))
+    if route.fault is not None:
+        compiled.typed_per_filter_config[FAULT_FILTER].CopyFrom(packed(_fault(route.fault)))
+    if route.cors is not None:
+        compiled.typed_per_filter_config[CORS_FILTER].CopyFrom(packed(_cors(route.cors)))
+    return compiled
+
+
+def _fault(fault: Fault) -> pb.HTTPFault:
+    compiled = pb.HTTPFault()
+    if fault.delay_ppm and fault.delay_s > 0:
+        compiled.delay.fixed_delay.CopyFrom(duration(fault.delay_s))
+        compiled.delay.percentage.CopyFrom(parts_per_million(fault.delay_ppm))
+    if fault.abort_ppm and (fault.abort_status or fault.abort_grpc_status is not None):
+        if fault.abort_grpc_status is not None:
+            compiled.abort.grpc_status = fault.abort_grpc_status
+        else:
+            compiled.abort.http_status = fault.abort_status
+        compiled.abort.percentage.CopyFrom(parts_per_million(fault.abort_ppm))
+    return compiled
+
+
+def _cors(cors: CorsPolicy) -> pb.CorsPolicy:
+    compiled = pb.CorsPolicy(
+        allow_origin_string_match=[string_matcher(origin) for origin in cors.allow_origins],
+        allow_methods=",".join(cors.allow_methods),
+        allow_headers=",".join(cors.allow_headers),
+        expose_headers=",".join(cors.expose_headers),
+        filter_enabled=fraction(1_000_000),
+        forward_not_matching_preflights=pb.BoolValue(value=cors.forward_unmatched_preflights),
+    )
+    if cors.max_age_s is not None:
+        compiled.max_age = str(cors.max_age_s)
+    if cors.allow_credentials is not None:
+        compiled.allow_credentials.value = cors.allow_credentials
+    return compiled
