@@ -1,0 +1,1 @@
+"""Who answers: the policy of each destination and its endpoints with weight, locality and priority. Pure."""

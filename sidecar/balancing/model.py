@@ -18,7 +18,7 @@ from store.objects.destination_rule import (
     TunnelSettings,
 )
 
-from sidecar.mesh.model import Endpoint, HostName, Provenance, Resolution, ServicePort
+from sidecar.mesh.model import FROM_DEFAULTS, Endpoint, HostName, Provenance, Resolution, ServicePort
 from sidecar.routing.table import ClusterKey, HashPolicy
 
 __all__ = ["ClusterPlan", "EndpointSet", "Policy"]
@@ -39,7 +39,7 @@ class Policy:
     tunnel: TunnelSettings | None = None
     proxy_protocol: ProxyProtocol | None = None
     retry_budget: RetryBudget | None = None
-    source: Provenance = Provenance(None)
+    source: Provenance = FROM_DEFAULTS
     """The DestinationRule (and place in it) that won; empty without one."""
 
 

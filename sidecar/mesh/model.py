@@ -14,6 +14,8 @@ from typing import NamedTuple, NewType
 from store.objects.base import ObjectRef
 
 __all__ = [
+    "FROM_DEFAULTS",
+    "NOWHERE",
     "Context",
     "Endpoint",
     "Health",
@@ -127,6 +129,12 @@ class Provenance(NamedTuple):
         return f"{self.ref}@{self.generation}" + (f" {self.path}" if self.path else "")
 
 
+NOWHERE = Locality()
+"""No locality given."""
+FROM_DEFAULTS = Provenance(None)
+"""What follows from defaults alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServicePort:
     """One port of a service."""
@@ -151,7 +159,7 @@ class Endpoint:
     """Port on the endpoint; 0 for unix sockets."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that subsets select by."""
-    locality: Locality = Locality()
+    locality: Locality = NOWHERE
     """Where it is."""
     weight: int = 1
     """Load-balancing weight, at least 1."""
@@ -165,7 +173,7 @@ class Endpoint:
     """`istio` where the endpoint's own sidecar takes mutual TLS, else empty."""
     host: str = ""
     """Mesh host that registered it; empty for endpoints from ServiceEntry or WorkloadEntry."""
-    source: Provenance = Provenance(None)
+    source: Provenance = FROM_DEFAULTS
     """Object or registration it comes from."""
 
 
@@ -191,8 +199,10 @@ class Service:
     """Namespaces that may see it, resolved: `*`, `~` or names."""
     create_revision: int = 0
     """Order of creation."""
-    source: Provenance = Provenance(None)
+    source: Provenance = FROM_DEFAULTS
     """Object or registration it comes from."""
+    notes: tuple[str, ...] = ()
+    """What was decided between definitions that disagree, one sentence each."""
 
     def port(self, number: int) -> ServicePort | None:
         """The port numbered `number`, or None."""
@@ -214,7 +224,7 @@ class Context:
     """Labels of the workload."""
     service_account: str = "default"
     """Service account of the workload."""
-    locality: Locality = Locality()
+    locality: Locality = NOWHERE
     """Where this host is."""
     network: str = ""
     """Network of this host; empty for the common one."""

@@ -1,0 +1,1 @@
+"""What hosts tell the mesh about themselves, and what is made of registrations that run out. Pure."""
