@@ -1,0 +1,285 @@
+"""The catalog: the objects and registrations in force, folded from snapshots.
+
+A snapshot holds whatever the store holds; the catalog holds what may serve. A value that cannot be read, that breaks
+a rule or that Envoy refused is quarantined: it is listed with its reason, and the last valid generation of the key
+stays in force (`store.catalog.generations` says which that is). Nothing that is wrong with one key touches another.
+
+Immutable. Each step costs in proportion to what changed; the first one to the whole. Iteration order of the mappings
+is arbitrary: whoever needs an order sorts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from store.catalog.decoding import Decodings
+from store.catalog.folding import Folding, Tables, unserved
+from store.catalog.formats import FormatUnreadable, refusal_of_format
+from store.catalog.generations import KeyState, Recall, Refusal, fold, recollect, refuse
+from store.catalog.parts import CatalogChange, CatalogMemory, Quarantined, Remembered
+from store.diagnostics import diagnose
+from store.keys import FORMAT_KEY, AdmissionKey, FormatKey, object_key, parse_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from store.catalog.decoding import DecodedValue
+    from store.catalog.generations import Compacted
+    from store.catalog.parts import CatalogObject
+    from store.diagnostics import Diagnostic
+    from store.objects.base import MeshObject, ObjectRef
+    from store.objects.host import HostRegistration
+    from store.snapshot import Entry, Epoch, Snapshot
+
+__all__ = ["Catalog", "CatalogStep"]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogStep:
+    """The outcome of one step."""
+
+    catalog: Catalog
+    """The catalog after it."""
+    change: CatalogChange
+    """What differs from the one before."""
+    recalls: tuple[Recall, ...] = ()
+    """Effects: earlier values to look up and hand to `Catalog.recalled`."""
+
+
+class Catalog:
+    """What is in force. Begin with `Catalog.empty`, go on with `apply`, `recalled` and `reject`."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        decodings: Decodings,
+        *,
+        snapshot: Snapshot | None = None,
+        refusal: str = "",
+        memory: CatalogMemory = (),
+    ) -> None:
+        self._tables = tables
+        self._decodings = decodings
+        self._memory = memory
+        self.snapshot = snapshot
+        """The snapshot that this catalog was folded from; None before the first."""
+        self.refusal = refusal
+        """Why newer snapshots are not loaded (a stored format newer than this version); empty otherwise."""
+
+    @classmethod
+    def empty(
+        cls,
+        *,
+        memory: CatalogMemory = (),
+        decode: Callable[[str, bytes], DecodedValue] | None = None,
+    ) -> Catalog:
+        """The catalog before the first snapshot.
+
+        Args:
+            memory: What a former run remembered beside the snapshot that is applied first.
+            decode: Reads one stored value; `store.codec.decode` unless given.
+        """
+        if decode is None:
+            from store.codec import decode as decode_stored
+
+            decode = decode_stored
+        return cls(Tables(), Decodings(decode), memory=memory)
+
+    @property
+    def label(self) -> tuple[Epoch, int] | None:
+        """Epoch and revision of the snapshot; None before the first."""
+        return (self.snapshot.epoch, self.snapshot.revision) if self.snapshot is not None else None
+
+    @property
+    def objects(self) -> Mapping[ObjectRef, CatalogObject]:
+        """The objects in force."""
+        return self._tables.objects
+
+    @cached_property
+    def hosts(self) -> Mapping[str, HostRegistration]:
+        """The hosts' registrations in force, parsed when asked for."""
+        return _Hosts(self._tables.hosts, self._decodings)
+
+    @cached_property
+    def quarantined(self) -> tuple[Quarantined, ...]:
+        """Every value that the store holds and that does not serve, sorted by key."""
+        return tuple(row for _, row in sorted(self._tables.quarantined.items()))
+
+    @property
+    def recalls(self) -> tuple[Recall, ...]:
+        """All open questions."""
+        return tuple(self._tables.recalls.values())
+
+    @property
+    def memory(self) -> CatalogMemory:
+        """What must be kept beside the snapshot so that a restart without etcd serves the same."""
+        kept = sorted(
+            (key, state)
+            for key, state in self._tables.states.items()
+            if state.problems or state.refusals
+        )
+        return tuple(
+            Remembered(
+                key,
+                state.newest.mod_revision,
+                state.serving,
+                refusals=state.refusals,
+                recall=state.recall,
+                certain=state.certain,
+                inherited=state.inherited,
+            )
+            for key, state in kept
+        )
+
+    def model(self, ref: ObjectRef) -> MeshObject:
+        """The parsed object in force.
+
+        Raises:
+            KeyError: No such object is in force.
+        """
+        return self._tables.objects[ref].model
+
+    def apply(self, snapshot: Snapshot) -> CatalogStep:
+        """Fold the next snapshot in. A store in a newer format is not loaded: see `refusal`."""
+        stored_format = snapshot.get(FORMAT_KEY)
+        unreadable: Quarantined | None = None
+        if stored_format is not None:
+            try:
+                refusal = refusal_of_format(stored_format.value)
+            except FormatUnreadable as error:
+                unreadable = _bad_format(stored_format, error)
+            else:
+                if refusal:
+                    return self._step(self._folding(), refusal=refusal)
+        folding = self._folding()
+        folding.quarantine(FORMAT_KEY, unreadable)
+        if self.snapshot is None:
+            remembered = {row.key: row for row in self._memory}
+            for entry in snapshot.entries():
+                self._fold(folding, entry, snapshot.epoch, remembered.get(entry.key))
+        else:
+            for key in sorted(snapshot.changes_since(self.snapshot)):
+                found = snapshot.get(key)
+                if found is None:
+                    folding.put(key, None)
+                else:
+                    self._fold(folding, found, snapshot.epoch, None)
+        tables, change, recalls = folding.finish()
+        return CatalogStep(Catalog(tables, self._decodings, snapshot=snapshot), change, recalls)
+
+    def recalled(self, recall: Recall, answer: Entry | Compacted | None) -> CatalogStep:
+        """Take the answer to a question; one that is no longer open changes nothing."""
+        folding = self._folding()
+        state = folding.state(recall.key)
+        if state is not None:
+            folding.put(recall.key, recollect(state, recall, answer, self._decodings.verdict))
+        return self._step(folding, refusal=self.refusal)
+
+    def reject(self, ref: ObjectRef, mod_revision: int, reason: str) -> CatalogStep:
+        """Quarantine one generation of an object, because Envoy refused what was made from it.
+
+        Args:
+            ref: The object.
+            mod_revision: The generation that was in force; another one in force now changes nothing.
+            reason: Envoy's words.
+        """
+        key = object_key(ref)
+        folding = self._folding()
+        state = folding.state(key)
+        if state is not None:
+            refusal = Refusal(mod_revision, reason)
+            folding.put(key, refuse(state, refusal, _refused(refusal)))
+        return self._step(folding, refusal=self.refusal)
+
+    def _folding(self) -> Folding:
+        return Folding(self._tables, self._decodings)
+
+    def _fold(
+        self, folding: Folding, entry: Entry, epoch: Epoch, remembered: Remembered | None
+    ) -> None:
+        named = parse_key(entry.key)
+        if isinstance(named, (AdmissionKey, FormatKey)):
+            return
+        if named is None:
+            folding.quarantine(entry.key, unserved(entry, self._decodings.verdict(entry)))
+            return
+        state = self._from_memory(entry, epoch, remembered) if remembered is not None else None
+        if state is None:
+            state = fold(folding.state(entry.key), entry, epoch, self._decodings.verdict)
+        folding.put(entry.key, state)
+
+    def _from_memory(self, entry: Entry, epoch: Epoch, remembered: Remembered) -> KeyState | None:
+        """The state as the former run left it; None when it no longer fits."""
+        if remembered.newest_revision != entry.mod_revision:
+            return None
+        verdict = self._decodings.verdict
+        refused = {refusal.mod_revision: refusal for refusal in remembered.refusals}
+        problems = verdict(entry)
+        if not problems and entry.mod_revision in refused:
+            problems = (_refused(refused[entry.mod_revision]),)
+        if not problems:
+            return KeyState(epoch, entry, entry, refusals=remembered.refusals)
+        if remembered.serving is not None and verdict(remembered.serving):
+            return None
+        return KeyState(
+            epoch,
+            entry,
+            remembered.serving,
+            problems,
+            refusals=remembered.refusals,
+            recall=remembered.recall,
+            certain=remembered.certain,
+            inherited=remembered.inherited,
+        )
+
+    def _step(self, folding: Folding, *, refusal: str) -> CatalogStep:
+        tables, change, recalls = folding.finish()
+        catalog = Catalog(
+            tables,
+            self._decodings,
+            snapshot=self.snapshot,
+            refusal=refusal,
+            memory=self._memory,
+        )
+        return CatalogStep(catalog, change, recalls)
+
+
+class _Hosts(Mapping[str, "HostRegistration"]):
+    """Registrations by host, parsed when asked for."""
+
+    def __init__(self, entries: Mapping[str, Entry], decodings: Decodings) -> None:
+        self._entries = entries
+        self._decodings = decodings
+
+    def __getitem__(self, host: str) -> HostRegistration:
+        from store.objects.host import HostRegistration
+
+        model = self._decodings.model(self._entries[host])
+        assert isinstance(model, HostRegistration)
+        return model
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _refused(refusal: Refusal) -> Diagnostic:
+    return diagnose(
+        "MESH0402",
+        f"Envoy refused what was made from it: {refusal.reason}",
+        hint="Correct the object and put it again; until then its last accepted generation serves",
+    )
+
+
+def _bad_format(entry: Entry, error: FormatUnreadable) -> Quarantined:
+    problem = diagnose(
+        "MESH0403",
+        f"the format key cannot be read: {error}",
+        hint="Put back the value that `meshd put` writes; the store is read as before",
+    )
+    return unserved(entry, (problem,))

@@ -1,0 +1,123 @@
+"""Remembers what decoding said about a value, by content, within bounds.
+
+Decoding depends on key and value alone, so a remembered answer is the answer. Models are kept for the objects used
+last; verdicts, which are smaller, for more. Whatever was forgotten is decoded again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from store.diagnostics import Level
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from store.diagnostics import Diagnostic
+    from store.objects.base import Model
+    from store.snapshot import Entry
+
+__all__ = ["DecodedValue", "Decodings"]
+
+MODELS_MAX = 8192
+"""Parsed objects kept (about 7 kB each)."""
+
+VERDICTS_MAX = 65_536
+"""Verdicts kept (about 150 bytes each for a valid value)."""
+
+_Kept = TypeVar("_Kept")
+
+
+class DecodedValue(Protocol):
+    """What decoding one stored value gives (`store.codec.Decoded`)."""
+
+    @property
+    def document(self) -> Mapping[str, Any] | None:
+        """The value as a mapping; None when it could not be read at all."""
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Errors and warnings."""
+
+    @property
+    def object(self) -> Model | None:
+        """The model; None when the value is not valid."""
+
+
+class Decodings:
+    """Decodes stored values and remembers the answers; a memory, never a source of its own.
+
+    Args:
+        decode: `store.codec.decode`.
+        models_max: How many models are kept.
+    """
+
+    def __init__(
+        self, decode: Callable[[str, bytes], DecodedValue], *, models_max: int = MODELS_MAX
+    ) -> None:
+        self._decode = decode
+        self._models: _Recent[Model | None] = _Recent(models_max)
+        self._verdicts: _Recent[tuple[Diagnostic, ...]] = _Recent(VERDICTS_MAX)
+
+    def verdict(self, entry: Entry) -> tuple[Diagnostic, ...]:
+        """The errors that keep `entry` from serving; empty when it is valid."""
+        name = _name(entry)
+        known = self._verdicts.get(name)
+        if known is None:
+            self._remember(name, entry)
+            known = self._verdicts.get(name)
+            assert known is not None
+        return known
+
+    def model(self, entry: Entry) -> Model:
+        """The parsed object of a valid entry."""
+        name = _name(entry)
+        model = self._models.get(name)
+        if model is None:
+            model = self._remember(name, entry)
+        assert model is not None, f"{entry.key}@{entry.mod_revision} was taken for valid and is not"
+        return model
+
+    def document(self, entry: Entry) -> Mapping[str, Any]:
+        """The value of a valid entry as a mapping, decoded anew at each call (nobody asks often)."""
+        document = self._decode(entry.key, entry.value).document
+        assert document is not None, f"{entry.key}@{entry.mod_revision} was taken for valid"
+        return document
+
+    def _remember(self, name: bytes, entry: Entry) -> Model | None:
+        decoded = self._decode(entry.key, entry.value)
+        errors = tuple(d for d in decoded.diagnostics if d.level is Level.ERROR)
+        if decoded.object is None:
+            assert errors, f"{entry.key}: decoding refused the value without saying why"
+            self._verdicts.put(name, errors)
+            return None
+        self._verdicts.put(name, ())
+        self._models.put(name, decoded.object)
+        return decoded.object
+
+
+class _Recent(Generic[_Kept]):
+    """The values used last, at most `size` of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+
+    def get(self, name: bytes) -> _Kept | None:
+        if name not in self._kept:
+            return None
+        self._kept.move_to_end(name)
+        return self._kept[name]
+
+    def put(self, name: bytes, value: _Kept) -> None:
+        self._kept[name] = value
+        self._kept.move_to_end(name)
+        if len(self._kept) > self._size:
+            self._kept.popitem(last=False)
+
+
+def _name(entry: Entry) -> bytes:
+    key = entry.key.encode("utf-8", "surrogatepass")
+    return blake2b(b"%d:%s%s" % (len(key), key, entry.value), digest_size=16).digest()
