@@ -1,0 +1,1 @@
+"""The demo mesh: an etcd, sidecars with Envoys, a few services, and a walk through what they can do."""
