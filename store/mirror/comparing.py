@@ -1,0 +1,100 @@
+"""Anti-entropy: does what the watch told agree with what the store holds?
+
+A keys-only reading at revision R and the snapshot of a running watch are taken at different moments, so a single
+difference may be an event on its way. A difference that stands unchanged in a second reading, seconds later, is
+not: the event was lost (etcd#17529, #18089, #19179: fixed in servers newer than those many run).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from store.mirror.judgement import Reading
+    from store.mirror.patience import Patience
+    from store.snapshot import Snapshot
+
+__all__ = ["Comparison", "Difference", "agrees", "differences"]
+
+
+class Difference(NamedTuple):
+    """One key on which the reading and the snapshot differ."""
+
+    key: str
+    """The key, relative to the prefix."""
+    theirs: int
+    """Revision in the store; 0 when it is not there."""
+    ours: int
+    """Revision in the snapshot; 0 when it is not there."""
+
+
+def differences(snapshot: Snapshot, reading: Reading) -> frozenset[Difference]:
+    """Keys that differ, save those that the snapshot has a newer value of than the reading could know."""
+    found = set()
+    for key, theirs in reading.mod_revisions.items():
+        entry = snapshot.get(key)
+        ours = entry.mod_revision if entry is not None else 0
+        if theirs != ours and ours <= reading.revision:
+            found.add(Difference(key, theirs, ours))
+    for key in snapshot.keys():  # noqa: SIM118 (no mapping)
+        if key not in reading.mod_revisions:
+            entry = snapshot.get(key)
+            assert entry is not None
+            if entry.mod_revision <= reading.revision:
+                found.add(Difference(key, 0, entry.mod_revision))
+    return frozenset(found)
+
+
+def agrees(snapshot: Snapshot, reading: Reading) -> bool:
+    """Whether the snapshot is exactly what the store held at the reading's revision."""
+    return len(snapshot) == len(reading.mod_revisions) and not differences(snapshot, reading)
+
+
+class Comparison:
+    """When to compare, and what the last comparison left in doubt.
+
+    Args:
+        patience: Settings and jitter.
+        seeded: Whether the first comparison should come soon, because the snapshot is from disk.
+    """
+
+    def __init__(self, patience: Patience, *, seeded: bool) -> None:
+        self._patience = patience
+        self._soon = seeded
+        self._doubts: frozenset[Difference] = frozenset()
+        self.at = 0.0
+        """When the next one is due."""
+        self.known = 0
+        """What was known when the last one was asked for."""
+
+    def begin(self, now_s: float) -> None:
+        """A watch begins. The due time outlives streams, so that a flapping one does not put it off for ever."""
+        if self._soon:
+            self._soon = False
+            self.at = now_s + self._patience.within(2 * self._patience.settings.settle_s)
+        elif not self.at:
+            self.at = now_s + self._period_s()
+
+    def ask(self, known_revision: int, now_s: float) -> None:
+        """A reading is asked for; should it fail, the next is due a period later."""
+        self.known = known_revision
+        self.at = now_s + self._period_s()
+
+    def again(self, now_s: float) -> None:
+        """The reading failed."""
+        self.at = now_s + self._patience.settings.settle_s
+
+    def weigh(self, snapshot: Snapshot, reading: Reading, now_s: float) -> frozenset[Difference]:
+        """The differences that have stood since the last reading; new ones are looked at again soon."""
+        found = differences(snapshot, reading)
+        lost, self._doubts = found & self._doubts, found
+        if found:
+            self.at = now_s + self._patience.settings.settle_s
+        return lost
+
+    def forget(self) -> None:
+        """Everything was read anew: nothing is in doubt."""
+        self._doubts = frozenset()
+
+    def _period_s(self) -> float:
+        return self._patience.about(self._patience.settings.compare_s)

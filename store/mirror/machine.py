@@ -1,0 +1,411 @@
+"""The Mirror: list and watch folded into snapshots, whatever befalls the store or the way to it.
+
+A state machine without I/O: `handle` takes one event and returns what to do, `deadline` says when it wants to be
+woken. It reads everything at one revision, then watches from the next one on; after any break it resumes from the
+last event it knows. What is known stays in force until something better is known: no break, compaction, or emptied
+store makes the mesh empty in between.
+
+Rules: the thirteen of etcd's clients (list then watch, resume from the last event, canceled before compacted before
+created before events, silence is death), and the epochs of `store.mirror.judgement`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from store.mirror.comparing import Comparison, agrees
+from store.mirror.events import (
+    CloseWatch,
+    Effect,
+    EpochAccepted,
+    Event,
+    Failure,
+    FailureKind,
+    KeysListed,
+    List,
+    Listed,
+    ListKeysOnly,
+    OpenWatch,
+    Publish,
+    ReadFailed,
+    Reauthenticate,
+    Report,
+    RequestProgress,
+    ServerIdentified,
+    Severity,
+    Started,
+    SwitchEndpoint,
+    WatchAnswered,
+    WatchBroken,
+    Woken,
+)
+from store.mirror.following import follow
+from store.mirror.judgement import Judgement, Reading, is_new_life, judge
+from store.mirror.patience import Jitter, MirrorSettings, Patience
+from store.mirror.servers import cancellation, progress_is_a_bookmark
+from store.mirror.status import TRANSITIONS, Counters, HeldEpoch, MirrorState, MirrorStatus
+from store.snapshot import Epoch, Snapshot
+
+__all__ = ["Mirror"]
+
+_S = MirrorState
+
+
+class Mirror:
+    """One host's copy of the store.
+
+    Args:
+        jitter: Seeded randomness for pauses.
+        seed: The last snapshot from disk: it is in force from the start (the shell has published it), and the watch
+            resumes from it when the store still is the same and still remembers.
+        settings: Patience.
+    """
+
+    def __init__(
+        self,
+        jitter: Jitter,
+        *,
+        seed: Snapshot | None = None,
+        settings: MirrorSettings | None = None,
+    ) -> None:
+        self._settings = settings or MirrorSettings()
+        self._patience = Patience(jitter, self._settings)
+        self._comparison = Comparison(self._patience, seeded=seed is not None)
+        self._snapshot = seed
+        self._known = seed.revision if seed is not None else 0
+        self._state, self._since = _S.IDLE, 0.0
+        self._wake: float | None = None
+        self._request = self._stream = 0
+        self._pending: int | None = None
+        self._has_stream = self._lag_seen = False
+        self._effects: list[Effect] = []
+        self._heard: float | None = None
+        self._heartbeat = self._silent = 0.0
+        self._resynced: float | None = None
+        self._reason = ""
+        self._denials = 0
+        self._held: HeldEpoch | None = None
+        self._accepted: int | None = None
+        self._version = ""
+        self._counters = Counters()
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What is in force; None before the first reading."""
+        return self._snapshot
+
+    @property
+    def status(self) -> MirrorStatus:
+        """One look at the machine."""
+        snapshot = self._snapshot
+        return MirrorStatus(
+            self._state,
+            self._since,
+            snapshot.epoch if snapshot is not None else None,
+            snapshot.revision if snapshot is not None else 0,
+            self._heard,
+            self._reason,
+            self._held,
+            self._version,
+            replace(self._counters),
+        )
+
+    def deadline(self) -> float | None:
+        """When `Woken` is wanted; None when only an event can bring the next step."""
+        if self._state is _S.OPENING:
+            return self._silent
+        if self._state is _S.WATCHING:
+            return min(self._silent, self._heartbeat, self._comparison.at)
+        return self._wake
+
+    def handle(self, event: Event, now_s: float) -> list[Effect]:
+        """Take one event and say what to do. An event that does not fit the state changes nothing."""
+        self._effects = []
+        match event:
+            case Started():
+                if self._state is _S.IDLE:
+                    self._list(now_s) if self._snapshot is None else self._open(now_s)
+            case Listed():
+                if event.request == self._pending:
+                    self._listed(event, now_s)
+            case KeysListed():
+                if event.request == self._pending:
+                    self._keys_listed(event, now_s)
+            case ReadFailed():
+                if event.request == self._pending:
+                    self._read_failed(event.failure, now_s)
+            case WatchAnswered():
+                if event.stream == self._stream and self._has_stream:
+                    self._answered(event, now_s)
+            case WatchBroken():
+                if event.stream == self._stream and self._has_stream:
+                    self._failed("watch_broken", event.failure, now_s)
+            case ServerIdentified():
+                if event.stream == self._stream:
+                    self._version = event.version
+            case EpochAccepted():
+                self._accept(now_s)
+            case Woken():
+                self._woken(now_s)
+            case _:
+                assert_never(event)
+        return self._effects
+
+    # -------------------------------------------------------------- reading
+
+    def _list(self, now_s: float) -> None:
+        self._close()
+        self._enter(_S.LISTING, now_s, self._reason)
+        self._read_everything()
+
+    def _read_everything(self) -> None:
+        self._counters.lists += 1
+        self._effects.append(List(self._next_request()))
+
+    def _read_keys(self) -> None:
+        self._counters.comparisons += 1
+        self._effects.append(ListKeysOnly(self._next_request()))
+
+    def _next_request(self) -> int:
+        self._request += 1
+        self._pending = self._request
+        self._wake = None
+        return self._request
+
+    def _listed(self, event: Listed, now_s: float) -> None:
+        self._pending, self._heard = None, now_s
+        if self._snapshot is None:
+            self._adopt(event, Epoch(1, event.cluster_id), now_s)
+            return
+        revisions = {entry.key: entry.mod_revision for entry in event.entries}
+        reading = Reading(revisions, event.revision, event.cluster_id)
+        judgement, worst = judge(self._snapshot, reading, self._known)
+        if judgement is Judgement.HOLD and self._accepted == event.cluster_id:
+            judgement = Judgement.FOLLOW
+        if judgement is Judgement.CONFIRM and self._state is _S.CONFIRMING:
+            judgement = Judgement.ADOPT
+        match judgement:
+            case Judgement.ADOPT:
+                self._adopt(event, self._snapshot.epoch, now_s)
+            case Judgement.FOLLOW:
+                epoch = Epoch(self._snapshot.epoch.life + 1, event.cluster_id)
+                self._report("epoch_followed", Severity.WARNING, epoch=str(epoch), lost=str(worst))
+                self._adopt(event, epoch, now_s)
+            case Judgement.CONFIRM:
+                self._enter(_S.CONFIRMING, now_s, f"a reading lacks {worst}")
+                self._wake = now_s + self._settings.confirm_s
+                self._report("mass_deletion_doubted", Severity.WARNING, lost=str(worst))
+            case Judgement.HOLD:
+                self._hold(reading, f"it lacks {worst}", now_s)
+
+    def _adopt(self, event: Listed, epoch: Epoch, now_s: float) -> None:
+        before = self._snapshot
+        if before is None:
+            after = Snapshot.of(epoch, event.revision, event.entries)
+        else:
+            after = before.relist(event.entries, event.revision, epoch=epoch)
+        self._known = event.revision
+        self._held = self._accepted = None
+        self._comparison.forget()
+        self._publish(after)
+        self._open(now_s)
+
+    def _hold(self, reading: Reading, lack: str, now_s: float) -> None:
+        known = self._held
+        reason = f"another epoch is held: {lack}"
+        self._held = HeldEpoch(reading.cluster_id, reading.revision, lack)
+        self._enter(_S.HELD, now_s, reason)
+        self._wake = now_s + self._patience.about(self._settings.held_poll_s)
+        if known is None or known.cluster_id != reading.cluster_id:
+            cluster = f"{reading.cluster_id:x}"
+            self._report("epoch_held", Severity.ERROR, cluster_id=cluster, reason=lack)
+
+    def _accept(self, now_s: float) -> None:
+        if self._held is None or self._state is not _S.HELD:
+            self._report("nothing_to_accept", Severity.WARNING)
+            return
+        self._accepted = self._held.cluster_id
+        self._list(now_s)
+
+    def _keys_listed(self, event: KeysListed, now_s: float) -> None:
+        assert self._snapshot is not None
+        self._pending, self._heard = None, now_s
+        reading = Reading(event.mod_revisions, event.revision, event.cluster_id)
+        if self._state is _S.WATCHING:
+            self._compare(reading, now_s)
+        elif self._state is _S.HELD:
+            judgement, worst = judge(self._snapshot, reading, self._known)
+            if judgement is Judgement.HOLD:
+                self._hold(reading, f"it lacks {worst}", now_s)
+            else:
+                self._list(now_s)
+        elif not is_new_life(self._snapshot, reading, self._known) and agrees(
+            self._snapshot, reading
+        ):
+            self._known = reading.revision
+            self._publish(self._snapshot.apply((), (), reading.revision))
+            self._open(now_s)
+        else:
+            self._list(now_s)
+
+    def _compare(self, reading: Reading, now_s: float) -> None:
+        """Anti-entropy while the watch goes on; see `store.mirror.comparing`."""
+        assert self._snapshot is not None
+        if is_new_life(self._snapshot, reading, self._comparison.known):
+            self._report("store_is_another", Severity.WARNING, revision=reading.revision)
+            self._list(now_s)
+            return
+        lost = self._comparison.weigh(self._snapshot, reading, now_s)
+        if lost:
+            self._counters.drift_repaired += len(lost)
+            keys = ", ".join(sorted(row.key for row in lost)[:5])
+            self._report("lost_events_found", Severity.WARNING, count=len(lost), keys=keys)
+            self._list(now_s)
+
+    def _read_failed(self, failure: Failure, now_s: float) -> None:
+        self._pending = None
+        if self._state is _S.WATCHING:
+            self._comparison.again(now_s)
+        elif self._state is _S.HELD:
+            self._wake = now_s + self._patience.about(self._settings.held_poll_s)
+        elif self._state is _S.CONFIRMING:
+            self._wake = now_s + self._patience.pause_s()
+        else:
+            self._failed("read_failed", failure, now_s)
+
+    # -------------------------------------------------------------- watching
+
+    def _open(self, now_s: float) -> None:
+        self._close()
+        self._enter(_S.OPENING, now_s, self._reason)
+        self._counters.streams += 1
+        self._stream += 1
+        self._has_stream = True
+        self._lag_seen = False
+        self._silent = now_s + self._settings.silence_s
+        self._effects.append(OpenWatch(self._stream, self._known + 1))
+
+    def _close(self) -> None:
+        if self._has_stream:
+            self._effects.append(CloseWatch(self._stream))
+        self._has_stream = False
+        self._pending = None
+
+    def _answered(self, event: WatchAnswered, now_s: float) -> None:
+        assert self._snapshot is not None
+        self._heard = now_s
+        self._silent = now_s + self._settings.silence_s
+        if event.compact_revision:
+            self._compacted(event.compact_revision, now_s)
+        elif event.canceled:
+            self._close()
+            self._failed("watch_canceled", cancellation(event.cancel_reason), now_s)
+        elif event.cluster_id != self._snapshot.epoch.cluster_id:
+            self._report("store_is_another", Severity.WARNING, cluster_id=f"{event.cluster_id:x}")
+            self._list(now_s)
+        else:
+            self._alive(event, now_s)
+
+    def _alive(self, event: WatchAnswered, now_s: float) -> None:
+        assert self._snapshot is not None
+        if self._state is _S.OPENING:
+            self._enter(_S.WATCHING, now_s)
+            self._denials = 0
+            self._heartbeat = now_s + self._settings.heartbeat_s
+            self._comparison.begin(now_s)
+        elif now_s - self._since >= self._settings.heartbeat_s:
+            self._patience.reset()
+        if event.changes:
+            after, self._known, dropped = follow(self._snapshot, event.changes, self._known)
+            self._counters.dropped_events += dropped
+            self._publish(after)
+        elif event.revision < self._known:
+            # A member that lags, or a store that was restored: a linearizable read tells which.
+            if not self._lag_seen:
+                self._comparison.at = now_s
+            self._lag_seen = True
+        elif not event.created and progress_is_a_bookmark(self._version):
+            self._known = event.revision
+
+    def _compacted(self, compact_revision: int, now_s: float) -> None:
+        self._counters.compactions += 1
+        self._close()
+        before, self._resynced = self._resynced, now_s
+        self._report("watch_compacted", known=self._known, compacted=compact_revision)
+        if before is not None and now_s - before < self._settings.resync_pause_s:
+            self._back_off("compacted twice in a row", now_s)
+            return
+        self._enter(_S.CHECKING, now_s, "compacted")
+        self._read_keys()
+
+    # -------------------------------------------------------------- failing and waiting
+
+    def _failed(self, name: str, failure: Failure, now_s: float) -> None:
+        self._has_stream, self._pending = False, None
+        facts = {"kind": failure.kind.value, "reason": failure.text}
+        if failure.kind is FailureKind.DENIED:
+            # The first may mean an expired token; a second one, after a new login, means what it says.
+            self._denials += 1
+            if self._denials <= 2:
+                severity = Severity.WARNING if self._denials == 1 else Severity.ERROR
+                self._report(name, severity, **facts)
+            self._effects.append(Reauthenticate())
+        else:
+            if failure.text != self._reason:
+                self._report(name, Severity.WARNING, **facts)
+            self._effects.append(SwitchEndpoint())
+        self._back_off(failure.text, now_s)
+
+    def _back_off(self, reason: str, now_s: float) -> None:
+        self._enter(_S.BACKOFF, now_s, reason)
+        self._wake = now_s + self._patience.pause_s()
+
+    def _woken(self, now_s: float) -> None:
+        if self._state in (_S.OPENING, _S.WATCHING):
+            if now_s >= self._silent:
+                self._close()
+                silence = f"no word from etcd for {self._settings.silence_s:g} s"
+                self._failed("watch_silent", Failure(FailureKind.UNAVAILABLE, silence), now_s)
+                return
+            if self._state is _S.WATCHING:
+                self._tend(now_s)
+        elif self._wake is not None and now_s >= self._wake:
+            self._wake = None
+            match self._state:
+                case _S.BACKOFF:
+                    again = self._snapshot is None or self._accepted is not None
+                    self._list(now_s) if again else self._open(now_s)
+                case _S.CONFIRMING:
+                    self._read_everything()
+                case _S.HELD:
+                    self._read_keys()
+
+    def _tend(self, now_s: float) -> None:
+        if now_s >= self._heartbeat:
+            self._heartbeat = now_s + self._settings.heartbeat_s
+            self._effects.append(RequestProgress(self._stream))
+        if now_s >= self._comparison.at:
+            self._comparison.ask(self._known, now_s)
+            if self._pending is None:
+                self._read_keys()
+
+    # -------------------------------------------------------------- saying
+
+    def _enter(self, state: MirrorState, now_s: float, reason: str = "") -> None:
+        if state is not self._state:
+            assert state in TRANSITIONS[self._state], f"{self._state} -> {state} is not foreseen"
+            self._state, self._since = state, now_s
+        self._reason = reason
+
+    def _publish(self, after: Snapshot) -> None:
+        before, self._snapshot = self._snapshot, after
+        if (
+            before is None
+            or before.hash != after.hash
+            or (before.epoch, before.revision) != (after.epoch, after.revision)
+        ):
+            self._effects.append(Publish(after))
+
+    def _report(self, name: str, severity: Severity = Severity.INFO, **facts: str | int) -> None:
+        self._effects.append(Report(name, severity, facts))
