@@ -15,7 +15,7 @@ from sidecar.routing.table import ClusterKey, HashPolicy
 from store.objects.destination import Destination
 from store.objects.load_balancer import ConsistentHashLB
 
-__all__ = ["cluster_key", "doubt_about", "hash_policies"]
+__all__ = ["cluster_key", "doubt_about", "hash_policies", "key_for"]
 
 
 def cluster_key(sight: Sight, destination: Destination, namespace: str, port: int) -> ClusterKey:
@@ -30,14 +30,19 @@ def cluster_key(sight: Sight, destination: Destination, namespace: str, port: in
     host = sight.resolve_host(destination.host, namespace)
     number = (destination.port.number or 0) if destination.port is not None else 0
     if not number:
-        service = sight.service(host)
+        service = sight.destination(host)
         number = service.ports[0].number if service and len(service.ports) == 1 else port
-    return ClusterKey(host, number, destination.subset or "")
+    return key_for(sight, host, number, destination.subset or "")
+
+
+def key_for(sight: Sight, host: HostName, port: int, subset: str = "") -> ClusterKey:
+    """The cluster of a host's port, marked with the context where that makes a difference."""
+    return ClusterKey(host, port, subset, sight.context_tag(host))
 
 
 def doubt_about(sight: Sight, key: ClusterKey) -> str | None:
     """Why requests to this destination will be answered 503, as a sentence; None when nothing is wrong."""
-    service = sight.service(key.host)
+    service = sight.destination(key.host)
     if service is None:
         return f"host {key.host} is not known here: requests to it get 503"
     if service.port(key.port) is None:
@@ -52,7 +57,7 @@ def hash_policies(sight: Sight, keys: Iterable[ClusterKey]) -> tuple[HashPolicy,
     """What requests are hashed by for these destinations, without repetition, in their order."""
     found: dict[HashPolicy, None] = {}
     for key in keys:
-        balancer = sight.policy(HostName(key.host), key.port, key.subset).load_balancer
+        balancer = sight.policy(key.host, key.port, key.subset).load_balancer
         if balancer is not None and balancer.consistent_hash is not None:
             found.update(dict.fromkeys(_inputs(balancer.consistent_hash)))
     return tuple(found)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from sidecar.mesh.model import HostName, Provenance, Service, ServicePort
 from sidecar.routing.conditions import Place
-from sidecar.routing.destinations import hash_policies
+from sidecar.routing.destinations import hash_policies, key_for
 from sidecar.routing.opaque import opaque_routes
 from sidecar.routing.retries import retry_policy
 from sidecar.routing.rules import RuleRoutes, routes_of
@@ -168,7 +168,7 @@ def _second(chosen: RuleSource, host: HostName) -> str:
 
 def _default_route(sight: Sight, service: Service, port: ServicePort) -> Route:
     """The route of a service that no VirtualService routes: everything to it, default retries."""
-    key = ClusterKey(service.host, port.number)
+    key = key_for(sight, service.host, port.number)
     hashes = hash_policies(sight, (key,))
     retry = retry_policy(
         None, sight.config.default_http_retry_policy, one_hashed_destination=bool(hashes)

@@ -14,7 +14,7 @@ from sidecar.mesh.facts import MESH_GATEWAY, gateway_name
 from sidecar.mesh.model import HostName, Provenance, Service, ServicePort
 from sidecar.mesh.names import subset_of
 from sidecar.routing.conditions import Place, why_not_from
-from sidecar.routing.destinations import cluster_key, doubt_about
+from sidecar.routing.destinations import cluster_key, doubt_about, key_for
 from sidecar.routing.sight import RuleSource, Sight
 from sidecar.routing.table import ClusterKey, TcpRoute, WeightedCluster
 from store.objects.virtual_service import L4MatchAttributes, RouteDestination, TLSMatchAttributes
@@ -36,7 +36,7 @@ class OpaqueRoutes:
 
 def opaque_routes(sight: Sight, service: Service, port: ServicePort) -> OpaqueRoutes:
     """The routes of one service port for a sidecar, as if it did not speak HTTP."""
-    own = WeightedCluster(ClusterKey(service.host, port.number))
+    own = WeightedCluster(key_for(sight, service.host, port.number))
     fallback = TcpRoute((own,), service.source)
     if port.protocol.is_http:
         return OpaqueRoutes((fallback,), fallback)

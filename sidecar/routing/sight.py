@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from sidecar.balancing.model import Policy
+from sidecar.mesh.mesh import Mesh
 from sidecar.mesh.model import Context, HostName, Service
+from sidecar.mesh.scopes import EgressListener, SidecarScope
 from store.objects.base import ObjectRef
+from store.objects.gateway import Gateway
 from store.objects.mesh_config import MeshConfigSpec
 from store.objects.virtual_service import VirtualService
 
-__all__ = ["RuleSource", "Sight"]
+__all__ = ["GatewaySight", "GatewaySource", "RuleSource", "Sight"]
 
 
 class RuleSource(Protocol):
@@ -38,8 +41,28 @@ class RuleSource(Protocol):
         """The parsed object."""
 
 
+class GatewaySource(Protocol):
+    """One Gateway that selects this workload."""
+
+    @property
+    def ref(self) -> ObjectRef:
+        """Identity."""
+
+    @property
+    def generation(self) -> int:
+        """Generation of the object that is in force."""
+
+    @property
+    def model(self) -> Gateway:
+        """The parsed object."""
+
+
 class Sight(Protocol):
     """The mesh as one workload context sees it."""
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh itself, for its index of service names alone."""
 
     @property
     def config(self) -> MeshConfigSpec:
@@ -53,29 +76,55 @@ class Sight(Protocol):
     def outbound_policy(self) -> str:
         """`ALLOW_ANY` or `REGISTRY_ONLY`."""
 
+    @property
+    def sidecar_scope(self) -> SidecarScope:
+        """The Sidecar that applies, and what its egress listeners import."""
+
     def service(self, host: HostName) -> Service | None:
         """The service of exactly this full name (which may be a wildcard), or None."""
 
+    def destination(self, host: HostName) -> Service | None:
+        """The service of exactly this name that a route may name: not limited by Sidecar imports."""
+
     def services(self) -> Iterator[Service]:
-        """Every service in sight."""
+        """Every service in sight, in order of creation."""
+
+    def listener_services(self, listener: EgressListener) -> Iterator[Service]:
+        """The services that one egress listener imports, in order of creation."""
 
     def service_for_authority(self, name: str) -> Service | None:
         """The service that a client means by a name, by full name or alias."""
 
+    def authority_hosts(self, name: str) -> tuple[HostName, ...]:
+        """Every full host name that this client may mean by a name, in order of precedence."""
+
     def aliases(self, service: Service) -> tuple[str, ...]:
-        """The usual names by which this client may address a service, the full one first."""
+        """The usual names by which this client may address a service, the full one first; addresses too."""
 
     def resolve_host(self, name: str, namespace: str) -> HostName:
         """The full name of a host that an object of `namespace` mentions."""
 
     def virtual_services_for(self, host: HostName, gateway: str = ...) -> tuple[RuleSource, ...]:
-        """The VirtualServices whose hosts name `host`, in Istio's order."""
+        """The VirtualServices of the most specific host that covers `host`, in Istio's order."""
 
     def virtual_service_hosts(self, gateway: str = ...) -> Iterator[HostName]:
         """Every host, exact or wildcard, that a VirtualService of this gateway names."""
+
+    def context_tag(self, host: HostName) -> str:
+        """Name of the context where the cluster of `host` may differ from other contexts', else empty."""
 
     def policy(self, host: HostName, port: int, subset: str) -> Policy:
         """The traffic policy in force for one destination."""
 
     def subset_labels(self, host: HostName, subset: str) -> Mapping[str, str] | None:
         """Labels of a subset; None when no DestinationRule defines it."""
+
+
+class GatewaySight(Sight, Protocol):
+    """The mesh as a gateway sees it."""
+
+    def gateways(self) -> tuple[GatewaySource, ...]:
+        """Gateways whose selector matches this workload, oldest first."""
+
+    def virtual_services_of(self, gateway: str) -> tuple[RuleSource, ...]:
+        """Every VirtualService bound to a gateway (`<namespace>/<name>`), in Istio's order."""
