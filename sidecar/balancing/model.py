@@ -18,7 +18,14 @@ from store.objects.destination_rule import (
     TunnelSettings,
 )
 
-from sidecar.mesh.model import FROM_DEFAULTS, Endpoint, HostName, Provenance, Resolution, ServicePort
+from sidecar.mesh.model import (
+    FROM_DEFAULTS,
+    Endpoint,
+    HostName,
+    Provenance,
+    Resolution,
+    ServicePort,
+)
 from sidecar.routing.table import ClusterKey, HashPolicy
 
 __all__ = ["ClusterPlan", "EndpointSet", "Policy"]

@@ -285,7 +285,7 @@ class View:
             if any(host in one.hosts for one in self.virtual_services_for(host)):
                 yield host
 
-    def virtual_services_bound(self, gateway: str) -> tuple[VirtualServiceRef, ...]:
+    def virtual_services_of(self, gateway: str) -> tuple[VirtualServiceRef, ...]:
         """Every VirtualService bound to a Gateway (`<namespace>/<name>`), in Istio's order."""
         found = self.mesh.virtual_services.bound_to(gateway, self.context.namespace)
         return tuple(self._reference(facts) for facts in found)
