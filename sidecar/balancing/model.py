@@ -8,16 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from store.objects.destination_rule import (
-    ClientTLSSettings,
-    ConnectionPoolSettings,
-    LoadBalancerSettings,
-    OutlierDetection,
-    ProxyProtocol,
-    RetryBudget,
-    TunnelSettings,
-)
-
 from sidecar.mesh.model import (
     FROM_DEFAULTS,
     Endpoint,
@@ -27,6 +17,15 @@ from sidecar.mesh.model import (
     ServicePort,
 )
 from sidecar.routing.table import ClusterKey, HashPolicy
+from store.objects.destination_rule import (
+    ClientTLSSettings,
+    ConnectionPoolSettings,
+    LoadBalancerSettings,
+    OutlierDetection,
+    ProxyProtocol,
+    RetryBudget,
+    TunnelSettings,
+)
 
 __all__ = ["ClusterPlan", "EndpointSet", "Policy"]
 
