@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 __all__ = ["Duration", "PositiveDuration", "format_duration", "parse_duration"]
@@ -106,7 +106,16 @@ def _at_least_a_millisecond(seconds: float) -> float:
     return seconds
 
 
-Duration = Annotated[float, Field(ge=0), BeforeValidator(_from_document)]
+Duration = Annotated[
+    float,
+    Field(ge=0),
+    BeforeValidator(_from_document),
+    WithJsonSchema({"type": "string", "format": "duration"}),
+]
 """A duration of 0 or more, in seconds once read."""
-PositiveDuration = Annotated[Duration, AfterValidator(_at_least_a_millisecond)]
+PositiveDuration = Annotated[
+    Duration,
+    AfterValidator(_at_least_a_millisecond),
+    WithJsonSchema({"type": "string", "format": "duration", "minimum": "1ms"}),
+]
 """A duration of at least one millisecond, in seconds once read (the CRD's rule for most fields)."""
