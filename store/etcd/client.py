@@ -133,16 +133,22 @@ class EtcdClient:
         """Single keys, all at one revision."""
         wanted = list(dict.fromkeys(keys))
         entries: dict[str, Entry] = {}
-        revision = 0
-        for start in range(0, max(len(wanted), 1), KEYS_AT_ONCE):
-            part = wanted[start : start + KEYS_AT_ONCE]
-            answer = self._calls.read(
-                "KV/Txn",
-                rpc.TxnRequest(success=[_read_one(key, revision) for key in part]),
-                doing=f"get {len(wanted)} keys",
-                timeout_s=timeout_s,
-            )
+        revision = start = 0
+        at_once = KEYS_AT_ONCE
+        while start < len(wanted) or not revision:
+            part = wanted[start : start + at_once]
+            request = rpc.TxnRequest(success=[_read_one(key, revision) for key in part])
+            try:
+                answer = self._calls.read(
+                    "KV/Txn", request, doing=f"get {len(wanted)} keys", timeout_s=timeout_s
+                )
+            except AnswerTooLarge:
+                if at_once == 1:
+                    raise
+                at_once = max(1, at_once // 8)
+                continue
             revision = revision or int(answer.header.revision)
+            start += at_once
             for key, response in zip(part, answer.responses, strict=True):
                 for kv in response.response_range.kvs:
                     entries[key] = _entry(kv, key)

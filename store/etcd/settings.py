@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from store.errors import InputError
+from store.keys import DEFAULT_PREFIX, check_prefix
 
 __all__ = ["DEFAULT_ENDPOINT", "VARIABLES", "EtcdSettings", "read_settings"]
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:2379"
-DEFAULT_PREFIX = "/meshd/v1"
 TIMEOUT_S_MAX = 600.0
 
 VARIABLES = {
@@ -75,10 +75,6 @@ class EtcdSettings(BaseModel):
             raise ValueError("; ".join(found))
         return self
 
-    def history_prefix(self) -> str:
-        """Where history lies: outside the prefix, so that the sidecars' watch does not carry it."""
-        return f"{self.prefix}-history"
-
 
 def read_settings(flags: Mapping[str, str | None], environment: Mapping[str, str]) -> EtcdSettings:
     """Settings from flags (by field name), then from the environment, then defaults.
@@ -127,13 +123,10 @@ def _problems(settings: EtcdSettings) -> Iterator[tuple[str, str]]:
         for field in ("ca", "cert", "key"):
             if getattr(settings, field):
                 yield field, "is given, yet the endpoints are http://; write https://"
-    prefix = settings.prefix
-    if not prefix.startswith("/") or prefix.endswith("/") or "//" in prefix:
-        yield (
-            "prefix",
-            f'"{prefix}" must begin with "/", not end with it and have no empty part, '
-            f"for instance {DEFAULT_PREFIX}",
-        )
+    try:
+        check_prefix(settings.prefix)
+    except InputError as error:
+        yield "prefix", str(error)
 
 
 def _endpoint_fault(url: str) -> str:
