@@ -108,7 +108,7 @@ def decode(key: str, value: bytes) -> Decoded:
         return _refused(diagnose("MESH0401", found, file=key))
     about = str(place) if isinstance(place, ObjectRef) else key
     read = _read(value, about)
-    if read.document is None:
+    if read.document is None or _errors(read.diagnostics):
         return read
     if isinstance(place, ObjectRef):
         return _decode_object(place, read)
@@ -128,9 +128,11 @@ def _read(value: bytes, about: str) -> Decoded:
         found = f"byte {error.start} of the value, 0x{value[error.start]:02x}, is not UTF-8"
         return _refused(diagnose("MESH0121", found, file=about))
     document = _read_json(text)
-    if document is not None:
-        return Decoded(None, document, ())
-    return _read_yaml(text, about)
+    read = Decoded(None, document, ()) if document is not None else _read_yaml(text, about)
+    if "\\" in text and read.document is not None and not _is_unicode(read.document):
+        found = "an escape stands for a lone surrogate, half of a character, which is not text"
+        return _refused(diagnose("MESH0121", found, hint="remove it", file=about))
+    return read
 
 
 def _read_json(text: str) -> dict[str, object] | None:
@@ -139,8 +141,6 @@ def _read_json(text: str) -> dict[str, object] | None:
         return None
     try:
         document = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-        if "\\u" in text:
-            json.dumps(document, ensure_ascii=False).encode()  # lone surrogates fail here
     except (ValueError, RecursionError):
         return None
     if _is_too_deep(document) or document.get("kind") == "List":
@@ -174,6 +174,14 @@ def _is_too_deep(document: Document) -> bool:
     return True
 
 
+def _is_unicode(document: Document) -> bool:
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _read_yaml(text: str, about: str) -> Decoded:
     from store.manifest import read_text
 
@@ -193,7 +201,7 @@ def _decode_object(ref: ObjectRef, read: Decoded) -> Decoded:
     assert read.document is not None
     about = str(ref)
     document, problems = _identified(ref, read.document)
-    problems += read.diagnostics
+    problems += read.diagnostics  # warnings only
     if _errors(problems):
         return Decoded(None, document, tuple(sorted(problems)))
     checked, found = check_object(document, about)
