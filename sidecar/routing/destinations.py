@@ -1,6 +1,6 @@
 """Destinations of rules as cluster keys, with what consistent hashing needs from the request.
 
-Follows Istio's route.go GetDestinationCluster and consistentHashToHashPolicy: the port is the destination's,
+Follows Istio's route.go GetDestinationCluster: the port is the destination's,
 else the service's only one, else the one that the request came for; an unknown host still names a cluster,
 which Envoy answers with 503, so that the table says what the object says.
 """
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sidecar.balancing.hashing import hash_inputs
 from sidecar.mesh.model import HostName
 from sidecar.routing.sight import Sight
 from sidecar.routing.table import ClusterKey, HashPolicy
 from store.objects.destination import Destination
-from store.objects.load_balancer import ConsistentHashLB
 
 __all__ = ["cluster_key", "doubt_about", "hash_policies", "key_for"]
 
@@ -57,22 +57,6 @@ def hash_policies(sight: Sight, keys: Iterable[ClusterKey]) -> tuple[HashPolicy,
     """What requests are hashed by for these destinations, without repetition, in their order."""
     found: dict[HashPolicy, None] = {}
     for key in keys:
-        balancer = sight.policy(key.host, key.port, key.subset).load_balancer
-        if balancer is not None and balancer.consistent_hash is not None:
-            found.update(dict.fromkeys(_inputs(balancer.consistent_hash)))
+        policy = sight.policy(key.host, key.port, key.subset)
+        found.update(dict.fromkeys(hash_inputs(policy.load_balancer)))
     return tuple(found)
-
-
-def _inputs(settings: ConsistentHashLB) -> tuple[HashPolicy, ...]:
-    """The one input that a consistentHash names (Istio allows no more than one)."""
-    if settings.http_header_name:
-        return (HashPolicy("header", settings.http_header_name),)
-    cookie = settings.http_cookie
-    if cookie is not None:
-        attributes = tuple((item.name, item.value or "") for item in cookie.attributes)
-        return (HashPolicy("cookie", cookie.name, cookie.ttl, cookie.path or "", attributes),)
-    if settings.use_source_ip:
-        return (HashPolicy("source_ip"),)
-    if settings.http_query_parameter_name:
-        return (HashPolicy("query", settings.http_query_parameter_name),)
-    return ()
