@@ -30,3 +30,15 @@ def own_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdProcess]:
     """An etcd for one test alone, which may kill, freeze and restart it."""
     with EtcdProcess(tmp_path_factory.mktemp("own-etcd")) as process:
         yield process
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite", action="store_true", help="write what transcripts print into their files"
+    )
+
+
+@pytest.fixture
+def rewrite(request: pytest.FixtureRequest) -> bool:
+    """Whether transcripts are to be rewritten instead of compared."""
+    return bool(request.config.getoption("--rewrite"))

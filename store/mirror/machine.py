@@ -205,10 +205,14 @@ class Mirror:
             after = Snapshot.of(epoch, event.revision, event.entries)
         else:
             after = before.relist(event.entries, event.revision, epoch=epoch)
-        self._known = event.revision
         self._held = self._accepted = None
         self._comparison.forget()
-        self._publish(after)
+        self._go_on_from(after, event.revision, now_s)
+
+    def _go_on_from(self, snapshot: Snapshot, revision: int, now_s: float) -> None:
+        """A reading at `revision` was believed: it is in force, and the watch goes on behind it."""
+        self._known, self._reason = revision, ""
+        self._publish(snapshot)
         self._open(now_s)
 
     def _hold(self, reading: Reading, lack: str, now_s: float) -> None:
@@ -243,9 +247,8 @@ class Mirror:
         elif not is_new_life(self._snapshot, reading, self._known) and agrees(
             self._snapshot, reading
         ):
-            self._known = reading.revision
-            self._publish(self._snapshot.apply((), (), reading.revision))
-            self._open(now_s)
+            same = self._snapshot.apply((), (), reading.revision)
+            self._go_on_from(same, reading.revision, now_s)
         else:
             self._list(now_s)
 
