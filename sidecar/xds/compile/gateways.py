@@ -1,0 +1,104 @@
+"""Listeners of a gateway: the servers that share an address and port, plain or as TLS chains told apart by SNI.
+
+Follows Istio's core/gateway.go buildGatewayListeners. Routes come over RDS and VHDS, so that rules may change without
+touching a listener; certificates are files that the host holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar.mesh.model import Protocol
+from sidecar.routing.gateways import GatewayServer
+from sidecar.xds import protos as pb
+from sidecar.xds.compile.actions import cluster_name
+from sidecar.xds.compile.http_manager import manager_filter, outbound_filters
+from sidecar.xds.compile.listeners import Bind, listener, tcp_chain
+from sidecar.xds.compile.options import CompileOptions
+from sidecar.xds.compile.tls import downstream_socket
+from sidecar.xds.resource import Resource
+from store.objects.tls import ServerTLSMode
+
+__all__ = ["compile_gateway_listeners", "is_http_server", "route_config_name"]
+
+_ALPN = ("h2", "http/1.1")
+_DEFAULT_OPTIONS = CompileOptions()
+
+
+def is_http_server(server: GatewayServer) -> bool:
+    """Whether requests are read: plain HTTP, or HTTPS whose certificate the gateway holds."""
+    return server.protocol.is_http or (
+        server.protocol is Protocol.HTTPS and server.is_tls_terminated
+    )
+
+
+def route_config_name(server: GatewayServer, suffix: str = "") -> str:
+    """Name of the server's route configuration; `suffix` tells contexts apart on a host that has several."""
+    return f"{server.route_config}{suffix}"
+
+
+def compile_gateway_listeners(
+    servers: Iterable[GatewayServer],
+    options: CompileOptions = _DEFAULT_OPTIONS,
+    *,
+    suffix: str = "",
+) -> tuple[Resource, ...]:
+    """One listener for each address and port, with the chains of all servers there.
+
+    A server without any route gets no chain (nothing could be done with its connections), and one with ISTIO_MUTUAL
+    none until workloads have certificates; an address without chains gets no listener.
+    """
+    places: dict[Bind, list[GatewayServer]] = {}
+    for server in servers:
+        address = server.bind.removeprefix("unix://")
+        places.setdefault(Bind(address, server.port), []).append(server)
+    made = []
+    for bind, sharing in sorted(places.items(), key=lambda place: str(place[0])):
+        chains = [chain for server in sharing for chain in _chains(server, options, suffix)]
+        if not chains:
+            continue
+        made.append(
+            listener(
+                f"{bind}{suffix}",
+                bind,
+                chains,
+                direction=pb.TrafficDirection.OUTBOUND,
+                inspect_tls=any(server.tls is not None for server in sharing),
+                sources=tuple(source for server in sharing for source in server.sources),
+            )
+        )
+    return tuple(made)
+
+
+def _chains(
+    server: GatewayServer, options: CompileOptions, suffix: str
+) -> Iterable[pb.FilterChain]:
+    if server.tls is not None and server.tls.mode is ServerTLSMode.ISTIO_MUTUAL:
+        return
+    if is_http_server(server):
+        yield _http_chain(server, options, suffix)
+        return
+    for position, route in enumerate(server.tcp_routes):
+        targets = tuple((cluster_name(c.cluster), c.weight) for c in route.clusters)
+        chain = tcp_chain(f"{server.route_config}-{position}", "gateway", targets, options)
+        chain.filter_chain_match.server_names.extend(
+            name for name in route.sni_hosts or server.sni_hosts if name != "*"
+        )
+        _add_certificate(chain, server, options, alpn=())
+        yield chain
+
+
+def _http_chain(server: GatewayServer, options: CompileOptions, suffix: str) -> pb.FilterChain:
+    filters = outbound_filters(options, on_demand=False)
+    http = manager_filter("gateway", route_config_name(server, suffix), filters, options, edge=True)
+    chain = pb.FilterChain(name=server.route_config, filters=[http])
+    chain.filter_chain_match.server_names.extend(server.sni_hosts)
+    _add_certificate(chain, server, options, alpn=_ALPN)
+    return chain
+
+
+def _add_certificate(
+    chain: pb.FilterChain, server: GatewayServer, options: CompileOptions, alpn: tuple[str, ...]
+) -> None:
+    if server.tls is not None and server.is_tls_terminated:
+        chain.transport_socket.CopyFrom(downstream_socket(server.tls, alpn=alpn, options=options))

@@ -1,0 +1,225 @@
+"""The desired state of this host's Envoy: everything that it should have, and increments towards it.
+
+A change of the mesh touches virtual hosts, clusters and endpoints by the host names they were derived from; only those
+are built again, and only bytes that differ are told. A mesh within the budget is loaded whole; beyond it Envoy gets a
+virtual host when it first asks for one, with every cluster and endpoint that its routes name (reference: xds.md 12d).
+The listener is the same either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sidecar.balancing.balancer import Balancer
+from sidecar.mesh.model import MeshChange, Provenance
+from sidecar.mesh.view import View
+from sidecar.routing.inbound import inbound_virtual_host
+from sidecar.xds.compile import (
+    Bind,
+    CompileOptions,
+    InboundPort,
+    alias_only,
+    compile_black_hole,
+    compile_inbound_cluster,
+    compile_inbound_listener,
+    compile_passthrough,
+)
+from sidecar.xds.destinations import BalancerLike, Destinations, HealthByEndpoint
+from sidecar.xds.holdings import Holdings
+from sidecar.xds.outbound import Outbound
+from sidecar.xds.resource import DesiredChange, Resource, TypeUrl
+from store.objects.mesh_config import MeshConfigSpec
+
+__all__ = ["Builder", "BuilderSettings"]
+
+BUDGET_SERVICES = 500
+"""Services up to which a mesh is loaded whole: at Envoy each change then costs at most about 3 ms."""
+
+UNKNOWN_HOSTS_MAX = 5_000
+"""Authorities that nothing in the mesh names and that still get a virtual host (xds.md 12f)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderSettings:
+    """What of this host's settings the desired state depends on."""
+
+    outbound: Mapping[str, Bind]
+    """Outbound listener of each workload context, by its name; contexts without one (pure gateways) are left out."""
+    inbound: tuple[InboundPort, ...] = ()
+    """Ports of local workloads."""
+    options: CompileOptions = field(default_factory=CompileOptions)
+    """Facts that the compilers write into resources."""
+    budget_services: int = BUDGET_SERVICES
+    """Services up to which a mesh is loaded whole; 0 loads everything on demand."""
+    unknown_hosts_max: int = UNKNOWN_HOSTS_MAX
+    """Cap on unknown authorities, for each context."""
+
+
+class Builder:
+    """Keeps the full set of resources and derives increments. Not thread-safe.
+
+    Args:
+        settings: What of this host's settings matters here.
+        balancer: Makes the balancer of a view.
+    """
+
+    def __init__(
+        self,
+        settings: BuilderSettings,
+        balancer: Callable[[View], BalancerLike] = Balancer,
+    ) -> None:
+        self._settings = settings
+        self._balancer = balancer
+        self._holdings = Holdings()
+        self._destinations = Destinations(self._holdings, settings.options)
+        self._contexts: dict[str, Outbound] = {}
+        self._views: Mapping[str, View] = {}
+        self._label = ""
+        self._preloaded: set[str] = set()
+
+    @property
+    def resources(self) -> Mapping[TypeUrl, Mapping[str, Resource]]:
+        """Everything that Envoy should have now."""
+        return self._holdings.all()
+
+    @property
+    def unknown_hosts(self) -> int:
+        """Authorities given that the mesh does not know, over all contexts."""
+        return sum(context.unknown for context in self._contexts.values())
+
+    @property
+    def refused_hosts(self) -> int:
+        """Questions for unknown authorities that were over the cap, ever."""
+        return sum(context.refusals for context in self._contexts.values())
+
+    @property
+    def on_demand(self) -> frozenset[str]:
+        """Contexts whose hosts are loaded on demand."""
+        return frozenset(name for name, context in self._contexts.items() if context.on_demand)
+
+    def given_names(self) -> tuple[str, ...]:
+        """Full names of the virtual hosts that were asked for: what to preload after a restart, sorted."""
+        return tuple(
+            sorted(name for context in self._contexts.values() for name in context.given())
+        )
+
+    def preload(self, names: Iterable[str]) -> None:
+        """Have these virtual hosts, full names `<route config>/<authority>`, with the next update."""
+        self._preloaded.update(names)
+
+    def update(
+        self,
+        views: Mapping[str, View],
+        change: MeshChange,
+        label: str,
+        *,
+        health: HealthByEndpoint | None = None,
+    ) -> DesiredChange:
+        """Follow a change of the mesh.
+
+        Args:
+            views: What each context sees now, by its name.
+            change: What is different from the views before; the first update takes everything.
+            label: `<epoch>@<revision>` of the state that this leads to.
+            health: Ejections imposed from now on, in place of those before; None leaves them.
+        """
+        if not self._views:
+            change = MeshChange(everything=True)
+        self._views = views
+        self._label = label
+        if health is not None:
+            self._destinations.impose(health)
+        self._destinations.touch(change)
+        config = next(iter(views.values())).config
+        if change.everything:
+            self._put_local(config)
+        for name in sorted(views):
+            self._context(name).update(views[name], change)
+        self._have_preloaded()
+        return self._tell(config)
+
+    def ask(self, names: Iterable[str]) -> DesiredChange:
+        """Have the virtual hosts that Envoy asked for, full names `<route config>/<authority>`.
+
+        Every name is answered: with a virtual host, or with no body (404) where there is to be none. Before the
+        first update names are only noted.
+        """
+        if not self._views:
+            self.preload(names)
+            return DesiredChange(self._label)
+        wanted = sorted(set(names))
+        refused = self._asked(wanted)
+        change = self._tell(next(iter(self._views.values())).config)
+        answers = {
+            name: _refusal(name) if name in refused or found is None else found
+            for name in wanted
+            for found in (self._holdings.get(TypeUrl.VIRTUAL_HOST, name),)
+        }
+        upserts = {kind: dict(resources) for kind, resources in change.upserts.items()}
+        upserts.setdefault(TypeUrl.VIRTUAL_HOST, {}).update(answers)
+        return DesiredChange(change.label, upserts, change.removals)
+
+    def _asked(self, names: Iterable[str]) -> set[str]:
+        """Give what can be given; return the full names that get nothing."""
+        refused: set[str] = set()
+        by_route_config: dict[str, list[str]] = {}
+        for name in names:
+            route_config, _, authority = name.rpartition("/")
+            by_route_config.setdefault(route_config, []).append(authority)
+        owners = {context.route_config: name for name, context in self._contexts.items()}
+        for route_config, authorities in sorted(by_route_config.items()):
+            owner = owners.get(route_config)
+            missed: Iterable[str] = authorities
+            if owner is not None:
+                missed = self._contexts[owner].ask(self._views[owner], authorities)
+            refused.update(f"{route_config}/{authority}" for authority in missed)
+        return refused
+
+    def _have_preloaded(self) -> None:
+        if self._preloaded:
+            self._asked(sorted(self._preloaded))
+            self._preloaded.clear()
+
+    def _tell(self, config: MeshConfigSpec) -> DesiredChange:
+        balancers = {name: self._balancer(view) for name, view in self._views.items()}
+        self._destinations.refresh(balancers, config)
+        return self._holdings.tell(self._label)
+
+    def _context(self, name: str) -> Outbound:
+        if name not in self._contexts:
+            settings = self._settings
+            self._contexts[name] = Outbound(
+                name,
+                settings.outbound.get(name),
+                self._holdings,
+                self._destinations,
+                settings.options,
+                budget_services=settings.budget_services,
+                unknown_max=settings.unknown_hosts_max,
+            )
+        return self._contexts[name]
+
+    def _put_local(self, config: MeshConfigSpec) -> None:
+        """What follows from settings alone: special clusters and the ports of local workloads."""
+        options = self._settings.options
+        self._holdings.put(compile_passthrough(config, options))
+        self._holdings.put(compile_black_hole())
+        for port in self._settings.inbound:
+            self._holdings.put(
+                compile_inbound_cluster(
+                    port.key, port.app_address, port.app_port, port.protocol, config.connect_timeout
+                )
+            )
+            source = Provenance(None, path=f"local workload port {port.key.port}")
+            vh = (
+                inbound_virtual_host(port.key.port, port.protocol, source)
+                if port.protocol.is_http
+                else None
+            )
+            self._holdings.put(compile_inbound_listener(port, vh, options))
+
+
+def _refusal(name: str) -> Resource:
+    route_config, _, authority = name.rpartition("/")
+    return alias_only(route_config, authority)

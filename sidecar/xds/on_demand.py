@@ -1,0 +1,86 @@
+"""The virtual hosts of one context that Envoy asked for, one for each authority.
+
+What was given stays given while Envoy runs: a removed virtual host is never asked for again (reference: xds.md 12e).
+So an authority whose service goes away keeps a virtual host, which then says what the catch-all says. Authorities that
+the mesh does not know are capped, since anyone can make up a Host header; beyond the cap they get no virtual host but
+404, and are counted (12f).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar.mesh.model import MeshChange
+from sidecar.routing.build import outbound_virtual_host
+from sidecar.routing.sight import Sight
+from sidecar.routing.table import VirtualHost
+from sidecar.xds.dependencies import Dependencies
+
+__all__ = ["OnDemandHosts"]
+
+_UNKNOWN = ("allow_any", "block_all")
+"""Names of the catch-all's virtual hosts."""
+
+
+class OnDemandHosts:
+    """The outbound virtual hosts of one context when the mesh is too large to load whole.
+
+    Args:
+        unknown_max: How many authorities that nothing in the mesh names get a virtual host; as many again are
+            remembered, to be given one should the mesh come to know them.
+    """
+
+    def __init__(self, unknown_max: int) -> None:
+        self._unknown_max = unknown_max
+        self._unknown: set[str] = set()
+        self._refused: set[str] = set()
+        self._dependencies: Dependencies[str] = Dependencies()
+        self.refusals = 0
+        """Questions for unknown authorities over the cap, ever."""
+
+    @property
+    def given(self) -> frozenset[str]:
+        """Authorities that have a virtual host."""
+        return frozenset(self._dependencies) - self._refused
+
+    @property
+    def unknown(self) -> int:
+        """How many of them the mesh does not know."""
+        return len(self._unknown)
+
+    def ask(self, sight: Sight, authorities: Iterable[str]) -> dict[str, VirtualHost | None]:
+        """The virtual hosts of authorities, by authority; None for those that get none."""
+        return {authority: self._give(sight, authority) for authority in sorted(set(authorities))}
+
+    def update(self, sight: Sight, change: MeshChange) -> dict[str, VirtualHost]:
+        """Follow a change of the mesh: the virtual hosts that may differ, by authority."""
+        given: dict[str, VirtualHost] = {}
+        for authority in sorted(self._dependencies.touched(change)):
+            found = self._give(sight, authority, is_question=False)
+            if found is not None:
+                given[authority] = found
+        return given
+
+    def _give(
+        self, sight: Sight, authority: str, *, is_question: bool = True
+    ) -> VirtualHost | None:
+        found = outbound_virtual_host(sight, authority)
+        is_known = found.name not in _UNKNOWN
+        if is_known:
+            self._unknown.discard(authority)
+        elif authority not in self._dependencies or authority in self._refused:
+            if len(self._unknown) >= self._unknown_max:
+                self._refuse(authority, found, is_question=is_question)
+                return None
+            self._unknown.add(authority)
+        else:
+            self._unknown.add(authority)
+        self._refused.discard(authority)
+        self._dependencies.file(authority, found.hosts)
+        return found
+
+    def _refuse(self, authority: str, found: VirtualHost, *, is_question: bool) -> None:
+        self.refusals += is_question
+        if authority in self._refused or len(self._refused) < self._unknown_max:
+            self._refused.add(authority)
+            self._dependencies.file(authority, found.hosts)

@@ -1,0 +1,131 @@
+"""One workload context's share of the desired state: its outbound listener and hosts, and its declared listeners.
+
+Hosts are loaded whole within the budget. A mesh that outgrows it is loaded on demand from then on, and stays so until
+the sidecar starts anew: what Envoy holds is then kept authority by authority, as if it had been asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sidecar.mesh.model import MeshChange
+from sidecar.mesh.view import View
+from sidecar.routing.build import catch_all
+from sidecar.xds.compile import Bind, CompileOptions, compile_outbound_listener
+from sidecar.xds.destinations import Destinations
+from sidecar.xds.eager import EagerHosts
+from sidecar.xds.edges import Edges
+from sidecar.xds.holdings import Holdings
+from sidecar.xds.on_demand import OnDemandHosts
+from sidecar.xds.route_tables import RouteTables
+
+__all__ = ["Outbound"]
+
+
+class Outbound:
+    """See the module's text.
+
+    Args:
+        context: Name of the context; empty on a host with one.
+        bind: Where its outbound listener listens; None where it has none.
+        holdings: Where resources are put.
+        destinations: Where the destinations that it names are kept.
+        options: Facts about this host.
+        budget_services: Services up to which the mesh is loaded whole.
+        unknown_max: Cap on authorities that the mesh does not know.
+    """
+
+    def __init__(
+        self,
+        context: str,
+        bind: Bind | None,
+        holdings: Holdings,
+        destinations: Destinations,
+        options: CompileOptions,
+        *,
+        budget_services: int,
+        unknown_max: int,
+    ) -> None:
+        self.route_config = f"outbound.{context}" if context else "outbound"
+        """Name of its route configuration, and of its listener."""
+        self._bind = bind
+        self._holdings = holdings
+        self._options = options
+        self._budget = budget_services
+        self._unknown_max = unknown_max
+        self._tables = RouteTables(context, holdings, destinations)
+        self._edges = Edges(context, holdings, destinations, self._tables, options)
+        self._eager: EagerHosts | None = EagerHosts() if budget_services else None
+        self._asked: OnDemandHosts | None = None if budget_services else OnDemandHosts(unknown_max)
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether hosts are loaded when first asked for."""
+        return self._asked is not None
+
+    @property
+    def unknown(self) -> int:
+        """Authorities given that the mesh does not know."""
+        return self._asked.unknown if self._asked else 0
+
+    @property
+    def refusals(self) -> int:
+        """Questions for unknown authorities that were over the cap, ever."""
+        return self._asked.refusals if self._asked else 0
+
+    def given(self) -> Iterable[str]:
+        """Full names of the virtual hosts that were asked for."""
+        authorities = self._asked.given if self._asked else ()
+        return [f"{self.route_config}/{authority}" for authority in authorities]
+
+    def update(self, view: View, change: MeshChange) -> None:
+        """Follow a change of the mesh."""
+        if self._bind is not None:
+            if change.everything:
+                self._holdings.put(
+                    compile_outbound_listener(
+                        self.route_config, self._bind, self.route_config, self._options
+                    )
+                )
+            self._update_hosts(view, change)
+        self._edges.update(view, change)
+
+    def ask(self, view: View, authorities: Iterable[str]) -> set[str]:
+        """Have virtual hosts for authorities; return those that get none."""
+        wanted = set(authorities)
+        if self._asked is None:
+            return wanted - self._tables.names(self.route_config)
+        refused = set()
+        for authority, found in self._asked.ask(view, wanted).items():
+            if found is None:
+                refused.add(authority)
+            else:
+                self._tables.put(self.route_config, found, asked=authority)
+        return refused
+
+    def _update_hosts(self, view: View, change: MeshChange) -> None:
+        if self._eager is not None and view.service_count() > self._budget:
+            self._go_on_demand(view)
+            return
+        if self._eager is not None:
+            self._tables.put_base(self.route_config, (catch_all(view),))
+            for name, found in self._eager.update(view, change).items():
+                if found is None:
+                    self._tables.drop(self.route_config, name)
+                else:
+                    self._tables.put(self.route_config, found)
+        elif self._asked is not None:
+            self._tables.put_base(self.route_config, ())
+            for authority, given in self._asked.update(view, change).items():
+                self._tables.put(self.route_config, given, asked=authority)
+
+    def _go_on_demand(self, view: View) -> None:
+        """Load on demand from now on; keep what Envoy has, but no wildcard: it would swallow later questions."""
+        held = self._tables.names(self.route_config)
+        self._eager = None
+        self._asked = OnDemandHosts(self._unknown_max)
+        self._tables.put_base(self.route_config, ())
+        for name in sorted(held):
+            if name.startswith("*"):
+                self._tables.drop(self.route_config, name)
+        self.ask(view, [name for name in held if not name.startswith("*")])
