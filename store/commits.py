@@ -218,8 +218,8 @@ def _rank(change: Change) -> tuple[bool, int, str]:
 
 
 def _cost(change: Change) -> int:
-    """Bytes that one change adds to a request, rounded up: an overwritten value may need escapes or base64."""
-    before = 2 * len(change.before.value) if change.before else 0
+    """Bytes that one change adds to a request, rounded up: an overwritten value may stand there in base64."""
+    before = 4 * len(change.before.value) // 3 if change.before else 0
     return len(change.after or b"") + before + 4 * len(change.key) + _CHANGE_OVERHEAD
 
 

@@ -187,7 +187,7 @@ def _overwritten_in(found: Mapping[str, Any]) -> Overwritten:
 
 
 def _value_out(value: bytes) -> dict[str, object]:
-    """A value in the most readable form that gives the very same bytes back."""
+    """A value in the most readable form that gives the very same bytes back and is at most 4/3 as long."""
     try:
         text = value.decode()
     except UnicodeDecodeError:
@@ -198,7 +198,8 @@ def _value_out(value: bytes) -> dict[str, object]:
             return {"json": parsed}
     except (ValueError, RecursionError, InputError):
         pass
-    return {"text": text}
+    in_base64 = base64.b64encode(value).decode()
+    return {"text": text} if len(_compact(text)) <= len(in_base64) + 2 else {"base64": in_base64}
 
 
 def _value_in(found: Mapping[str, Any]) -> bytes:
