@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from store.diagnostics import Diagnostic, Level, diagnose
 from store.errors import InputError
 from store.keys import HostKey, parse_key, why_no_key
-from store.objects.base import ObjectRef
-from store.objects.kinds import Kind
+from store.objects.kinds import Kind, ObjectRef
 
 if TYPE_CHECKING:
     from store.objects.base import MeshObject
@@ -208,7 +207,7 @@ def _decode_object(ref: ObjectRef, read: Decoded) -> Decoded:
     problems += found
     if checked is None and not _errors(problems):
         what = f'apiVersion "{_shown(str(document.get("apiVersion")))}" is not one of {ref.kind}'
-        problems.append(diagnose("MESH0110", what, path="apiVersion", file=about, about=about))
+        problems = [diagnose("MESH0110", what, path="apiVersion", file=about, about=about)]
     valid = None if _errors(problems) else checked
     return Decoded(valid, document, tuple(sorted(problems)))
 

@@ -18,8 +18,7 @@ import re
 from typing import NamedTuple, TypeAlias
 
 from store.errors import InputError
-from store.objects.base import ObjectRef
-from store.objects.kinds import KINDS, Kind, kind_by_plural
+from store.objects.kinds import KINDS, Kind, ObjectRef, kind_by_plural
 
 __all__ = [
     "DEFAULT_PREFIX",

@@ -7,13 +7,13 @@ snake_case; in YAML and JSON only Istio's lowerCamelCase spelling is accepted.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, NamedTuple, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from store.objects.kinds import KINDS, Kind
+from store.objects.kinds import KINDS, Kind, ObjectRef
 from store.objects.scalars import LabelMap
 
 __all__ = ["Choice", "MeshObject", "Metadata", "Model", "ObjectRef"]
@@ -56,17 +56,6 @@ class Choice(Model):
                     },
                 )
         return self
-
-
-class ObjectRef(NamedTuple):
-    """The identity of one object. MeshConfig's namespace is the empty string."""
-
-    kind: Kind
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return "/".join(part for part in (self.kind.value, self.namespace, self.name) if part)
 
 
 class Metadata(Model):

@@ -1,16 +1,17 @@
-"""The kinds of object that the mesh knows: names, plurals, short names, API versions.
+"""The kinds of object that the mesh knows, how they are spelt, and how one object is named.
 
 The seven networking kinds are Istio's (networking.istio.io, all three served versions mean the same);
 MeshConfig is ours (meshd.io/v1). Hosts' registrations are not objects that people publish: see
-`store.objects.host`.
+`store.objects.host`. Needs no pydantic, so that keys and names are cheap to import.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-__all__ = ["KINDS", "Kind", "KindNames", "kind_by_plural", "kind_named"]
+__all__ = ["KINDS", "Kind", "KindNames", "ObjectRef", "kind_by_plural", "kind_named"]
 
 ISTIO_VERSIONS = (
     "networking.istio.io/v1",
@@ -46,6 +47,17 @@ class KindNames:
     """Accepted `apiVersion` values, newest first; they mean the same."""
     namespaced: bool = True
     """Whether the kind lives in a namespace; MeshConfig does not."""
+
+
+class ObjectRef(NamedTuple):
+    """The identity of one object. MeshConfig's namespace is the empty string."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.kind.value, self.namespace, self.name) if part)
 
 
 KINDS: dict[Kind, KindNames] = {
