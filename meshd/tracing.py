@@ -69,10 +69,10 @@ def _virtual_host(step: VirtualHostStep, *, wide: bool) -> Tree:
     below: list[Tree] = [(step.rule, [])]
     below += [(f"from {origin}", []) for origin in step.origins]
     shown = step.notes if wide else step.notes[:ENDPOINTS_SHOWN]
-    below += [(f"not here: {note.origin}: {note.reason}", []) for note in shown]
+    below += [(f"note: {note.origin}: {note.reason}", []) for note in shown]
     hidden = len(step.notes) - len(shown)
     if hidden:
-        below.append((f"and {hidden} more that are not here (-o wide)", []))
+        below.append((f"and {hidden} more notes (-o wide)", []))
     return (f"virtual host {step.name or 'none'}", below)
 
 

@@ -115,7 +115,9 @@ def _rule_in_words(host: VirtualHost, authority: str) -> str:
         how = "no port named: 80"
     else:
         how = f"no port named and no HTTP on 80: {port} is the only HTTP port"
-    return how if name == wanted.host else f"{wanted.host} means {name}; {how}"
+    if name == wanted.host:
+        return how
+    return f"{wanted.host} {'is under' if name.startswith('*') else 'means'} {name}; {how}"
 
 
 def _request(request: Request) -> RequestStep:

@@ -192,6 +192,9 @@ def _unread(
     first that has one for this place.
     """
     notes: list[tuple[Provenance, str]] = []
+    if server.tls is not None and server.tls.mode is ServerTLSMode.AUTO_PASSTHROUGH:
+        notes.append((opening.source, "AUTO_PASSTHROUGH is not in force: nothing is routed"))
+        return (), tuple(notes)
     found = rules_for(sight, opening, notes)
     context = sight.context
     place = Place(opening.gateway_name, opening.port, context.labels, context.namespace)

@@ -75,7 +75,7 @@ class Decision:
     route: Route | None
     """The first route whose conditions are all met; None means 404."""
     considered: tuple[Considered, ...] = ()
-    """Every earlier route, in order."""
+    """Every earlier route that could have taken such a request, in order."""
     redirected_to_https: bool = False
     """Whether the virtual host turns every plain request away (301) before looking at routes."""
 
@@ -115,11 +115,16 @@ def _under_prefix(domain: str, name: str) -> bool:
 
 
 def match(virtual_host: VirtualHost, request: Request) -> Decision:
-    """Find the first route of the virtual host that takes the request."""
+    """Find the first route of the virtual host that takes the request.
+
+    Routes for CONNECT are not worth a word to a request that is none, so they are not in `considered`.
+    """
     if virtual_host.require_tls and request.scheme != "https":
         return Decision(virtual_host, None, redirected_to_https=True)
     considered: list[Considered] = []
     for route in virtual_host.routes:
+        if route.match.connect and request.method != "CONNECT":
+            continue
         reason = why_not(route.match, request)
         if reason is None:
             return Decision(virtual_host, route, tuple(considered))
