@@ -153,15 +153,15 @@ def _read_stretch(
     part = lines[first:last]
     if _is_bare(part):
         return []
-    parsed = parse("\n".join(part) + "\n")
+    parsed = parse("\n".join(part) + "\n", first + 1)
     mending = None
     mended: list[Diagnostic] = []
     if parsed.failure is not None:
         as_json = _read_json("\n".join(part))
         if as_json is not None:
             return _objects(as_json, file, first + 1, lines, problems)
-        mending = Mending(part, _kind_of("\n".join(part)))
-        parsed = _mended(parsed, mending)
+        mending = Mending(part, first + 1, _kind_of("\n".join(part)))
+        parsed = _mended(parsed, mending, first + 1)
         mended = [_placed(problem, file, first, None) for problem in mending.problems]
         problems += mended
     documents = []
@@ -177,11 +177,11 @@ def _read_stretch(
     return documents
 
 
-def _mended(parsed: Parsed, mending: Mending) -> Parsed:
+def _mended(parsed: Parsed, mending: Mending, first_line: int) -> Parsed:
     for _ in range(MENDS_MAX):
         if parsed.failure is None or not mending.mend(parsed.failure):
             break
-        parsed = parse("\n".join(mending.lines) + "\n")
+        parsed = parse("\n".join(mending.lines) + "\n", first_line)
     return parsed
 
 

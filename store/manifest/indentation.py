@@ -57,13 +57,16 @@ def block_end(lines: Sequence[str], start: int) -> int:
     return len(lines)
 
 
-def misplaced(lines: Sequence[str], line: int, levels: Sequence[int]) -> Misplaced:
+def misplaced(
+    lines: Sequence[str], line: int, levels: Sequence[int], first_line: int = 1
+) -> Misplaced:
     """What is wrong with line `line`.
 
     Args:
         lines: The text.
         line: The line that does not fit, counted from 0.
         levels: The depths of the mappings and lists that are open there.
+        first_line: The number of the first line in the file.
     """
     text = lines[line]
     depth = line_depth(text)
@@ -72,7 +75,10 @@ def misplaced(lines: Sequence[str], line: int, levels: Sequence[int]) -> Misplac
     item = _item_above(lines, line, depth)
     if item >= 0 and name and not text.lstrip().startswith("-"):
         sibling = field_name(lines[item]) or lines[item].strip()[:40]
-        message = f'{shown} stands below the "-" of the list item that begins in line {item + 1}, not beside its fields'
+        begins = item + first_line
+        message = (
+            f'{shown} stands below the "-" of the list item of line {begins}, not beside its fields'
+        )
         hint = f'indent it by {depth + 2}, as far as "{sibling}", to make it a field of that item'
         return Misplaced(message, hint, Remedy.DEEPER)
     above = next((n for n in range(line - 1, -1, -1) if _is_content(lines[n])), -1)

@@ -21,6 +21,8 @@ MENDS_MAX = 40
 """Most faults named in one document; each costs one more pass over its text."""
 
 _STAR = re.compile(r"\*[^\s,\[\]{}]*")
+_COLON_WORD = re.compile(r"(?<=[\s,\[{])::[0-9a-fA-F:.]*(?=[\s,\]}])")
+_FLOW_WORD = re.compile(r"[^\s,\[\]{}]+")
 _ITEM_OR_FIELD = re.compile(
     r"(?P<indent> *)(?P<dashes>(?:- +)*)(?:(?P<key>[\w.\-/@]+|\"[^\"]*\"):(?: |$))?"
 )
@@ -42,14 +44,16 @@ class Mending:
 
     Args:
         lines: The original lines, without line ends.
+        first_line: The number of the first of them in the file, for lines that messages name.
         kind: The kind of object that the text names, for hints; empty when unknown.
     """
 
-    def __init__(self, lines: Sequence[str], kind: str = "") -> None:
+    def __init__(self, lines: Sequence[str], first_line: int = 1, kind: str = "") -> None:
         self.lines = list(lines)
         self.problems: list[Diagnostic] = []
         """What was wrong; lines and columns count from 0, in the original text."""
         self._original = tuple(lines)
+        self._first_line = first_line
         self._kind = kind
         self._patches: list[_Patch] = []
 
@@ -80,11 +84,15 @@ class Mending:
             return self._bad_start(line, column)
         if "unknown escape" in failure.problem:
             return self._bad_escape(failure)
+        if "found unexpected ':'" in failure.problem:
+            return self._colons_in_flow(failure)
+        if "tab character" in failure.problem and self._tabs(line):
+            return True
         if "mapping values are not allowed" in failure.problem:
             return self._second_colon(line, column) or self._wrong_indentation(failure)
         if failure.context.startswith("while parsing a block"):
             return self._wrong_indentation(failure)
-        return self._give_up(failure)
+        return self._quote_addresses(line) or self._give_up(failure)
 
     def _report(self, code: str, message: str, place: Place, hint: str) -> None:
         found = diagnose(code, message, hint=hint, place=self.original(place))
@@ -120,19 +128,32 @@ class Mending:
         return True
 
     def _bad_start(self, line: int, column: int) -> bool:
-        text = self.lines[line] if line < len(self.lines) else ""
-        indent = _INDENT.match(text)
-        if indent is not None and "\t" in indent.group():
-            tabs = indent.group()
-            message = "tab in the indentation"
-            self._report("MESH0125", message, (line, tabs.index("\t")), "indent with spaces")
-            self._replace(line, 0, len(tabs), tabs.replace("\t", "  "))
+        if self._tabs(line):
             return True
+        text = self.lines[line] if line < len(self.lines) else ""
         if column >= len(text) or text[column] == "\t":
             return False
         return self._quote_rest(
             line, column, f"a value cannot begin with {text[column]} outside quotes"
         )
+
+    def _tabs(self, line: int) -> bool:
+        """Name the first line that is indented with tabs, and mend all of them."""
+        found = [
+            (number, indent.group())
+            for number, text in enumerate(self.lines)
+            if (indent := _INDENT.match(text)) is not None
+            and "\t" in indent.group()
+            and text.strip()
+        ]
+        if not found or found[0][0] > line:
+            return False
+        more = f" (and in {len(found) - 1} more lines)" if len(found) > 1 else ""
+        place = (found[0][0], found[0][1].index("\t"))
+        self._report("MESH0125", f"tab in the indentation{more}", place, "indent with spaces")
+        for number, indent_text in found:
+            self._replace(number, 0, len(indent_text), indent_text.replace("\t", "  "))
+        return True
 
     def _quote_rest(self, line: int, column: int, message: str) -> bool:
         text = self.lines[line]
@@ -157,6 +178,23 @@ class Mending:
         self._replace(failure.line, at, 1, "\\\\")
         return True
 
+    def _colons_in_flow(self, failure: Failure) -> bool:
+        """`[::1, 2001:db8::2]`: legal in YAML 1.2, but not to libyaml; read as meant, without a word."""
+        line, column = failure.context_line, failure.context_column
+        token = _FLOW_WORD.match(self.lines[line], column)
+        if token is None or "'" in token.group():
+            return self._give_up(failure)
+        self._replace(line, column, len(token.group()), f"'{token.group()}'")
+        return True
+
+    def _quote_addresses(self, line: int) -> bool:
+        """`[::1, ::2]` once more, where libyaml sees the key of a mapping in the first colon."""
+        found = _COLON_WORD.search(self.lines[line]) if line < len(self.lines) else None
+        if found is None:
+            return False
+        self._replace(line, found.start(), len(found.group()), f"'{found.group()}'")
+        return True
+
     def _second_colon(self, line: int, column: int) -> bool:
         """`key: some: text`: the value holds a colon and a space, so it needs quotes."""
         text = self.lines[line]
@@ -171,7 +209,7 @@ class Mending:
         start = failure.line
         if start >= len(self.lines) or not self.lines[start].strip():
             return self._give_up(failure)
-        fault = misplaced(self.lines, start, failure.levels)
+        fault = misplaced(self.lines, start, failure.levels, self._first_line)
         depth = line_depth(self.lines[start])
         home = self._home_hint(field_name(self.lines[start]))
         hint = fault.hint if fault.remedy is Remedy.DEEPER else home or fault.hint
@@ -204,10 +242,9 @@ class Mending:
             line, column = failure.context_line, failure.context_column
             message = "the quote that opens here is never closed"
         elif "flow" in failure.context and "did not find expected" in failure.problem:
-            closing = "]" if "sequence" in failure.context else "}"
-            opened = failure.context_line
-            message = f'"," or "{closing}" is missing here (the list or mapping opens in line {opened + 1})'
-            message = message.replace("list or mapping", "list" if closing == "]" else "mapping")
+            closing, what = ("]", "list") if "sequence" in failure.context else ("}", "mapping")
+            opened = failure.context_line + self._first_line
+            message = f'"," or "{closing}" is missing here (the {what} opens in line {opened})'
         if line >= len(self._original):
             line = max(0, len(self._original) - 1)
             column = len(self._original[line]) if self._original else 0

@@ -74,9 +74,13 @@ class Builder:
     """Folds libyaml's events into `roots`, one node for each document, and `problems`.
 
     Each problem stands with the position in `roots` of its document; its lines and columns count from 0.
+
+    Args:
+        first_line: The number of the text's first line in its file, for lines that messages name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first_line: int) -> None:
+        self._first_line = first_line
         self.roots: list[Node] = []
         self.problems: list[tuple[int, Diagnostic]] = []
         self._frames: list[_Frame] = []
@@ -160,7 +164,9 @@ class Builder:
             self._problem("MESH0127", f"the key is {found}, which is not text", place, hint)
         first = frame.node.children.get(word)
         if first is not None and word != "<<":
-            hint = f'the first "{word}" is in line {first.place[0] + 1}; remove one of the two'
+            hint = f'the first "{word}" is in line {first.place[0] + self._first_line}; remove one of the two'
+            if word == "apiVersion" and len(self._frames) == 1:
+                hint = "two objects in one document: put a line of three hyphens (---) before it"
             self._problem("MESH0126", f'"{word}" is given twice', place, hint, key=word)
         frame.key, frame.key_place = word, place
 

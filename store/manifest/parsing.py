@@ -39,9 +39,14 @@ class Parsed:
     failure: Failure | None
 
 
-def parse(text: str) -> Parsed:
-    """Read every document of `text`, up to the first place that cannot be parsed."""
-    builder = Builder()
+def parse(text: str, first_line: int = 1) -> Parsed:
+    """Read every document of `text`, up to the first place that cannot be parsed.
+
+    Args:
+        text: A stretch of a file.
+        first_line: The number of its first line in the file, for lines that messages name.
+    """
+    builder = Builder(first_line)
     failure = None
     try:
         events = yaml.CBaseLoader(text)

@@ -39,9 +39,7 @@ def _inner(annotation: object) -> tuple[type[BaseModel] | None, str]:
         return _inner(get_args(annotation)[0])
     if isinstance(annotation, type) and origin is None:
         return (annotation if issubclass(annotation, BaseModel) else None), "one"
-    held = (
-        {tuple: "list", list: "list", dict: "map"}.get(origin) if isinstance(origin, type) else None
-    )
+    held = "list" if origin in (tuple, list) else "map" if origin is dict else ""
     for argument in reversed(get_args(annotation)):
         if argument is type(None) or argument is Ellipsis:
             continue

@@ -1,0 +1,44 @@
+"""The rules for MeshConfig: names, defaults of exportTo, and settings of ejection that fit each other."""
+
+from __future__ import annotations
+
+from store.diagnostics import Path
+from store.objects.mesh_config import MeshConfig
+from store.validation.findings import Findings
+from store.validation.http_actions import check_retries
+from store.validation.locality import check_locality
+from store.validation.shared import check_duration, check_export_to, check_host, check_label
+
+__all__ = ["check_mesh_config"]
+
+
+def check_mesh_config(config: MeshConfig, found: Findings) -> None:
+    """Check one MeshConfig of the right shape."""
+    spec = config.spec
+    at: Path = ("spec",)
+    check_host(spec.domain, (*at, "domain"), found, wildcard=False)
+    check_label(spec.root_namespace, (*at, "rootNamespace"), found, "the root namespace")
+    for field, targets in (
+        ("defaultServiceExportTo", spec.default_service_export_to),
+        ("defaultVirtualServiceExportTo", spec.default_virtual_service_export_to),
+        ("defaultDestinationRuleExportTo", spec.default_destination_rule_export_to),
+    ):
+        is_service = field == "defaultServiceExportTo"
+        check_export_to(targets, "", (*at, field), found, none_allowed=is_service)
+        if not targets:
+            hint = 'for everybody: ["*"]; for the own namespace: ["."]'
+            found.add("MESH0322", (*at, field), "is empty, which says nothing", hint, at_key=True)
+    check_duration(spec.connect_timeout, (*at, "connectTimeout"), found)
+    check_retries(spec.default_http_retry_policy, (*at, "defaultHttpRetryPolicy"), found)
+    # Whether outliers are detected is for each DestinationRule to say, so nothing is warned of here.
+    check_locality(
+        spec.locality_lb_setting, (*at, "localityLbSetting"), found, detects_outliers=True
+    )
+    ejection = spec.ejection
+    if ejection.max_ejection_time < ejection.base_ejection_time:
+        message = (
+            "maxEjectionTime is shorter than baseEjectionTime, the length of the first ejection"
+        )
+        found.add(
+            "MESH0395", (*at, "ejection", "maxEjectionTime"), message, "make it the longer one"
+        )

@@ -1,0 +1,173 @@
+"""What meshd stores but does not put in force yet: each such field is warned of, never passed over in silence.
+
+The table is data: a row names fields by path (`[]` for every item of a list, `[*]` for every entry of a map),
+optionally only some values of them. A row goes when its field is put in force.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+
+from pydantic import BaseModel
+
+from store.diagnostics import Path
+from store.objects.base import MeshObject
+from store.objects.kinds import Kind
+from store.validation.findings import Findings
+
+__all__ = ["NOT_IN_FORCE", "Unsupported", "check_support"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """Fields of one kind that have no effect yet."""
+
+    kind: Kind
+    """The kind."""
+    paths: tuple[str, ...]
+    """Where they are."""
+    values: tuple[object, ...] = ()
+    """Only these values have no effect; empty: none has."""
+    instead: str = ""
+    """What to do until then."""
+
+
+_VS, _DR, _GW = Kind.VIRTUAL_SERVICE, Kind.DESTINATION_RULE, Kind.GATEWAY
+_SE, _WG, _SC = Kind.SERVICE_ENTRY, Kind.WORKLOAD_GROUP, Kind.SIDECAR
+
+_POLICIES = ("spec.trafficPolicy", "spec.subsets[].trafficPolicy")
+_PORT_POLICIES = tuple(f"{policy}.portLevelSettings[]" for policy in _POLICIES)
+
+
+def _in_policies(*fields: str, ports: bool = True) -> tuple[str, ...]:
+    places = (*_POLICIES, *_PORT_POLICIES) if ports else _POLICIES
+    return tuple(f"{place}.{field}" for place in places for field in fields)
+
+
+NOT_IN_FORCE: tuple[Unsupported, ...] = (
+    Unsupported(_VS, ("spec.http[].delegate",), instead="write the delegate's rules here"),
+    Unsupported(
+        _VS,
+        ("spec.tls", "spec.tcp"),
+        instead="TCP and TLS are routed only for the ports of a Sidecar's egress listeners",
+    ),
+    Unsupported(_DR, ("spec.workloadSelector",), instead="the rule holds for every client"),
+    Unsupported(
+        _DR,
+        _in_policies("tls.mode"),
+        values=("ISTIO_MUTUAL",),
+        instead="use MUTUAL with certificate files",
+    ),
+    Unsupported(_DR, _in_policies("tls.credentialName"), instead="name certificate files"),
+    Unsupported(_DR, _in_policies("tls.caCrl")),
+    Unsupported(_DR, _in_policies("tunnel", "proxyProtocol", "retryBudget", ports=False)),
+    Unsupported(
+        _DR, _in_policies("loadBalancer.zoneAwareLbSetting", "loadBalancer.backendUtilization")
+    ),
+    Unsupported(
+        _GW,
+        ("spec.servers[].tls.mode",),
+        values=("PASSTHROUGH", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"),
+        instead="use SIMPLE or MUTUAL with certificate files",
+    ),
+    Unsupported(
+        _GW,
+        (
+            "spec.servers[].tls.credentialName",
+            "spec.servers[].tls.credentialNames",
+            "spec.servers[].tls.caCertCredentialName",
+        ),
+        instead="name certificate files",
+    ),
+    Unsupported(
+        _GW,
+        ("spec.servers[].port.protocol",),
+        values=("TCP", "TLS", "MONGO", "REDIS", "MYSQL", "UDP"),
+        instead="use HTTP or HTTPS",
+    ),
+    Unsupported(_GW, ("spec.servers[].defaultEndpoint",)),
+    Unsupported(
+        _SE,
+        ("spec.resolution",),
+        values=("DYNAMIC_DNS",),
+        instead="use resolution: NONE, which looks the name up as well",
+    ),
+    Unsupported(_WG, ("spec.probe",), instead="the sidecar's own settings name a probe"),
+    Unsupported(_SC, ("spec.ingress[].tls", "spec.ingress[].connectionPool")),
+    Unsupported(_SC, ("spec.inboundConnectionPool", "spec.outboundTrafficPolicy.egressProxy")),
+    Unsupported(
+        _SC,
+        ("spec.ingress[].captureMode", "spec.egress[].captureMode"),
+        values=("IPTABLES",),
+        instead="traffic is not captured yet",
+    ),
+)
+"""Everything that is stored and shown but has no effect yet."""
+
+
+@cache
+def _rows(kind: Kind) -> tuple[tuple[tuple[str, ...], Unsupported], ...]:
+    return tuple(
+        (_parts(path), row) for row in NOT_IN_FORCE if row.kind is kind for path in row.paths
+    )
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.replace("[*]", ".*").replace("[]", ".*").split("."))
+
+
+def check_support(model: MeshObject, found: Findings) -> None:
+    """Warn of each field of an object that is given and has no effect yet."""
+    for parts, row in _rows(model.kind):
+        for at, value in _walk(model, parts, ()):
+            text = value.value if isinstance(value, Enum) else value
+            word = text.upper() if isinstance(text, str) else text
+            if row.values and word not in row.values:
+                continue
+            subject = f"{text} has" if row.values else "accepted, but has"
+            message = f"{subject} no effect yet"
+            found.add("MESH0290", at, message, row.instead, at_key=not row.values)
+    if model.kind is Kind.VIRTUAL_SERVICE:
+        _check_claims(model, found)
+
+
+def _walk(value: object, parts: tuple[str, ...], at: Path) -> Iterator[tuple[Path, object]]:
+    """Each value that is given at a path of the table, with its own path."""
+    if not parts:
+        if value is not None and value != () and value != {}:
+            yield at, value
+        return
+    name, rest = parts[0], parts[1:]
+    if name == "*":
+        if isinstance(value, tuple):
+            for index, item in enumerate(value):
+                yield from _walk(item, rest, (*at, index))
+        elif isinstance(value, Mapping):
+            for key, item in value.items():
+                yield from _walk(item, rest, (*at, str(key)))
+    elif isinstance(value, BaseModel):
+        attribute = _attribute(type(value), name)
+        if attribute in value.model_fields_set:
+            yield from _walk(getattr(value, attribute), rest, (*at, name))
+
+
+@cache
+def _attribute(model: type[BaseModel], name: str) -> str:
+    """The Python name of a field."""
+    for attribute, field in model.model_fields.items():
+        if (field.alias or attribute) == name:
+            return attribute
+    raise AssertionError(f"{model.__name__} has no field {name}")
+
+
+def _check_claims(model: MeshObject, found: Findings) -> None:
+    """Matches on claims of tokens: they are headers by place, but not by meaning."""
+    for field in ("headers", "withoutHeaders"):
+        parts = ("spec", "http", "*", "match", "*", field, "*")
+        for at, _ in _walk(model, parts, ()):
+            if str(at[-1]).startswith("@request.auth.claims"):
+                message = "claims of tokens are not read yet, so that this never matches"
+                found.add("MESH0290", at, message, "match on a header", at_key=True)
