@@ -33,6 +33,9 @@ __all__ = ["FORMAT_VALUE", "Authorship", "batches", "refreshed", "transaction"]
 FORMAT_VALUE = b'{"format":1,"oldestReader":1}'
 """What this version writes under the `format` key of an empty store."""
 
+NAMESPACES_MAX = 25
+"""Namespaces of one batch: each costs a record and two guards."""
+
 _ORDER = (
     Kind.MESH_CONFIG,
     Kind.SERVICE_ENTRY,
@@ -44,6 +47,8 @@ _ORDER = (
     Kind.VIRTUAL_SERVICE,
 )
 """Destinations before the routes that name them; removals go the other way."""
+_BATCH_RESERVE_BYTES = 100_000
+"""Left in each batch for what grows with the namespaces: guards, authors, messages, lists of namespaces."""
 _CHANGE_OVERHEAD = 256
 """Field names, revisions and quotes that one change adds to its history record, rounded up."""
 
@@ -109,7 +114,11 @@ def batches(change_set: ChangeSet, *, bytes_max: int = REQUEST_BYTES_MAX) -> tup
         full = cost > room or (is_new and namespaces_left == 0)
         if not pieces or full or len(pieces[-1]) >= OPERATIONS_MAX // 2:
             pieces.append([])
-            room, namespaces, namespaces_left = bytes_max, set(), GUARDS_MAX // 4
+            room, namespaces, namespaces_left = (
+                bytes_max - _BATCH_RESERVE_BYTES,
+                set(),
+                NAMESPACES_MAX,
+            )
             is_new = True
         pieces[-1].append(change)
         room -= cost

@@ -31,6 +31,8 @@ ATTEMPTS_MAX = 8
 """How often a write is tried whose guards failed only because neighbours were written."""
 RESOLVE_S = 15.0
 """How long to wait for etcd to come back and tell what became of a write: a restart and an election."""
+MESSAGE_MAX = 1_000
+"""Characters of the message that history keeps: every namespace of a change has its own copy."""
 RESOLVE_PAUSE_S = 0.2
 """Pause between two such questions."""
 
@@ -67,7 +69,7 @@ def authorship(author: str, message: str = "") -> Authorship:
         change=change_id(stamp, secrets.token_hex(3)),
         author=author,
         time=now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        message=message,
+        message=message[:MESSAGE_MAX],
     )
 
 
