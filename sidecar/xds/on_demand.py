@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sidecar.mesh.model import MeshChange
+from sidecar.mesh.model import HostName, MeshChange
+from sidecar.mesh.names import is_address
+from sidecar.routing.authority import parse_authority
 from sidecar.routing.build import outbound_virtual_host
 from sidecar.routing.sight import Sight
 from sidecar.routing.table import VirtualHost
@@ -34,6 +36,7 @@ class OnDemandHosts:
         self._unknown_max = unknown_max
         self._unknown: set[str] = set()
         self._refused: set[str] = set()
+        self._addresses: set[str] = set()
         self._dependencies: Dependencies[str] = Dependencies()
         self.refusals = 0
         """Questions for unknown authorities over the cap, ever."""
@@ -55,7 +58,11 @@ class OnDemandHosts:
     def update(self, sight: Sight, change: MeshChange) -> dict[str, VirtualHost]:
         """Follow a change of the mesh: the virtual hosts that may differ, by authority."""
         given: dict[str, VirtualHost] = {}
-        for authority in sorted(self._dependencies.touched(change)):
+        touched = self._dependencies.touched(change)
+        if any(_has_address(sight, host) for host in change.hosts):
+            # An address names no host that it could be filed under.
+            touched |= self._addresses
+        for authority in sorted(touched):
             found = self._give(sight, authority, is_question=False)
             if found is not None:
                 given[authority] = found
@@ -76,11 +83,21 @@ class OnDemandHosts:
         else:
             self._unknown.add(authority)
         self._refused.discard(authority)
-        self._dependencies.file(authority, found.hosts)
+        self._file(authority, found)
         return found
 
     def _refuse(self, authority: str, found: VirtualHost, *, is_question: bool) -> None:
         self.refusals += is_question
         if authority in self._refused or len(self._refused) < self._unknown_max:
             self._refused.add(authority)
-            self._dependencies.file(authority, found.hosts)
+            self._file(authority, found)
+
+    def _file(self, authority: str, found: VirtualHost) -> None:
+        self._dependencies.file(authority, found.hosts)
+        if is_address(parse_authority(authority).host):
+            self._addresses.add(authority)
+
+
+def _has_address(sight: Sight, host: HostName) -> bool:
+    service = sight.service(host)
+    return service is not None and bool(service.addresses)

@@ -110,6 +110,8 @@ def add_header_edits(
     compiled: pb.Route | pb.WeightedCluster.ClusterWeight, edits: HeaderEdits
 ) -> None:
     """Append edits of headers: what is set, then what is added, then what is removed."""
+    if not edits:
+        return
     compiled.request_headers_to_add.extend(_headers(edits.request_set, edits.request_add))
     compiled.request_headers_to_remove.extend(edits.request_remove)
     compiled.response_headers_to_add.extend(_headers(edits.response_set, edits.response_add))

@@ -8,6 +8,7 @@ under a new version change nothing, so equal input must give equal bytes in ever
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 
 from sidecar.mesh.model import Provenance
@@ -51,8 +52,9 @@ def extension(name: str, message: pb.Message) -> pb.TypedExtensionConfig:
     return pb.TypedExtensionConfig(name=name, typed_config=packed(message))
 
 
+@lru_cache(maxsize=1024)
 def duration(seconds: float) -> pb.Duration:
-    """A duration of `seconds`, exact to the nanosecond."""
+    """A duration of `seconds`, exact to the nanosecond. Shared: to be copied into messages, never changed."""
     nanos = round(seconds * 1e9)
     return pb.Duration(seconds=nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
 
@@ -72,8 +74,9 @@ def datasource(path: str) -> pb.DataSource:
     return pb.DataSource(filename=path)
 
 
+@lru_cache(maxsize=8)
 def ads(initial_fetch_timeout_s: float) -> pb.ConfigSource:
-    """`Take it from the ADS stream`, with an explicit wait for the first answer; 0 waits for ever."""
+    """`Take it from the ADS stream`, with an explicit wait for the first answer; 0 waits for ever. Shared."""
     return pb.ConfigSource(
         ads=pb.AggregatedConfigSource(),
         resource_api_version=pb.ApiVersion.V3,

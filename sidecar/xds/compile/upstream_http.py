@@ -6,6 +6,8 @@ it, the client's own version where nothing is declared or `useClientProtocol` sa
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sidecar.mesh.model import Protocol
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.encoding import duration, packed
@@ -41,6 +43,23 @@ def upstream_http_options(
         auto_sni: Send each request's host as SNI.
         auto_san: Check the server's certificate against each request's host.
     """
+    if pool is None and outliers is None:
+        return _without_policy(protocol, auto_sni, auto_san)
+    return _options(protocol, pool, outliers, auto_sni, auto_san)
+
+
+@lru_cache(maxsize=64)
+def _without_policy(protocol: Protocol, auto_sni: bool, auto_san: bool) -> pb.Any | None:
+    return _options(protocol, None, None, auto_sni, auto_san)
+
+
+def _options(
+    protocol: Protocol,
+    pool: ConnectionPoolSettings | None,
+    outliers: OutlierDetection | None,
+    auto_sni: bool,
+    auto_san: bool,
+) -> pb.Any | None:
     options = pb.UpstreamHttpOptions()
     if auto_sni or auto_san:
         options.upstream_http_protocol_options.auto_sni = auto_sni
