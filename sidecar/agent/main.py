@@ -97,7 +97,7 @@ def command(
 )
 @click.argument("app", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def run(context: click.Context, config: Path | None, app: tuple[str, ...], **flags: Any) -> int:
+def run(context: click.Context, /, config: Path | None, app: tuple[str, ...], **flags: Any) -> int:
     """Run the daemon, and the application APP beside it when one is given.
 
     The daemon ends when the application does, after its registration is withdrawn and requests in flight

@@ -151,6 +151,8 @@ class SidecarSettings(_Table):
     """How many host names that no object names Envoy may be given an answer for."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Level of the sidecar's own log."""
+    on_stop: Literal["keep", "leave"] = "keep"
+    """What stopping the daemon means: `keep`: a restart, Envoy and registration stay; `leave`: withdraw and end."""
     etcd: EtcdSettings = Field(default_factory=EtcdSettings)
     """Where the mesh's objects live."""
     envoy: EnvoySettings = EnvoySettings()

@@ -1,0 +1,137 @@
+"""What goes into a node and what comes out of it. The file to read first.
+
+A node composes the cores: catalog, registrations, mesh, views, desired-state builder. The daemon feeds it what
+the store and Envoy say, and carries out its effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sidecar.xds.events import ResourceRejected
+from sidecar.xds.resource import DesiredChange
+from store.catalog.generations import Compacted, Recall
+from store.catalog.parts import CatalogMemory
+from store.snapshot import Entry, Snapshot
+
+__all__ = [
+    "Desire",
+    "Effect",
+    "EnvoyAsked",
+    "EnvoyInForce",
+    "EnvoyRejected",
+    "Event",
+    "HostsAnswered",
+    "KeepLastGood",
+    "LookUp",
+    "LookedUp",
+    "RegistrationMissing",
+    "SnapshotArrived",
+    "Source",
+    "Tick",
+    "Transition",
+]
+
+
+class Source(StrEnum):
+    """Where a snapshot came from."""
+
+    ETCD = "etcd"
+    DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotArrived:
+    """The Mirror published a snapshot, or the last known good one was read from disk."""
+
+    snapshot: Snapshot
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """The answer to `LookUp`."""
+
+    recall: Recall
+    answer: Entry | Compacted | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyAsked:
+    """Traffic asked for virtual hosts, by `<route config>/<authority>`."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyInForce:
+    """Envoy has acknowledged everything of the state labelled so."""
+
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyRejected:
+    """Envoy refused a resource."""
+
+    rejected: ResourceRejected
+
+
+@dataclass(frozen=True, slots=True)
+class HostsAnswered:
+    """Requests to endpoints of these hosts succeeded lately: they live, whatever their leases say."""
+
+    hosts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The deadline has passed."""
+
+
+Event = (
+    SnapshotArrived | LookedUp | EnvoyAsked | EnvoyInForce | EnvoyRejected | HostsAnswered | Tick
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Desire:
+    """Hand this change to the ADS session (its label even when nothing changed)."""
+
+    change: DesiredChange
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Find the earlier value that this asks for; answer with `LookedUp`."""
+
+    recall: Recall
+
+
+@dataclass(frozen=True, slots=True)
+class KeepLastGood:
+    """This snapshot is in force in Envoy: keep it on disk, with what a restart must remember."""
+
+    snapshot: Snapshot
+    memory: CatalogMemory
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationMissing:
+    """The store does not hold this host's own registration: write it again if it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """Something changed that a person may want to read in the log."""
+
+    event: str
+    """A fixed snake_case phrase."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    level: str = "info"
+    """`error`: a person must act; `warning`: degraded; `info`: a change of state."""
+
+
+Effect = Desire | LookUp | KeepLastGood | RegistrationMissing | Transition

@@ -1,0 +1,284 @@
+"""The node: from snapshots to what Envoy should have, and from Envoy's answers back to what is in force.
+
+    snapshot ─► catalog ─► registrations ─► mesh ─► views ─► builder ─► Desire
+    EnvoyRejected ─► the object at fault is quarantined, its last accepted generation goes the same way
+    EnvoyAsked ─► builder ─► Desire        EnvoyInForce ─► KeepLastGood
+
+Pure: time is an argument. Knows neither etcd nor sockets nor what is inside a resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from sidecar.mesh.mesh import CONFIG_REF, Mesh
+from sidecar.mesh.model import Context, MeshChange
+from sidecar.mesh.view import View
+from sidecar.node.events import (
+    Desire,
+    Effect,
+    EnvoyAsked,
+    EnvoyInForce,
+    EnvoyRejected,
+    Event,
+    HostsAnswered,
+    KeepLastGood,
+    LookedUp,
+    LookUp,
+    RegistrationMissing,
+    SnapshotArrived,
+    Source,
+    Tick,
+    Transition,
+)
+from sidecar.registration.events import Effect as RegistrationEffect
+from sidecar.registration.events import (
+    HostKept,
+    HostLeft,
+    HostReturned,
+    RegistrationsSeen,
+    RemovalsHalted,
+    RemovalsResumed,
+    RequestsSucceeded,
+    SettingsRead,
+    TimePassed,
+)
+from sidecar.registration.expiry import Registrations
+from sidecar.xds.desired import Builder
+from sidecar.xds.events import ResourceRejected
+from store.catalog import Catalog, CatalogChange
+from store.catalog.catalog import CatalogStep
+from store.catalog.parts import CatalogMemory
+from store.objects.base import ObjectRef
+from store.snapshot import Snapshot
+
+__all__ = ["InForceMark", "Node"]
+
+WAITING_LABELS_MAX = 256
+"""Snapshots remembered until Envoy has them in force; beyond it the oldest are forgotten."""
+
+QUARANTINES_SAID_MAX = 20
+"""Quarantined values that one step logs by name; the status lists them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class InForceMark:
+    """A snapshot that is, or is to be, in force."""
+
+    label: str
+    snapshot: Snapshot
+    source: Source
+    memory: CatalogMemory
+
+
+class Node:
+    """See the module's text. One per daemon; not thread-safe.
+
+    Args:
+        host: This host's own name, to see whether its registration is there.
+        contexts: Workload contexts, by name.
+        make_builder: Makes the desired-state builder.
+        memory: What a former run remembered beside the snapshot that comes first.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        contexts: Sequence[Context],
+        make_builder: Callable[[Sequence[Context]], Builder],
+        *,
+        memory: CatalogMemory = (),
+    ) -> None:
+        self._host = host
+        self._contexts = tuple(contexts)
+        self._builder = make_builder(self._contexts)
+        self._registrations = Registrations()
+        self.catalog = Catalog.empty(memory=memory)
+        """Objects in force."""
+        self.mesh: Mesh | None = None
+        """The mesh in force; None before the first snapshot."""
+        self.views: Mapping[str, View] = {}
+        """What each context sees, by its name."""
+        self.source: Source | None = None
+        """Where the newest snapshot came from."""
+        self.in_force: InForceMark | None = None
+        """The newest snapshot that Envoy had wholly in force."""
+        self.rejected: dict[tuple[str, str], ResourceRejected] = {}
+        """Resources that Envoy refused, by type and name."""
+        self._waiting: dict[str, InForceMark] = {}
+        self._out: list[Effect] = []
+
+    @property
+    def builder(self) -> Builder:
+        """The desired state."""
+        return self._builder
+
+    @property
+    def registrations(self) -> Registrations:
+        """The registrations in force, with those kept though they ran out."""
+        return self._registrations
+
+    def handle(self, event: Event, now_s: float) -> list[Effect]:
+        """Take one event and say what to do.
+
+        Args:
+            event: What happened.
+            now_s: Monotonic seconds.
+        """
+        match event:
+            case SnapshotArrived():
+                self._snapshot(event, now_s)
+            case LookedUp():
+                self._step(self.catalog.recalled(event.recall, event.answer), now_s)
+            case EnvoyAsked():
+                self._out.append(Desire(self._builder.ask(event.names)))
+            case EnvoyInForce():
+                self._has_in_force(event.label)
+            case EnvoyRejected():
+                self._reject(event.rejected, now_s)
+            case HostsAnswered():
+                for host in sorted(event.hosts):
+                    self._registrations.handle(RequestsSucceeded(host), now_s)
+            case Tick():
+                self._note(self._registrations.handle(TimePassed(), now_s))
+                self._advance(CatalogChange())
+            case _:
+                assert_never(event)
+        out, self._out = self._out, []
+        return out
+
+    def deadline(self) -> float | None:
+        """When `Tick` is due if nothing else happens."""
+        return self._registrations.deadline()
+
+    def preload(self, names: Iterable[str]) -> None:
+        """Build these virtual hosts with the first state: they were in use before a restart."""
+        self._builder.preload(names)
+
+    # -- events ---------------------------------------------------------------------------------
+
+    def _snapshot(self, event: SnapshotArrived, now_s: float) -> None:
+        before = self.catalog
+        step = self.catalog.apply(event.snapshot)
+        self.source = event.source
+        self._step(step, now_s)
+        if step.catalog.refusal and step.catalog.refusal != before.refusal:
+            self._say("store_format_too_new", "error", reason=step.catalog.refusal)
+        if event.source is Source.ETCD and self._host not in step.catalog.hosts:
+            self._out.append(RegistrationMissing())
+
+    def _step(self, step: CatalogStep, now_s: float) -> None:
+        before, self.catalog = self.catalog, step.catalog
+        self._out += [LookUp(recall) for recall in step.recalls]
+        if step.change.quarantine:
+            self._say_quarantine(before, step.catalog)
+        seen = RegistrationsSeen(step.catalog.hosts, step.change.hosts)
+        self._note(self._registrations.handle(seen, now_s))
+        self._advance(step.change)
+        if self.mesh is not None and CONFIG_REF in step.change.refs:
+            read = SettingsRead(self.mesh.config.registration)
+            self._note(self._registrations.handle(read, now_s))
+            self._advance(CatalogChange())
+
+    def _advance(self, change: CatalogChange) -> None:
+        """Bring mesh and desired state to the catalog and the registrations of now."""
+        catalog = self.catalog
+        if catalog.snapshot is None:
+            return
+        registrations = self._registrations.registrations()
+        if self.mesh is None:
+            self.mesh = Mesh.build(catalog, registrations)
+            mesh_change = MeshChange(everything=True)
+        else:
+            self.mesh, mesh_change = self.mesh.apply(catalog, change, registrations)
+        self.views = {
+            context.name: View(self.mesh, context, len(self._contexts))
+            for context in self._contexts
+        }
+        label = f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}"
+        self._remember(
+            InForceMark(label, catalog.snapshot, self.source or Source.ETCD, catalog.memory)
+        )
+        self._out.append(Desire(self._builder.update(self.views, mesh_change, label)))
+
+    def _reject(self, rejected: ResourceRejected, now_s: float) -> None:
+        self.rejected[(rejected.type_url, rejected.name)] = rejected
+        self._say(
+            "resource_rejected",
+            "error",
+            type=rejected.type_url.rpartition(".")[2],
+            resource=rejected.name,
+            reason=rejected.detail,
+        )
+        culprit = self._culprit(rejected)
+        if culprit is not None:
+            ref, mod_revision = culprit
+            self._step(self.catalog.reject(ref, mod_revision, rejected.detail), now_s)
+
+    def _culprit(self, rejected: ResourceRejected) -> tuple[ObjectRef, int] | None:
+        """The youngest object behind a refused resource: the others served before it came."""
+        found = [
+            (self.catalog.objects[source.ref].entry.mod_revision, source.ref)
+            for source in rejected.sources
+            if source.ref is not None and source.ref in self.catalog.objects
+        ]
+        if not found:
+            return None
+        mod_revision, ref = max(found)
+        return ref, mod_revision
+
+    def _has_in_force(self, label: str) -> None:
+        mark = self._waiting.get(label)
+        if mark is None:
+            return
+        waiting = list(self._waiting)
+        for older in waiting[: waiting.index(label)]:
+            del self._waiting[older]
+        self.in_force = mark
+        if mark.source is Source.ETCD:
+            self._out.append(KeepLastGood(mark.snapshot, mark.memory))
+
+    def _remember(self, mark: InForceMark) -> None:
+        self._waiting.pop(mark.label, None)
+        self._waiting[mark.label] = mark
+        while len(self._waiting) > WAITING_LABELS_MAX:
+            del self._waiting[next(iter(self._waiting))]
+
+    def _note(self, effects: Iterable[RegistrationEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case HostKept():
+                    self._say("host_kept", "warning", host=effect.host, workloads=effect.workloads)
+                case HostReturned():
+                    self._say("host_returned", host=effect.host, away_s=round(effect.away_s, 3))
+                case HostLeft():
+                    why = effect.departure.value
+                    self._say("host_left", host=effect.host, workloads=effect.workloads, reason=why)
+                case RemovalsHalted():
+                    self._say(
+                        "removals_halted", "error", ran_out=effect.ran_out, known=effect.known
+                    )
+                case RemovalsResumed():
+                    self._say("removals_resumed")
+                case _:
+                    pass  # what changed is found by the mesh
+
+    def _say_quarantine(self, before: Catalog, after: Catalog) -> None:
+        known = {(row.key, row.revision) for row in before.quarantined}
+        fresh = [row for row in after.quarantined if (row.key, row.revision) not in known]
+        if len(fresh) > QUARANTINES_SAID_MAX:
+            self._say("objects_quarantined", "warning", count=len(fresh))
+        for row in fresh[:QUARANTINES_SAID_MAX]:
+            self._say(
+                "object_quarantined",
+                "warning",
+                object=str(row.ref or row.key),
+                revision=row.revision,
+                serving_revision=row.serving_revision,
+                reason="; ".join(problem.message for problem in row.diagnostics[:3]),
+            )
+
+    def _say(self, event: str, level: str = "info", **facts: object) -> None:
+        self._out.append(Transition(event, facts, level))

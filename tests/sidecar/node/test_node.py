@@ -1,0 +1,207 @@
+"""The node: cores composed. What comes in from the store and Envoy, what goes out to them."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+from sidecar.mesh.model import Context
+from sidecar.node.events import (
+    Desire,
+    Effect,
+    EnvoyAsked,
+    EnvoyInForce,
+    EnvoyRejected,
+    HostsAnswered,
+    KeepLastGood,
+    LookedUp,
+    LookUp,
+    RegistrationMissing,
+    SnapshotArrived,
+    Source,
+    Tick,
+    Transition,
+)
+from sidecar.node.node import Node
+from sidecar.xds.compile import Bind
+from sidecar.xds.desired import Builder, BuilderSettings
+from sidecar.xds.events import ResourceRejected
+from sidecar.xds.resource import DesiredChange, TypeUrl
+from store.snapshot import Entry, Epoch, Snapshot
+
+EPOCH = Epoch(1, 0xABC)
+VS_KEY = "ns/default/virtualservices/probe"
+
+
+def make_node(host: str = "me", budget_services: int = 500) -> Node:
+    settings = BuilderSettings(
+        outbound={"": Bind("127.0.0.1", 15001)}, budget_services=budget_services
+    )
+    contexts = (Context("", "default"),)
+    return Node(host, contexts, lambda _: partial(Builder, settings)())
+
+
+def virtual_service(revision: int, version: int, body: str = "v1") -> Entry:
+    document = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": "probe", "namespace": "default"},
+        "spec": {
+            "hosts": ["probe.example.com"],
+            "http": [{"directResponse": {"status": 200, "body": {"string": body}}}],
+        },
+    }
+    return Entry(VS_KEY, json.dumps(document).encode(), 2, revision, version)
+
+
+def registration(host: str, revision: int, state: str = "serving") -> Entry:
+    document = {
+        "apiVersion": "meshd.io/v1",
+        "kind": "HostRegistration",
+        "host": host,
+        "state": state,
+        "address": f"10.0.0.{host[-1]}" if host[-1].isdigit() else "10.0.0.99",
+        "workloads": [
+            {
+                "name": "reviews",
+                "service": "reviews",
+                "ports": [{"number": 9080, "protocol": "HTTP", "targetPort": 15006}],
+            }
+        ],
+    }
+    return Entry(f"hosts/{host}", json.dumps(document).encode(), revision, revision, 1)
+
+
+def arrive(node: Node, snapshot: Snapshot, now_s: float = 1.0) -> list[Effect]:
+    return node.handle(SnapshotArrived(snapshot, Source.ETCD), now_s)
+
+
+def desired(effects: list[Effect]) -> DesiredChange:
+    found = [effect.change for effect in effects if isinstance(effect, Desire)]
+    assert found, f"nothing was desired: {effects}"
+    return found[-1]
+
+
+def hosts_of(change: DesiredChange) -> set[str]:
+    return set(change.upserts.get(TypeUrl.VIRTUAL_HOST, {}))
+
+
+def said(effects: list[Effect]) -> set[str]:
+    return {effect.event for effect in effects if isinstance(effect, Transition)}
+
+
+def test_a_snapshot_becomes_desired_state_with_its_label() -> None:
+    node = make_node()
+    change = desired(arrive(node, Snapshot.of(EPOCH, 5, [virtual_service(5, 1)])))
+    assert any("probe.example.com" in name for name in hosts_of(change))
+    assert change.label == f"{EPOCH}@5"
+
+
+def test_only_what_changed_is_desired_again() -> None:
+    node = make_node()
+    first = Snapshot.of(EPOCH, 5, [virtual_service(5, 1), registration("h1", 4)])
+    arrive(node, first)
+    change = desired(arrive(node, first.apply([virtual_service(6, 2, "v2")], (), 6)))
+    assert set(change.upserts) == {TypeUrl.VIRTUAL_HOST}
+    assert all("probe" in name for name in hosts_of(change))
+
+
+def test_a_revision_without_effect_is_told_by_its_label_alone() -> None:
+    node = make_node()
+    first = Snapshot.of(EPOCH, 5, [virtual_service(5, 1)])
+    arrive(node, first)
+    change = desired(arrive(node, first.apply((), (), 9)))
+    assert not change
+    assert change.label == f"{EPOCH}@9"
+
+
+def test_an_invalid_value_is_quarantined_and_the_last_valid_one_serves() -> None:
+    node = make_node()
+    first = Snapshot.of(EPOCH, 5, [virtual_service(5, 1)])
+    arrive(node, first)
+    effects = arrive(node, first.apply([Entry(VS_KEY, b"\xff\xfe", 2, 6, 2)], (), 6))
+    assert "object_quarantined" in said(effects)
+    assert not desired(effects)
+    (row,) = node.catalog.quarantined
+    assert (row.revision, row.serving_revision) == (6, 5)
+
+
+def test_an_invalid_value_without_memory_is_looked_up_in_the_store() -> None:
+    node = make_node()
+    effects = arrive(node, Snapshot.of(EPOCH, 6, [Entry(VS_KEY, b"nonsense: [", 2, 6, 2)]))
+    (question,) = [effect for effect in effects if isinstance(effect, LookUp)]
+    answer = node.handle(LookedUp(question.recall, virtual_service(5, 1)), 2.0)
+    assert any("probe.example.com" in name for name in hosts_of(desired(answer)))
+
+
+def test_what_envoy_refuses_goes_back_to_the_generation_before() -> None:
+    node = make_node()
+    first = Snapshot.of(EPOCH, 5, [virtual_service(5, 1)])
+    accepted = desired(arrive(node, first)).upserts[TypeUrl.VIRTUAL_HOST]
+    change = desired(arrive(node, first.apply([virtual_service(6, 2, "bad")], (), 6)))
+    name, refused = next(iter(change.upserts[TypeUrl.VIRTUAL_HOST].items()))
+    effects = node.handle(
+        EnvoyRejected(
+            ResourceRejected(
+                TypeUrl.VIRTUAL_HOST, name, refused.version, "no such thing", refused.sources
+            )
+        ),
+        3.0,
+    )
+    assert {"resource_rejected", "object_quarantined"} <= said(effects)
+    again = desired(effects).upserts[TypeUrl.VIRTUAL_HOST][name]
+    assert again.version == accepted[name].version
+
+
+def test_what_is_in_force_is_kept_and_a_stray_label_changes_nothing() -> None:
+    node = make_node()
+    label = desired(arrive(node, Snapshot.of(EPOCH, 5, [virtual_service(5, 1)]))).label
+    assert node.handle(EnvoyInForce("stranger@1"), 1.0) == []
+    (kept,) = node.handle(EnvoyInForce(label), 1.0)
+    assert isinstance(kept, KeepLastGood)
+    assert kept.snapshot.revision == 5
+    assert node.in_force is not None
+    assert node.in_force.label == label
+
+
+def test_a_snapshot_from_disk_is_in_force_but_not_written_again() -> None:
+    node = make_node()
+    effects = node.handle(
+        SnapshotArrived(Snapshot.of(EPOCH, 5, [virtual_service(5, 1)]), Source.DISK), 0.0
+    )
+    assert node.handle(EnvoyInForce(desired(effects).label), 1.0) == []
+
+
+def test_a_missing_registration_of_ones_own_is_told() -> None:
+    node = make_node("h1")
+    missing = arrive(node, Snapshot.of(EPOCH, 5, []))
+    assert any(isinstance(effect, RegistrationMissing) for effect in missing)
+    there = arrive(node, Snapshot.of(EPOCH, 6, [registration("h1", 6)]))
+    assert not any(isinstance(effect, RegistrationMissing) for effect in there)
+
+
+def test_a_registration_that_ran_out_stays_until_nothing_speaks_for_it() -> None:
+    node = make_node()
+    hosts = [registration(f"h{number}", 4) for number in range(1, 6)]
+    first = Snapshot.of(EPOCH, 5, hosts)
+    arrive(node, first, 0.0)
+    effects = arrive(node, first.apply((), ["hosts/h1"], 6), 10.0)
+    assert "host_kept" in said(effects)
+    assert not desired(effects), "a lease that ran out changed what Envoy has"
+    node.handle(HostsAnswered(frozenset({"h1"})), 300.0)
+    assert node.deadline() == 900.0, "evidence begins a new grace period of 600 s"
+    effects = node.handle(Tick(), 901.0)
+    assert "host_left" in said(effects)
+    assert set(desired(effects).upserts) == {TypeUrl.ENDPOINTS}
+
+
+def test_beyond_the_budget_hosts_are_given_when_asked_for() -> None:
+    node = make_node(budget_services=0)
+    first = desired(arrive(node, Snapshot.of(EPOCH, 5, [registration("h1", 4)])))
+    assert not hosts_of(first)
+    asked = "outbound/reviews:9080"
+    (effect,) = node.handle(EnvoyAsked((asked,)), 2.0)
+    assert isinstance(effect, Desire)
+    assert set(effect.change.upserts[TypeUrl.VIRTUAL_HOST]) == {asked}
+    assert TypeUrl.CLUSTER in effect.change.upserts
+    assert TypeUrl.ENDPOINTS in effect.change.upserts
