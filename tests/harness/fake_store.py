@@ -156,6 +156,11 @@ class FakeLink:
         self.next = max(self.next, last + 1)
         self.feed(self._answer(change for row in rows for change in row))
 
+    def repeat(self, back: int) -> None:
+        """The server sends one earlier revision once more, by itself."""
+        if self.stream is not None and self.created:
+            self.feed(self._answer(self.store.changes[max(0, self.next - back)]))
+
     def cut(self) -> None:
         if self.stream is not None:
             stream, self.stream = self.stream, None

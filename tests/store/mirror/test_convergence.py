@@ -35,7 +35,12 @@ def _compact(back: int) -> Step:
     return lambda link: link.store.compact(link.store.revision - back)
 
 
+def _repeat(back: int) -> Step:
+    return lambda link: link.repeat(back)
+
+
 steps = st.one_of(
+    st.integers(1, 4).map(_repeat),
     writes.map(_write),
     st.builds(_deliver, st.integers(0, 4), st.sampled_from([0, 0, 1, 3])),
     st.builds(_deliver, st.integers(1, 4), st.just(0)),
