@@ -347,8 +347,8 @@ def test_an_etcd_killed_in_mid_write_leaves_a_certain_outcome(own_etcd: EtcdProc
     with EtcdClient(settings(own_etcd.url, "/m/v1")) as client, ThreadPoolExecutor() as pool:
         put(client, rule("seed"))
         for number in range(6):
-            document = rule(f"r{number}", "x" * 100_000)
-            running = pool.submit(put, client, document)
+            mine = planned(client, rule(f"r{number}", "x" * 100_000))
+            running = pool.submit(publish, client, mine, authorship("ann"))
             if number % 2:
                 wait_until(running.done, 10.0, "the write")
             else:
