@@ -80,8 +80,6 @@ def action_of(sight: Sight, source: RuleSource, rule: HTTPRoute, place: Place) -
         return Doing(_redirect(rule.redirect, code, place.port))
     if rule.direct_response is not None:
         return Doing(_direct_response(rule.direct_response))
-    if rule.delegate is not None:
-        return f"its delegate {rule.delegate.name} is not followed"
     if not rule.route:
         return "it has neither route nor redirect nor directResponse"
     reading = _Reading(sight, source, place)

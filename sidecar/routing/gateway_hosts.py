@@ -143,7 +143,7 @@ def _append(
         grown.notes += ruled.passed_over
         grown.hosts |= ruled.hosts
         grown.sources[opening.source] = None
-        grown.sources[Provenance(source.ref, source.generation)] = None
+        grown.sources.update(dict.fromkeys(ruled.sources))
     return ()
 
 

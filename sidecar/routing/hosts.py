@@ -72,7 +72,7 @@ def service_host(sight: Sight, service: Service, port: ServicePort) -> VirtualHo
         sources: tuple[Provenance, ...] = (service.source,)
     else:
         routes = ruled.routes
-        sources = (service.source, Provenance(source.ref, source.generation))
+        sources = (service.source, *ruled.sources)
     return VirtualHost(
         name=f"{service.host}:{port.number}",
         domains=(),
@@ -96,7 +96,7 @@ def host_without_service(sight: Sight, host: HostName) -> VirtualHost | None:
         name=f"{host}:{DEFAULT_PORT}",
         domains=(),
         routes=ruled.routes,
-        sources=(Provenance(source.ref, source.generation),),
+        sources=ruled.sources,
         passed_over=notes,
         hosts=ruled.hosts | {host},
     )

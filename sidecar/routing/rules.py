@@ -10,15 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sidecar.mesh.model import HostName, Provenance
-from sidecar.routing.actions import action_of, with_rewrite
+from sidecar.routing.actions import Doing, action_of, with_rewrite
 from sidecar.routing.conditions import Place, route_match, why_not_here
+from sidecar.routing.delegates import Rule, rules_in_place
 from sidecar.routing.destinations import doubt_about
 from sidecar.routing.edits import cors_policy, fault, header_edits
 from sidecar.routing.sight import RuleSource, Sight
 from sidecar.routing.table import Route
-from store.objects.virtual_service import HTTPMatchRequest, HTTPRoute
+from store.objects.virtual_service import HTTPMatchRequest
 
 __all__ = ["RuleRoutes", "routes_of"]
+
+Notes = list[tuple[Provenance, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,66 +34,52 @@ class RuleRoutes:
     """(place in the object, sentence) of each rule or block left out, and of doubtful destinations."""
     hosts: frozenset[HostName] = frozenset()
     """Host names of all destinations, for invalidation."""
+    sources: tuple[Provenance, ...] = ()
+    """The VirtualService, and the delegates that gave routes."""
 
 
 def routes_of(sight: Sight, source: RuleSource, place: Place) -> RuleRoutes:
     """The routes of a VirtualService's `http` rules for one gateway and port."""
     routes: list[Route] = []
-    notes: list[tuple[Provenance, str]] = []
+    notes: Notes = []
     hosts: set[HostName] = set()
+    sources = {Provenance(source.ref, source.generation): None}
     closed_by = ""
-    for index in range(len(source.model.spec.http)):
-        path = f"spec.http[{index}]"
+    for rule in rules_in_place(sight, source, notes):
         if closed_by:
-            notes.append((_at(source, path), f"{closed_by} takes every request before it"))
+            notes.append((rule.at(), f"{closed_by} takes every request before it"))
             continue
-        found = _routes_of_rule(sight, source, place, index, notes)
+        found = _routes_of_rule(sight, rule, place, notes)
         if found is None:
             continue
         rule_routes, rule_hosts = found
         routes += rule_routes
         hosts |= rule_hosts
-        if routes and routes[-1].match.is_catch_all:
-            closed_by = path
-    return RuleRoutes(tuple(routes), tuple(notes), frozenset(hosts))
-
-
-def _at(source: RuleSource, path: str) -> Provenance:
-    return Provenance(source.ref, source.generation, path)
+        sources[rule.at()._replace(path="")] = None
+        if routes[-1].match.is_catch_all:
+            closed_by = rule.path if rule.source.ref == source.ref else str(rule.at())
+    return RuleRoutes(tuple(routes), tuple(notes), frozenset(hosts), tuple(sources))
 
 
 def _routes_of_rule(
-    sight: Sight,
-    source: RuleSource,
-    place: Place,
-    index: int,
-    notes: list[tuple[Provenance, str]],
+    sight: Sight, rule: Rule, place: Place, notes: Notes
 ) -> tuple[list[Route], set[HostName]] | None:
     """The routes of one rule and its destinations' hosts; None when it can take no request here."""
-    rule, path = source.model.spec.http[index], f"spec.http[{index}]"
-    blocks = _blocks_here(source, rule, path, place, notes)
+    blocks = _blocks_here(rule, place, notes)
     if not blocks:
         return None
-    doing = action_of(sight, source, rule, place)
+    doing = action_of(sight, rule.source, rule.rule, place)
     if isinstance(doing, str):
-        notes.append((_at(source, path), doing))
+        notes.append((rule.at(), doing))
         return None
     for under, key in doing.keys:
         doubt = doubt_about(sight, key)
         if doubt is not None:
-            notes.append((_at(source, f"{path}.{under}"), doubt))
-    template = Route(
-        name=rule.name or "",
-        match=route_match(None),
-        action=doing.action,
-        source=_at(source, path),
-        edits=header_edits(rule.headers),
-        fault=fault(rule.fault),
-        cors=cors_policy(rule.cors_policy),
-    )
+            notes.append((rule.at(f"{rule.path}.{under}"), doubt))
+    template = _template(rule, doing)
     routes: list[Route] = []
-    for number, block in blocks:
-        route = _route(template, rule, block, number)
+    for path, block in blocks:
+        route = _route(template, rule, path, block)
         routes.append(route)
         if route.match.is_catch_all:
             break
@@ -98,35 +87,45 @@ def _routes_of_rule(
 
 
 def _blocks_here(
-    source: RuleSource,
-    rule: HTTPRoute,
-    path: str,
-    place: Place,
-    notes: list[tuple[Provenance, str]],
-) -> list[tuple[int, HTTPMatchRequest | None]]:
-    """(index, block) of each match block that can hold here; one (0, None) for a rule without blocks."""
-    if not rule.match:
-        return [(0, None)]
-    here: list[tuple[int, HTTPMatchRequest | None]] = []
-    for number, block in enumerate(rule.match):
-        reason = why_not_here(block, place, source.ref.namespace)
+    rule: Rule, place: Place, notes: Notes
+) -> list[tuple[str, HTTPMatchRequest | None]]:
+    """(place, block) of each match block that can hold here; one None for a rule without blocks."""
+    if not rule.blocks:
+        return [(rule.path, None)]
+    here: list[tuple[str, HTTPMatchRequest | None]] = []
+    for path, block in rule.blocks:
+        reason = why_not_here(block, place, rule.source.ref.namespace)
         if reason is None:
-            here.append((number, block))
+            here.append((path, block))
         else:
-            notes.append((_at(source, f"{path}.match[{number}]"), reason))
+            notes.append((rule.at(path), reason))
     return here
 
 
-def _route(template: Route, rule: HTTPRoute, block: HTTPMatchRequest | None, number: int) -> Route:
+def _template(rule: Rule, doing: Doing) -> Route:
+    """What all routes of a rule have in common."""
+    said = rule.rule
+    return Route(
+        name=said.name or "",
+        match=route_match(None),
+        action=doing.action,
+        source=rule.at(),
+        edits=header_edits(said.headers),
+        fault=fault(said.fault),
+        cors=cors_policy(said.cors_policy),
+    )
+
+
+def _route(template: Route, rule: Rule, path: str, block: HTTPMatchRequest | None) -> Route:
     """One route of a rule: the template with this block's conditions, name and rewrite."""
+    action = with_rewrite(template.action, rule.rule, block)
     if block is None:
-        return replace(template, action=with_rewrite(template.action, rule, None))
-    source = template.source
+        return replace(template, action=action)
     return replace(
         template,
         name=f"{template.name}.{block.name}" if block.name else template.name,
         match=route_match(block),
-        action=with_rewrite(template.action, rule, block),
-        source=source._replace(path=f"{source.path}.match[{number}]"),
+        action=action,
+        source=rule.at(path),
         stat_prefix=block.stat_prefix or "",
     )

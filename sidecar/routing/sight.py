@@ -110,6 +110,9 @@ class Sight(Protocol):
     def virtual_service_hosts(self, gateway: str = ...) -> Iterator[HostName]:
         """Every host, exact or wildcard, that a VirtualService of this gateway names."""
 
+    def delegate(self, ref: ObjectRef, root_namespace: str) -> RuleSource | None:
+        """The delegate that a VirtualService of a namespace names; None where it may not use one."""
+
     def context_tag(self, host: HostName) -> str:
         """Name of the context where the cluster of `host` may differ from other contexts', else empty."""
 
