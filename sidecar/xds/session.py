@@ -168,7 +168,7 @@ class Session:
                 continue
             touched = self._ledgers[type_url].apply(upserts, removals)
             if (channel := self._channels.get(type_url)) is not None:
-                channel.asks -= touched
+                channel.asks.difference_update(touched)
                 channel.note(touched, self._seq, now_s)
 
     def _request(self, event: DeltaRequest, now_s: float) -> None:
@@ -198,7 +198,7 @@ class Session:
         """
         clusters = self._channels[TypeUrl.CLUSTER]
         names = endpoints.names & self._owed_endpoints if clusters.requested else endpoints.names
-        endpoints.note(names, self._seq, now_s, force=True)
+        endpoints.note(sorted(names), self._seq, now_s, force=True)
         self._owed_endpoints.clear()
 
     def _answered(self, channel: Channel, event: DeltaRequest) -> None:

@@ -7,7 +7,7 @@ and the last accepted one takes its place (docs/xds.md, NACK handling).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sidecar.xds.resource import Resource
@@ -41,21 +41,21 @@ class Ledger:
         self.accepted: dict[str, Resource] = {}
         self.rejected: dict[str, Rejection] = {}
 
-    def apply(self, upserts: Mapping[str, Resource], removals: Iterable[str]) -> set[str]:
+    def apply(self, upserts: Mapping[str, Resource], removals: Iterable[str]) -> Sequence[str]:
         """Take an increment.
 
         Returns:
             The names whose target may have changed. Refusals that were conflicts with siblings are
             offered again with every change, since their cause may be gone.
         """
-        touched = set(upserts)
+        touched = dict.fromkeys(upserts)
         for name in removals:
             if name in upserts:
                 continue
             self.desired.pop(name, None)
             self.accepted.pop(name, None)
             self.rejected.pop(name, None)
-            touched.add(name)
+            touched[name] = None
         for name, resource in upserts.items():
             self.desired[name] = resource
             rejection = self.rejected.get(name)
@@ -64,8 +64,8 @@ class Ledger:
         if touched:
             for name in [n for n, rejection in self.rejected.items() if rejection.is_conflict]:
                 del self.rejected[name]
-                touched.add(name)
-        return touched
+                touched[name] = None
+        return tuple(touched)
 
     def target(self, name: str) -> Resource | None:
         """What Envoy should be given under this name now; None when nothing (unknown, or refused)."""

@@ -118,12 +118,22 @@ class FakeEnvoy:
     routes: tuple[str, ...] = ("outbound",)
     sent_by_version: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
+    asked_clusters: bool = False
+    """Whether clusters were asked for on this stream."""
+
+    def ask_clusters(self) -> None:
+        """Ask for clusters on this stream, which Envoy puts off while one warms (M3)."""
+        self.asked_clusters = True
+        self._first_request(CDS)
+
     def connect(self) -> None:
         """Open a stream and ask for everything, as Envoy does: CDS last if a cluster warms (M3)."""
         self.take(self.wire.open())
         self.withheld.clear()
-        first = [] if self.warming else [CDS]
-        for type_url in [*first, EDS, LDS, RDS, VHDS]:
+        self.asked_clusters = False
+        if not self.warming:
+            self.ask_clusters()
+        for type_url in (EDS, LDS, RDS, VHDS):
             self._first_request(type_url)
 
     def _first_request(self, type_url: TypeUrl) -> None:
