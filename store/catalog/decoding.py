@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodedValue", "Decodings"]
 
-MODELS_MAX = 8192
+MODELS_MAX = 16_384
 """Parsed objects kept (about 7 kB each)."""
 
 VERDICTS_MAX = 65_536
