@@ -137,6 +137,23 @@ steps = st.lists(
 )
 
 
+SELECT_WEB = {"workloadSelector": {"labels": {"app": "web"}}}
+DELEGATE_TO_P = [{"delegate": {"name": "p", "namespace": "m"}}]
+
+# Changes begin with a mesh whose objects depend on one another.
+BEGINNING: list[Document] = [
+    service_entry("p", ["a"], "m", **SELECT_WEB),
+    service_entry("q", ["x.test"], "n", **SELECT_WEB),
+    workload_entry("p", "10.2.0.1", {"app": "web"}, "m"),
+    workload_entry("q", "10.2.0.2", {"app": "edge"}, "n"),
+    registration("vm-1", workload("w", "a", namespace="m", labels={"app": "web"})),
+    virtual_service("q", ["x.test", "*.test"], "m", gateways=["mesh", GATEWAY], http=DELEGATE_TO_P),
+    virtual_service("p", [], "m"),
+    destination_rule("p", "*.test", "n", subsets=[{"name": "v2"}]),
+    gateway("g", {"app": "edge"}, "m"),
+]
+
+
 def answers(mesh: Mesh, host: HostName) -> list[object]:
     """Everything that any context is told about a host."""
     found: list[object] = []
@@ -183,7 +200,7 @@ def taken(store: Store, action: str, objects: Iterable[Document]) -> None:
 def test_a_derived_mesh_is_the_one_built_from_scratch(
     changes: list[tuple[str, list[Document]]],
 ) -> None:
-    store = Store()
+    store = Store(BEGINNING)
     mesh = Mesh.build(store.catalog, store.registrations)
     for action, objects in changes:
         before = {host: answers(mesh, host) for host in QUESTIONS}
