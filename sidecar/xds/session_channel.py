@@ -242,6 +242,7 @@ class Channel:
     def subscribe(self, event: DeltaRequest, seq: int, now_s: float) -> None:
         """Take the subscriptions of a request, whether or not it also answers something."""
         first = not self.requested
+        claimed = event.initial_versions if first else {}
         if first:
             self.requested = True
             self.view.update(event.initial_versions)
@@ -249,7 +250,7 @@ class Channel:
                 self.ledger.claim(name, version)
             self.wildcard = not event.subscribe
         for name in event.subscribe:
-            self._subscribe_name(name, event, seq, now_s)
+            self._subscribe_name(name, seq, now_s, claimed=name in claimed)
         if first:
             self.answer_due = self.wildcard
             self.note(list(self.view), seq, now_s)
@@ -258,7 +259,7 @@ class Channel:
         for name in event.unsubscribe:
             self._unsubscribe_name(name, seq, now_s)
 
-    def _subscribe_name(self, name: str, event: DeltaRequest, seq: int, now_s: float) -> None:
+    def _subscribe_name(self, name: str, seq: int, now_s: float, *, claimed: bool) -> None:
         if name == WILDCARD:
             self.wildcard = True
             self.note(self.ledger.desired, seq, now_s)
@@ -267,7 +268,7 @@ class Channel:
         unknown_host = self.type_url is TypeUrl.VIRTUAL_HOST and name not in self.ledger.desired
         if unknown_host:
             self.asks.add(name)
-        elif name not in event.initial_versions:
+        elif not claimed:
             self.note((name,), seq, now_s, force=True)
 
     def _unsubscribe_name(self, name: str, seq: int, now_s: float) -> None:
