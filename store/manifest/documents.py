@@ -21,6 +21,9 @@ __all__ = ["TEXT_LENGTH_MAX", "Document", "Manifest", "read_text"]
 TEXT_LENGTH_MAX = 32 * 1024 * 1024
 """Longest text read, in characters: twenty times the largest change that etcd takes in one transaction."""
 
+_MENDED_TEXT_MAX = 4 * 1024 * 1024
+"""Most characters read again after mends of one document: each mend costs one more pass over it."""
+
 _SEPARATOR = re.compile(r"(?:---|\.\.\.)(?:\s|$)")
 _KIND = re.compile(r"^\s*[\"']?kind[\"']?\s*:\s*[\"']?(\w+)", re.MULTILINE)
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -132,18 +135,20 @@ def read_text(text: str, file: str = "") -> Manifest:
 def _stretches(lines: Sequence[str]) -> list[tuple[int, int]]:
     """Where documents begin and end: cut before each `---`, save where only comments or directives precede it."""
     cuts = [0]
+    bare = True
     for number, line in enumerate(lines):
-        if (
-            line.startswith("---")
-            and _SEPARATOR.match(line)
-            and not _is_bare(lines[cuts[-1] : number])
-        ):
-            cuts.append(number)
+        if not line.startswith("---") or not _SEPARATOR.match(line):
+            bare = bare and _is_bare(line)
+        else:
+            if not bare:
+                cuts.append(number)
+            bare = _is_bare(line[3:])
     return list(zip(cuts, [*cuts[1:], len(lines)], strict=True))
 
 
-def _is_bare(lines: Sequence[str]) -> bool:
-    return all(not line.strip() or line.lstrip()[0] == "#" or line[0] == "%" for line in lines)
+def _is_bare(line: str) -> bool:
+    """Whether a line says nothing: blank, a comment, or a directive."""
+    return not line.strip() or line.lstrip()[0] == "#" or line[0] == "%"
 
 
 def _read_stretch(
@@ -151,7 +156,7 @@ def _read_stretch(
 ) -> list[Document]:
     """The documents of `lines[first:last]`; what is wrong with them is added to `problems`."""
     part = lines[first:last]
-    if _is_bare(part):
+    if all(map(_is_bare, part)):
         return []
     parsed = parse("\n".join(part) + "\n", first + 1)
     mending = None
@@ -178,7 +183,8 @@ def _read_stretch(
 
 
 def _mended(parsed: Parsed, mending: Mending, first_line: int) -> Parsed:
-    for _ in range(MENDS_MAX):
+    passes = max(1, min(MENDS_MAX, _MENDED_TEXT_MAX // (1 + sum(map(len, mending.lines)))))
+    for _ in range(passes):
         if parsed.failure is None or not mending.mend(parsed.failure):
             break
         parsed = parse("\n".join(mending.lines) + "\n", first_line)

@@ -57,15 +57,12 @@ def block_end(lines: Sequence[str], start: int) -> int:
     return len(lines)
 
 
-def misplaced(
-    lines: Sequence[str], line: int, levels: Sequence[int], first_line: int = 1
-) -> Misplaced:
+def misplaced(lines: Sequence[str], line: int, first_line: int = 1) -> Misplaced:
     """What is wrong with line `line`.
 
     Args:
         lines: The text.
         line: The line that does not fit, counted from 0.
-        levels: The depths of the mappings and lists that are open there.
         first_line: The number of the first line in the file.
     """
     text = lines[line]
@@ -93,10 +90,21 @@ def misplaced(
             else "indent it less"
         )
         return Misplaced(message, hint, Remedy.AS_ITEM if is_item and name else Remedy.LEAVE_OUT)
-    allowed = sorted({level for level in levels if level != depth})
-    words = " or ".join(str(level) for level in allowed) or "0"
+    words = " or ".join(str(level) for level in _levels_above(lines, line)) or "0"
     message = f"{shown} is indented by {depth}, but what is open here is indented by {words}"
     return Misplaced(message, "align it with the fields that it belongs to", Remedy.LEAVE_OUT)
+
+
+def _levels_above(lines: Sequence[str], line: int) -> list[int]:
+    """The depths of the lines that lead to `line` from above, the deepest first."""
+    levels: list[int] = []
+    for number in range(line - 1, -1, -1):
+        depth = line_depth(lines[number])
+        if not _is_content(lines[number]) or depth == line_depth(lines[line]):
+            continue
+        if not levels or depth < levels[-1]:
+            levels.append(depth)
+    return levels
 
 
 def _item_above(lines: Sequence[str], line: int, depth: int) -> int:

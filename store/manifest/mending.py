@@ -20,6 +20,9 @@ __all__ = ["MENDS_MAX", "Mending"]
 MENDS_MAX = 40
 """Most faults named in one document; each costs one more pass over its text."""
 
+_LINE_MAX = 10_000
+"""Longer lines are not mended: they are no person's writing."""
+
 _STAR = re.compile(r"\*[^\s,\[\]{}]*")
 _COLON_WORD = re.compile(r"(?<=[\s,\[{])::[0-9a-fA-F:.]*(?=[\s,\]}])")
 _FLOW_WORD = re.compile(r"[^\s,\[\]{}]+")
@@ -27,6 +30,7 @@ _ITEM_OR_FIELD = re.compile(
     r"(?P<indent> *)(?P<dashes>(?:- +)*)(?:(?P<key>[\w.\-/@]+|\"[^\"]*\"):(?: |$))?"
 )
 _REST = re.compile(r"(?P<value>.*?)(?P<comment>\s+#.*|\s*)$")
+_FLOW_REST = re.compile(r"(?P<value>[^,\[\]{}]*?)(?=\s*(?:[,\[\]{}]|$))")
 _INDENT = re.compile(r"[ \t]*")
 
 
@@ -56,6 +60,7 @@ class Mending:
         self._first_line = first_line
         self._kind = kind
         self._patches: list[_Patch] = []
+        self._quoted: set[int] = set()
 
     def original(self, place: Place) -> Place:
         """Where a place of the mended text lies in the original."""
@@ -75,24 +80,36 @@ class Mending:
                 "MESH0122", failure.problem, (failure.line, failure.column), "split the text"
             )
             return False
+        line = failure.line
+        if (
+            line >= len(self.lines)
+            or len(self.lines[line]) > _LINE_MAX
+            or not self._remedied(failure)
+        ):
+            self._give_up(failure)
+            return False
+        return True
+
+    def _remedied(self, failure: Failure) -> bool:
+        """Name and mend a fault; False, and nothing is named, when there is no way."""
+        line, column, problem = failure.line, failure.column, failure.problem
         if failure.context == "character":
-            return self._illegal_character(failure)
+            return self._illegal_character(line, column)
         if "scanning an alias" in failure.context:
             return self._star(failure.context_line, failure.context_column)
-        line, column = failure.line, failure.column
-        if "cannot start any token" in failure.problem:
-            return self._bad_start(line, column)
-        if "unknown escape" in failure.problem:
-            return self._bad_escape(failure)
-        if "found unexpected ':'" in failure.problem:
-            return self._colons_in_flow(failure)
-        if "tab character" in failure.problem and self._tabs(line):
+        if "cannot start any token" in problem:
+            return self._tabs(line) or self._bad_start(line, column)
+        if "tab character" in problem and self._tabs(line):
             return True
-        if "mapping values are not allowed" in failure.problem:
-            return self._second_colon(line, column) or self._wrong_indentation(failure)
+        if "unknown escape" in problem:
+            return self._bad_escape(line, column)
+        if "found unexpected ':'" in problem:
+            return self._colons_in_flow(failure.context_line, failure.context_column)
+        if "mapping values are not allowed" in problem:
+            return self._second_colon(line, column) or self._wrong_indentation(line)
         if failure.context.startswith("while parsing a block"):
-            return self._wrong_indentation(failure)
-        return self._quote_addresses(line) or self._give_up(failure)
+            return self._wrong_indentation(line)
+        return self._quote_addresses(line)
 
     def _report(self, code: str, message: str, place: Place, hint: str) -> None:
         found = diagnose(code, message, hint=hint, place=self.original(place))
@@ -115,22 +132,19 @@ class Mending:
         self._replace(line, column, len(word), quoted)
         return True
 
-    def _illegal_character(self, failure: Failure) -> bool:
-        if failure.line >= len(self.lines) or failure.column >= len(self.lines[failure.line]):
+    def _illegal_character(self, line: int, column: int) -> bool:
+        if column >= len(self.lines[line]):
             return False
-        code = ord(self.lines[failure.line][failure.column])
-        place = (failure.line, failure.column)
-        self._report("MESH0131", f"control character U+{code:04X}", place, "remove it")
-        for number, line in enumerate(self.lines):
+        code = ord(self.lines[line][column])
+        self._report("MESH0131", f"control character U+{code:04X}", (line, column), "remove it")
+        for number, text in enumerate(self.lines):
             self.lines[number] = "".join(
-                c if c.isprintable() or c == "\t" else "\ufffd" for c in line
+                c if c.isprintable() or c == "\t" else "\ufffd" for c in text
             )
         return True
 
     def _bad_start(self, line: int, column: int) -> bool:
-        if self._tabs(line):
-            return True
-        text = self.lines[line] if line < len(self.lines) else ""
+        text = self.lines[line]
         if column >= len(text) or text[column] == "\t":
             return False
         return self._quote_rest(
@@ -156,40 +170,44 @@ class Mending:
         return True
 
     def _quote_rest(self, line: int, column: int, message: str) -> bool:
+        if line in self._quoted:
+            return False
+        self._quoted.add(line)
         text = self.lines[line]
-        rest = _REST.match(text, column)
+        before = text[:column]
+        in_flow = before.count("{") + before.count("[") > before.count("}") + before.count("]")
+        rest = (_FLOW_REST if in_flow else _REST).match(text, column)
         value = rest.group("value") if rest else ""
         if not value:
             return False
         quoted = "'" + value.replace("'", "''") + "'"
-        mended = (text[:column] + quoted).strip()
+        mended = (before + quoted + text[column + len(value) :]).strip()
         self._report("MESH0133", message, (line, column), f"write: {mended}")
         self._replace(line, column, len(value), quoted)
         return True
 
-    def _bad_escape(self, failure: Failure) -> bool:
-        text = self.lines[failure.line]
-        at = text.find("\\", failure.column)
+    def _bad_escape(self, line: int, column: int) -> bool:
+        text = self.lines[line]
+        at = text.find("\\", column)
         if at < 0 or at + 1 >= len(text):
             return False
         message = f"\\{text[at + 1]} is no escape in a text in double quotes"
         hint = "put the text in single quotes, where a backslash stands for itself, or write \\\\"
-        self._report("MESH0133", message, (failure.line, at), hint)
-        self._replace(failure.line, at, 1, "\\\\")
+        self._report("MESH0133", message, (line, at), hint)
+        self._replace(line, at, 1, "\\\\")
         return True
 
-    def _colons_in_flow(self, failure: Failure) -> bool:
+    def _colons_in_flow(self, line: int, column: int) -> bool:
         """`[::1, 2001:db8::2]`: legal in YAML 1.2, but not to libyaml; read as meant, without a word."""
-        line, column = failure.context_line, failure.context_column
         token = _FLOW_WORD.match(self.lines[line], column)
         if token is None or "'" in token.group():
-            return self._give_up(failure)
+            return False
         self._replace(line, column, len(token.group()), f"'{token.group()}'")
         return True
 
     def _quote_addresses(self, line: int) -> bool:
         """`[::1, ::2]` once more, where libyaml sees the key of a mapping in the first colon."""
-        found = _COLON_WORD.search(self.lines[line]) if line < len(self.lines) else None
+        found = _COLON_WORD.search(self.lines[line])
         if found is None:
             return False
         self._replace(line, found.start(), len(found.group()), f"'{found.group()}'")
@@ -204,12 +222,11 @@ class Mending:
         message = 'the value holds ": ", which begins a new field in YAML'
         return self._quote_rest(line, field.end(), message)
 
-    def _wrong_indentation(self, failure: Failure) -> bool:
+    def _wrong_indentation(self, start: int) -> bool:
         """A line at a depth that nothing is open at."""
-        start = failure.line
-        if start >= len(self.lines) or not self.lines[start].strip():
-            return self._give_up(failure)
-        fault = misplaced(self.lines, start, failure.levels, self._first_line)
+        if not self.lines[start].strip():
+            return False
+        fault = misplaced(self.lines, start, self._first_line)
         depth = line_depth(self.lines[start])
         home = self._home_hint(field_name(self.lines[start]))
         hint = fault.hint if fault.remedy is Remedy.DEEPER else home or fault.hint
@@ -232,7 +249,7 @@ class Mending:
 
         return home_hint(self._kind, name)
 
-    def _give_up(self, failure: Failure) -> bool:
+    def _give_up(self, failure: Failure) -> None:
         line, column = failure.line, failure.column
         hint = "correct this place; what follows in this document was not read"
         message = failure.problem or "not valid YAML"
@@ -249,4 +266,3 @@ class Mending:
             line = max(0, len(self._original) - 1)
             column = len(self._original[line]) if self._original else 0
         self._report("MESH0123", message, (line, column), hint)
-        return False

@@ -23,6 +23,9 @@ DEPTH_MAX = 64
 NODES_MAX = 200_000
 """Most values in one document, aliases expanded: several times what fits into etcd's 1.4 MiB."""
 
+SAME_PROBLEM_MAX = 100
+"""Most problems of one code that are named in one text."""
+
 _YAML_TAG = "tag:yaml.org,2002:"
 
 Place = tuple[int, int]
@@ -87,10 +90,8 @@ class Builder:
         self._anchors: dict[str, Node] = {}
         self._root: Node | None = None
         self._size = 0
-
-    def levels(self) -> tuple[int, ...]:
-        """The columns of the mappings and lists that are open, outermost first."""
-        return tuple(frame.node.column for frame in self._frames)
+        self._two_in_one = False
+        self._counts: dict[str, int] = {}
 
     def take(self, event: yaml.Event) -> None:
         """Fold one event.
@@ -113,6 +114,7 @@ class Builder:
                 self._alias(str(event.anchor), place)
             case yaml.DocumentStartEvent():
                 self._frames, self._anchors, self._root, self._size = [], {}, None, 0
+                self._two_in_one = False
             case yaml.DocumentEndEvent():
                 if self._root is not None:
                     self.roots.append(self._root)
@@ -143,7 +145,12 @@ class Builder:
             other = old_reading(word)
             if other:
                 message = f"{word} is text here, but readers of YAML 1.1 take it for {other}"
-                self._problem("MESH0130", message, place, f'put it in quotes: "{word}"')
+                hint = f'put it in quotes: "{word}"'
+                if other.startswith("the number"):
+                    hint += ", or write a plain decimal number"
+                self._problem(
+                    "MESH0130", message, place, hint, key=word if self._wants_key() else ""
+                )
         if self._wants_key():
             self._take_key(word, value, place)
             if event.anchor:
@@ -161,13 +168,16 @@ class Builder:
                 if word
                 else "write the name of the field before the colon"
             )
-            self._problem("MESH0127", f"the key is {found}, which is not text", place, hint)
+            message = f"the key is {found}, which is not text"
+            self._problem("MESH0127", message, place, hint, key=word)
         first = frame.node.children.get(word)
         if first is not None and word != "<<":
             hint = f'the first "{word}" is in line {first.place[0] + self._first_line}; remove one of the two'
             if word == "apiVersion" and len(self._frames) == 1:
                 hint = "two objects in one document: put a line of three hyphens (---) before it"
-            self._problem("MESH0126", f'"{word}" is given twice', place, hint, key=word)
+                self._two_in_one = True
+            if len(self._frames) > 1 or not self._two_in_one or word == "apiVersion":
+                self._problem("MESH0126", f'"{word}" is given twice', place, hint, key=word)
         frame.key, frame.key_place = word, place
 
     def _alias(self, name: str, place: Place) -> None:
@@ -250,6 +260,9 @@ class Builder:
             elif frame.key is not None:
                 parts.append(frame.key)
         path: Path = (*parts, key) if key else tuple(parts)
+        self._counts[code] = self._counts.get(code, 0) + 1
+        if self._counts[code] > SAME_PROBLEM_MAX:
+            return
         self.problems.append(
             (len(self.roots), diagnose(code, message, path=path, hint=hint, place=place))
         )

@@ -24,8 +24,6 @@ class Failure:
     """What libyaml was doing, in its words; `size` for a bound of ours, `character` for an illegal one."""
     context_line: int = -1
     context_column: int = -1
-    levels: tuple[int, ...] = ()
-    """The columns of the mappings and lists that were open, outermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def parse(text: str, first_line: int = 1) -> Parsed:
             assert event is not None
             builder.take(event)
     except yaml.MarkedYAMLError as error:
-        failure = _failure(error, builder.levels())
+        failure = _failure(error)
     except yaml.reader.ReaderError as error:
         failure = _illegal_character(text, error)
     except TooLarge as error:
@@ -63,7 +61,7 @@ def parse(text: str, first_line: int = 1) -> Parsed:
     return Parsed(builder.roots, builder.problems, failure)
 
 
-def _failure(error: yaml.MarkedYAMLError, levels: tuple[int, ...]) -> Failure:
+def _failure(error: yaml.MarkedYAMLError) -> Failure:
     context = error.context_mark
     mark = error.problem_mark or context
     return Failure(
@@ -73,7 +71,6 @@ def _failure(error: yaml.MarkedYAMLError, levels: tuple[int, ...]) -> Failure:
         context=error.context or "",
         context_line=context.line if context else -1,
         context_column=context.column if context else -1,
-        levels=levels,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from store.diagnostics import Diagnostic, Path, diagnose
+from store.diagnostics import Diagnostic, Level, Path, diagnose
 from store.manifest import Document
 from store.objects.base import MeshObject
 from store.validation.findings import Findings
@@ -14,6 +14,9 @@ from store.validation.rules import check_rules
 from store.validation.schema import parse_or_explain
 
 __all__ = ["Locate", "check_document", "check_object"]
+
+_ABSENCE = frozenset(("MESH0101", "MESH0319", "MESH0322", "MESH0330", "MESH0331", "MESH0380"))
+"""Codes that say that something is missing."""
 
 
 class Locate(Protocol):
@@ -64,11 +67,13 @@ def check_object(
 
 def check_document(document: Document) -> list[Diagnostic]:
     """Every problem of a document that was read from a file, with its places."""
-    read = {
-        (problem.line, problem.column)
-        for problem in document.problems
-        if problem.code == "MESH0128"
-    }
-    found = check_object(document.value, document.file, document.locate)[1]
-    # A block in a wrong place has been named while reading; its being of a wrong type there says no more.
-    return [p for p in found if p.code != "MESH0103" or (p.line, p.column) not in read]
+    errors = [problem for problem in document.problems if problem.level is Level.ERROR]
+    places = {(problem.line, problem.column) for problem in errors}
+    codes = {problem.code for problem in errors}
+    return [
+        problem
+        for problem in check_object(document.value, document.file, document.locate)[1]
+        # What reading has named at a place is of a wrong type there as well, and what it had to leave out is missing.
+        if not (problem.code == "MESH0103" and (problem.line, problem.column) in places)
+        and not (problem.code in _ABSENCE and "MESH0128" in codes)
+    ]

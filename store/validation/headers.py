@@ -57,7 +57,7 @@ def edited_name_fault(name: str) -> str:
 def removed_name_fault(name: str) -> str:
     """What keeps `name` from being one that may be removed, or edited in responses."""
     if name.lower() == "host":
-        return '"host" cannot be changed here'
+        return "cannot be changed here"
     if name.startswith(":"):
         return "is a pseudo-header, which cannot be changed here"
     return plain_name_fault(name)

@@ -6,6 +6,7 @@ validateHTTPRewrite, validateHTTPRetry, validateHeaders).
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -93,6 +94,7 @@ def check_direct_response(answer: HTTPDirectResponse | None, at: Path, found: Fi
         found.add("MESH0321", (*at, "status"), message)
     if answer.body is None:
         return
+    _check_base64(answer.body.bytes, (*at, "body", "bytes"), found)
     text = answer.body.string if answer.body.string is not None else answer.body.bytes
     size = len((text or "").encode("utf-8", "replace"))
     if answer.body.string is None:
@@ -103,6 +105,16 @@ def check_direct_response(answer: HTTPDirectResponse | None, at: Path, found: Fi
     elif size > BODY_BYTES_LARGE:
         message = f"the body has {size} bytes, which every Envoy holds in memory"
         found.add("MESH0339", (*at, "body"), message, "serve it from a service", at_key=True)
+
+
+def _check_base64(text: str | None, at: Path, found: Findings) -> None:
+    if text is None:
+        return
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        hint = "encode the body in base64, or use string"
+        found.add("MESH0106", at, "must be base64", hint)
 
 
 def check_rewrite(rewrite: HTTPRewrite | None, at: Path, found: Findings) -> None:
@@ -141,9 +153,7 @@ def check_retries(retries: HTTPRetry | None, at: Path, found: Findings) -> None:
     }
     given = [name for name, value in settings.items() if value is not None]
     if attempts == 0 and given:
-        message = (
-            f"attempts is 0, which turns retries off, so that {' and '.join(given)} mean nothing"
-        )
+        message = f"attempts is 0, which turns retries off, so that nothing comes of {' and '.join(given)}"
         found.add("MESH0318", at, message, "add attempts, for instance attempts: 2", at_key=True)
     check_duration(retries.per_try_timeout, (*at, "perTryTimeout"), found)
     check_duration(retries.backoff, (*at, "backoff"), found)
@@ -152,12 +162,9 @@ def check_retries(retries: HTTPRetry | None, at: Path, found: Findings) -> None:
             hint = nearest_hint(condition.strip(), _RETRY_CONDITIONS)
             if condition != condition.strip():
                 hint = "write the conditions without spaces between them"
-            message = f"{quoted(condition)} is no condition for retries: a status code or one of {_listed()}"
-            found.add("MESH0333", (*at, "retryOn"), message, hint)
-
-
-def _listed() -> str:
-    return ", ".join(_RETRY_CONDITIONS)
+            message = f"{quoted(condition)} is neither a condition for retries nor a status code"
+            listed = f"a status code or one of {', '.join(_RETRY_CONDITIONS)}"
+            found.add("MESH0333", (*at, "retryOn"), message, hint or listed)
 
 
 def check_header_edits(edits: Headers | None, at: Path, found: Findings) -> None:

@@ -47,6 +47,8 @@ def host_fault(host: str, *, wildcard: bool = True) -> str:
         return "is empty"
     if len(host) > 255:
         return f"has {len(host)} characters, and a host name has at most 255"
+    if "*" in host and not wildcard:
+        return "has a wildcard, and one name is needed here"
     labels = host.removesuffix(".").split(".")
     first, rest = labels[0], labels[1:]
     if wildcard and first.startswith("*"):
@@ -54,18 +56,13 @@ def host_fault(host: str, *, wildcard: bool = True) -> str:
             return f'begins with "{first[:70]}", which is not a wildcard: "*", or "*" and letters or digits'
         labels = rest
     for label in labels:
-        if label == "*" or label.startswith("*"):
-            where = (
-                "only its first label may be"
-                if wildcard
-                else "no wildcard is allowed here, and one label is"
-            )
-            return f'{where} "{label[:70]}"'
+        if label.startswith("*"):
+            return f'has the label "{label[:70]}", and only the first may be a wildcard'
         if not label:
             return "has an empty label (two dots in a row, or a dot at the start)"
         fault = dns_label_fault(label)
         if fault:
-            return f'has the label "{label[:70]}", which {fault}'
+            return fault if label == host else f'has the label "{label[:70]}", which {fault}'
     if labels and labels[-1].isdigit() and labels[-1].isascii():
         return f'ends in "{labels[-1]}", and the last label of a host name is not a number'
     return ""

@@ -11,10 +11,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from store.diagnostics import Path
+from store.diagnostics import Path, nearest
 from store.objects import parse_object
 from store.objects.base import MeshObject
 from store.objects.kinds import Kind
@@ -124,7 +124,7 @@ def _take_out(
     """Take what is wrong out of the mended copy, where that raises no further problems; else False."""
     owner = _at(mended, path[:-1])
     if problem == "extra_forbidden" and isinstance(owner, dict):
-        owner.pop(path[-1], None)
+        _rename(owner, str(path[-1]), model_at(kind, path[:-1]))
         return True
     if problem != "string_type" or not isinstance(owner, list) or not isinstance(path[-1], int):
         return False
@@ -151,20 +151,21 @@ def _drop_strays(value: object) -> None:
             _drop_strays(item)
 
 
+def _rename(owner: dict[str, Any], name: str, model: type[BaseModel] | None) -> None:
+    """Take an unknown field out, or call it by the name that was most likely meant."""
+    value = owner.pop(name, None)
+    meant = nearest(name, fields_of(model)) if model is not None else None
+    if meant is not None and meant not in owner:
+        owner[meant] = value
+
+
 def _relocate(
     part: Mapping[str, object], at: Path, kind: Kind, mended: dict[str, Any], found: Findings
 ) -> None:
     """A mapping in a list of texts, such as a rule among the hosts: check it as what it is, and move it there."""
-    places = [homes(kind, str(name)) for name in part]
-    shared = (
-        [place for place in places[0] if all(place in rest for rest in places)] if places else []
-    )
-    if not shared or not shared[0].startswith("spec.") or shared[0].count(".") != 1:
-        return
-    section = shared[0].removeprefix("spec.").removesuffix("[]")
-    shape: Path = ("spec", section, 0) if shared[0].endswith("[]") else ("spec", section)
+    shape = _home(part, kind)
     model = model_at(kind, shape)
-    if model is None:
+    if not shape or model is None:
         return
     moved = copy.deepcopy(dict(part))
     try:
@@ -174,11 +175,30 @@ def _relocate(
         explained = _fold_strays(problems, kind, part, at, shape, moved, found)
         for problem in problems:
             path = _path(problem)
-            if path not in explained:
+            missing_beside = problem["type"] == "missing" and len(path) == 1 and shape[-1] != 0
+            if path not in explained and not missing_beside:
                 explain(problem, kind, at + path, shape + path, found)
-    spec = mended.get("spec")
-    if isinstance(spec, dict) and shape[-1] == 0 and isinstance(spec.setdefault(section, []), list):
-        spec[section].append(moved)
+    home = _at(mended, shape[:-1] if shape[-1] == 0 else shape)
+    if home is None and shape[-1] == 0 and isinstance(spec := mended.get("spec"), dict):
+        home = spec.setdefault(str(shape[1]), [])
+    if isinstance(home, list):
+        home.append(moved)
+    elif isinstance(home, dict):
+        home.update({name: value for name, value in moved.items() if name not in home})
+
+
+def _home(part: Mapping[str, object], kind: Kind) -> Path:
+    """Where a mapping with these fields belongs: `spec` or one of its fields; empty when that is not clear."""
+    places = [homes(kind, str(name)) for name in part]
+    for place in places[0] if places else ():
+        if (
+            place.startswith("spec")
+            and place.count(".") < 2
+            and all(place in rest for rest in places)
+        ):
+            names = place.removesuffix("[]").split(".")
+            return (*names, 0) if place.endswith("[]") else tuple(names)
+    return ()
 
 
 def _at(value: object, path: Path) -> object:

@@ -92,20 +92,28 @@ def _places(model: type[BaseModel], at: str, depth: int) -> Iterator[tuple[str, 
             yield from _places(inner, f"{at}.{name}{suffix}".lstrip("."), depth + 1)
 
 
-def home_hint(kind: str, name: str) -> str:
-    """Where a field that stands in a wrong place belongs in objects of `kind`; empty when nowhere."""
+def home_hint(kind: str, name: str, near: Path = ()) -> str:
+    """Where a field that stands in a wrong place belongs in objects of `kind`; empty when nowhere.
+
+    Args:
+        kind: The kind, as written; any other word has no hint.
+        name: The field.
+        near: Where it stands; places below that come first.
+    """
     if kind not in {names.kind.value for names in KINDS.values()}:
         return ""
     if name in _REMOVED:
         return _REMOVED[name]
-    places = homes(Kind(kind), name)
+    here = ".".join(part for part in near if isinstance(part, str))
+    places = [place for place in homes(Kind(kind), name) if place.startswith("spec")]
+    below = [place for place in places if here and place.replace("[]", "").startswith(here)]
+    places = below or places or list(homes(Kind(kind), name))
     if not places or places[0] == "":
         return ""
     depth = places[0].count(".")
     shown = [place for place in places if place.count(".") == depth][:3]
     hint = f'"{name}" is a field of {" or ".join(shown)}: move it there'
-    if shown[0].startswith("spec.") and shown[0].endswith("[]"):
-        section = shown[0].removeprefix("spec.").removesuffix("[]")
-        if "." not in section and "[" not in section:
-            hint += f", for instance\n  {section}:\n  - {name}:"
+    section = shown[0].removeprefix("spec.").removesuffix("[]")
+    if shown[0].endswith("[]") and "." not in section and "[" not in section:
+        hint += f", for instance\n  {section}:\n  - {name}:"
     return hint

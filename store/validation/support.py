@@ -31,6 +31,8 @@ class Unsupported:
     """Where they are."""
     values: tuple[object, ...] = ()
     """Only these values have no effect; empty: none has."""
+    effect: str = "has no effect yet"
+    """What it does, for fields that do a part of what they say."""
     instead: str = ""
     """What to do until then."""
 
@@ -52,7 +54,7 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
     Unsupported(
         _VS,
         ("spec.tls", "spec.tcp"),
-        instead="TCP and TLS are routed only for the ports of a Sidecar's egress listeners",
+        effect="has an effect only on the ports of a Sidecar's egress listeners yet",
     ),
     Unsupported(_DR, ("spec.workloadSelector",), instead="the rule holds for every client"),
     Unsupported(
@@ -127,8 +129,7 @@ def check_support(model: MeshObject, found: Findings) -> None:
             word = text.upper() if isinstance(text, str) else text
             if row.values and word not in row.values:
                 continue
-            subject = f"{text} has" if row.values else "accepted, but has"
-            message = f"{subject} no effect yet"
+            message = f"{text} {row.effect}" if row.values else f"accepted, but {row.effect}"
             found.add("MESH0290", at, message, row.instead, at_key=not row.values)
     if model.kind is Kind.VIRTUAL_SERVICE:
         _check_claims(model, found)

@@ -36,12 +36,12 @@ _LIMITS = {
     "string_too_long": "at most {max_length} characters long",
     "string_too_short": "at least {min_length} characters long",
     "string_pattern_mismatch": "of the form {pattern}",
-    "too_long": "at most {max_length} long",
-    "too_short": "at least {min_length} long",
+    "too_long": "a list or mapping of at most {max_length}",
+    "too_short": "a list of at least {min_length}",
 }
 _LENGTHS = ("string_too_long", "string_too_short", "too_long", "too_short")
 _QUOTED = re.compile(r"'([^']*)'")
-_WHOLE = re.compile(r"-?\d{1,18}")
+_WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,17})")
 _SWITCHES = {
     "true": "true",
     "yes": "true",
@@ -115,7 +115,7 @@ def _unknown_hint(kind: Kind, shape: Path) -> str:
     name = str(shape[-1])
     owner = model_at(kind, shape[:-1])
     known = sorted(fields_of(owner)) if owner is not None else []
-    hint = nearest_hint(name, known) or home_hint(kind.value, name)
+    hint = nearest_hint(name, known) or home_hint(kind.value, name, shape[:-1])
     return hint or (f"known here: {', '.join(known)}" if 0 < len(known) <= 12 else "")
 
 
