@@ -129,9 +129,9 @@ def _path_match(block: HTTPMatchRequest) -> ValueMatch:
     if uri.exact is not None:
         return ValueMatch(MatcherKind.EXACT, uri.exact, ignore_case=any_case)
     if uri.prefix is not None:
-        return ValueMatch(MatcherKind.PREFIX, uri.prefix, ignore_case=any_case)
+        return ValueMatch(MatcherKind.PREFIX, uri.prefix or "/", ignore_case=any_case)
     if uri.regex is not None:
-        return ValueMatch(MatcherKind.REGEX, uri.regex)
+        return _expression(uri.regex)
     return RouteMatch().path
 
 
@@ -144,5 +144,10 @@ def value_match(wanted: StringMatch | None) -> ValueMatch:
     if wanted.prefix:
         return ValueMatch(MatcherKind.PREFIX, wanted.prefix)
     if wanted.regex is not None and wanted.regex != "*":
-        return ValueMatch(MatcherKind.REGEX, wanted.regex)
+        return _expression(wanted.regex)
     return ValueMatch(MatcherKind.PRESENT)
+
+
+def _expression(regex: str) -> ValueMatch:
+    """A condition by expression; the empty one, which Envoy refuses to load, fits the empty value alone."""
+    return ValueMatch(MatcherKind.REGEX, regex) if regex else ValueMatch(MatcherKind.EXACT, "")

@@ -116,16 +116,14 @@ _requests = st.builds(
 )
 
 
-def naive_value(wanted: ValueMatch, value: str | None) -> bool:
+def naive_value(wanted: ValueMatch, values: list[str]) -> bool:
     if wanted.kind is PRESENT:
-        return (value is None) == wanted.invert
-    if value is None and not wanted.invert:
-        return False
-    text = value or ""
+        return (not values) == wanted.invert
+    texts = values or ([""] if wanted.invert else [])
     holds = {
-        EXACT: text == wanted.value,
-        PREFIX: text[: len(wanted.value)] == wanted.value,
-        REGEX: re.compile(wanted.value).fullmatch(text) is not None,
+        EXACT: wanted.value in texts,
+        PREFIX: any(text[: len(wanted.value)] == wanted.value for text in texts),
+        REGEX: any(re.compile(wanted.value).fullmatch(text) for text in texts),
     }[wanted.kind]
     return holds != wanted.invert
 
@@ -136,16 +134,15 @@ def naive_match(condition: RouteMatch, request: Request) -> bool:
     wanted = condition.path
     if wanted.ignore_case:
         path, wanted = path.lower(), ValueMatch(wanted.kind, wanted.value.lower())
-    headers: dict[str, str] = {":method": request.method}
+    headers: dict[str, list[str]] = {":method": [request.method]}
     for name, value in request.headers:
-        key = name.lower()
-        headers[key] = f"{headers[key]},{value}" if key in headers else value
+        headers.setdefault(name.lower(), []).append(value)
     pairs = [pair.split("=", 1) for pair in query.split("&")] if query else []
-    parameters = {pair[0]: pair[1] if len(pair) > 1 else "" for pair in reversed(pairs)}
+    parameters = {pair[0]: [pair[1] if len(pair) > 1 else ""] for pair in reversed(pairs)}
     return (
-        naive_value(wanted, path)
-        and all(naive_value(m, headers.get(name)) for name, m in condition.headers)
-        and all(naive_value(m, parameters.get(name)) for name, m in condition.query)
+        naive_value(wanted, [path])
+        and all(naive_value(m, headers.get(name, [])) for name, m in condition.headers)
+        and all(naive_value(m, parameters.get(name, [])) for name, m in condition.query)
     )
 
 
