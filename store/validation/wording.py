@@ -133,5 +133,6 @@ def _type_hint(code: str, value: object, kind: Kind, shape: Path) -> str:
     if isinstance(value, Mapping):
         hints = [hint for key in value if (hint := home_hint(kind.value, str(key)))]
         if hints and code == "string_type":
-            return hints[0]
+            last = ", behind the rules that have a match" if {"route"} == set(value) else ""
+            return hints[0].replace("move it there", f"move it there{last}")
     return 'begin each item with "- "' if is_list(kind, shape) else ""

@@ -148,7 +148,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 hostile = json_values | st.sampled_from(
-    ["*", "", "a.b", "-", "1s", "::1", "unix://", 10**40, float("nan"), [], {}, [None]]
+    ["*", "", "a.b", "-", "1s", "::1", "unix://", 10**40, float("nan")]
 )
 
 
