@@ -54,8 +54,8 @@ class AdminClient:
 
     async def stats(self, pattern: str = "") -> Mapping[str, int]:
         """Counters and gauges whose name matches the regular expression; histograms are left out."""
-        query = f"&filter={quote(pattern)}" if pattern else ""
-        text = (await self.get(f"/stats?type=CountersAndGauges{query}")).decode()
+        query = f"?filter={quote(pattern)}" if pattern else ""
+        text = (await self.get(f"/stats{query}")).decode()
         pairs = (line.rpartition(": ") for line in text.splitlines())
         return {name: int(value) for name, _, value in pairs if value.lstrip("-").isdigit()}
 

@@ -166,14 +166,29 @@ class Bare:
     """One Envoy before a server that says only what a test tells it to."""
 
     directory: Path
+    nursery: trio.Nursery
     requests: list[DeltaRequest] = field(default_factory=list)
     stream: int = 0
     port: int = field(default_factory=free_port)
     _nonces: int = 0
+    _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     def __post_init__(self) -> None:
-        self.server = AdsServer(self.directory / "ads.sock", self._arrived)
         self.process = EnvoyProcess(launch_in(self.directory), lambda _event: None)
+
+    async def start_server(self) -> None:
+        """A new server on the same socket, which has heard nothing yet."""
+        self.server = AdsServer(self.directory / "ads.sock", self._arrived)
+        await self.nursery.start(self._run_server)
+
+    async def _run_server(self, *, task_status: trio.TaskStatus[None]) -> None:
+        self._scope = trio.CancelScope()
+        with self._scope:
+            await self.server.run(task_status=task_status)
+
+    def kill_server(self) -> None:
+        self.requests.clear()
+        self._scope.cancel()
 
     @property
     def admin(self) -> AdminClient:
@@ -269,8 +284,8 @@ async def bare_lab() -> AsyncIterator[Bare]:
     directory = Path(tempfile.mkdtemp(prefix="bare-"))
     try:
         async with trio.open_nursery() as nursery:
-            bare = Bare(directory)
-            await nursery.start(bare.server.run)
+            bare = Bare(directory, nursery)
+            await bare.start_server()
             await nursery.start(bare.process.run)
             try:
                 yield bare
