@@ -7,6 +7,7 @@ not: the event was lost (etcd#17529, #18089, #19179: fixed in servers newer than
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from store.snapshot import Snapshot
 
 __all__ = ["Comparison", "Difference", "agrees", "differences"]
+
+RESUMED_PAUSE_S = 60.0
+"""Least time between two comparisons that resumed watches bring."""
 
 
 class Difference(NamedTuple):
@@ -53,31 +57,31 @@ def agrees(snapshot: Snapshot, reading: Reading) -> bool:
 class Comparison:
     """When to compare, and what the last comparison left in doubt.
 
-    Args:
-        patience: Settings and jitter.
-        seeded: Whether the first comparison should come soon, because the snapshot is from disk.
+    It comes soon after a watch was resumed: only it shows that a backup was restored under the same cluster id and
+    has been written past our revision while we were away. A flapping stream does not bring one each time.
     """
 
-    def __init__(self, patience: Patience, *, seeded: bool) -> None:
+    def __init__(self, patience: Patience) -> None:
         self._patience = patience
-        self._soon = seeded
+        self._asked: float | None = None
         self._doubts: frozenset[Difference] = frozenset()
         self.at = 0.0
         """When the next one is due."""
         self.known = 0
         """What was known when the last one was asked for."""
 
-    def begin(self, now_s: float) -> None:
-        """A watch begins. The due time outlives streams, so that a flapping one does not put it off for ever."""
-        if self._soon:
-            self._soon = False
-            self.at = now_s + self._patience.within(2 * self._patience.settings.settle_s)
-        elif not self.at:
+    def begin(self, now_s: float, *, resumed: bool) -> None:
+        """A watch begins: resumed from what was known before, or right behind a reading."""
+        if resumed:
+            earliest = -math.inf if self._asked is None else self._asked + RESUMED_PAUSE_S
+            soon = now_s + self._patience.within(2 * self._patience.settings.settle_s)
+            self.at = max(soon, earliest)
+        elif self.at <= now_s:
             self.at = now_s + self._period_s()
 
     def ask(self, known_revision: int, now_s: float) -> None:
         """A reading is asked for; should it fail, the next is due a period later."""
-        self.known = known_revision
+        self.known, self._asked = known_revision, now_s
         self.at = now_s + self._period_s()
 
     def again(self, now_s: float) -> None:

@@ -3,7 +3,8 @@
 An epoch is one life of one etcd. Three signs tell that the store behind the endpoints is not the one that we knew:
 another cluster id; a revision that went back; a key whose value is of an earlier revision than the one we hold (a
 backup was restored and has since been written past our revision). All three count only on linearizable reads: a
-member that lags behind shows the second one as well.
+member that lags behind shows the second one as well. The third needs a comparison of all keys, which comes some
+seconds after a watch is resumed; until then events of the new life are taken for those of the old one.
 
 Registrations of hosts are left out where shares are counted: their expiry is judged elsewhere, as evidence.
 """

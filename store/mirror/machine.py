@@ -14,32 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from store.mirror import events as on
 from store.mirror.comparing import Comparison, agrees
-from store.mirror.events import (
-    CloseWatch,
-    Effect,
-    EpochAccepted,
-    Event,
-    Failure,
-    FailureKind,
-    KeysListed,
-    List,
-    Listed,
-    ListKeysOnly,
-    OpenWatch,
-    Publish,
-    ReadFailed,
-    Reauthenticate,
-    Report,
-    RequestProgress,
-    ServerIdentified,
-    Severity,
-    Started,
-    SwitchEndpoint,
-    WatchAnswered,
-    WatchBroken,
-    Woken,
-)
 from store.mirror.following import follow
 from store.mirror.judgement import Judgement, Reading, is_new_life, judge
 from store.mirror.patience import Jitter, MirrorSettings, Patience
@@ -71,15 +47,15 @@ class Mirror:
     ) -> None:
         self._settings = settings or MirrorSettings()
         self._patience = Patience(jitter, self._settings)
-        self._comparison = Comparison(self._patience, seeded=seed is not None)
+        self._comparison = Comparison(self._patience)
         self._snapshot = seed
         self._known = seed.revision if seed is not None else 0
         self._state, self._since = _S.IDLE, 0.0
         self._wake: float | None = None
         self._request = self._stream = 0
         self._pending: int | None = None
-        self._has_stream = self._lag_seen = False
-        self._effects: list[Effect] = []
+        self._has_stream = self._lag_seen = self._is_resumed = False
+        self._effects: list[on.Effect] = []
         self._heard: float | None = None
         self._heartbeat = self._silent = 0.0
         self._resynced: float | None = None
@@ -119,34 +95,34 @@ class Mirror:
             return min(self._silent, self._heartbeat, self._comparison.at)
         return self._wake
 
-    def handle(self, event: Event, now_s: float) -> list[Effect]:
+    def handle(self, event: on.Event, now_s: float) -> list[on.Effect]:
         """Take one event and say what to do. An event that does not fit the state changes nothing."""
         self._effects = []
         match event:
-            case Started():
+            case on.Started():
                 if self._state is _S.IDLE:
                     self._list(now_s) if self._snapshot is None else self._open(now_s)
-            case Listed():
+            case on.Listed():
                 if event.request == self._pending:
                     self._listed(event, now_s)
-            case KeysListed():
+            case on.KeysListed():
                 if event.request == self._pending:
                     self._keys_listed(event, now_s)
-            case ReadFailed():
+            case on.ReadFailed():
                 if event.request == self._pending:
                     self._read_failed(event.failure, now_s)
-            case WatchAnswered():
+            case on.WatchAnswered():
                 if event.stream == self._stream and self._has_stream:
                     self._answered(event, now_s)
-            case WatchBroken():
+            case on.WatchBroken():
                 if event.stream == self._stream and self._has_stream:
                     self._failed("watch_broken", event.failure, now_s)
-            case ServerIdentified():
+            case on.ServerIdentified():
                 if event.stream == self._stream:
                     self._version = event.version
-            case EpochAccepted():
+            case on.EpochAccepted():
                 self._accept(now_s)
-            case Woken():
+            case on.Woken():
                 self._woken(now_s)
             case _:
                 assert_never(event)
@@ -161,11 +137,11 @@ class Mirror:
 
     def _read_everything(self) -> None:
         self._counters.lists += 1
-        self._effects.append(List(self._next_request()))
+        self._effects.append(on.List(self._next_request()))
 
     def _read_keys(self) -> None:
         self._counters.comparisons += 1
-        self._effects.append(ListKeysOnly(self._next_request()))
+        self._effects.append(on.ListKeysOnly(self._next_request()))
 
     def _next_request(self) -> int:
         self._request += 1
@@ -173,7 +149,7 @@ class Mirror:
         self._wake = None
         return self._request
 
-    def _listed(self, event: Listed, now_s: float) -> None:
+    def _listed(self, event: on.Listed, now_s: float) -> None:
         self._pending, self._heard = None, now_s
         if self._snapshot is None:
             self._adopt(event, Epoch(1, event.cluster_id), now_s)
@@ -190,16 +166,18 @@ class Mirror:
                 self._adopt(event, self._snapshot.epoch, now_s)
             case Judgement.FOLLOW:
                 epoch = Epoch(self._snapshot.epoch.life + 1, event.cluster_id)
-                self._report("epoch_followed", Severity.WARNING, epoch=str(epoch), lost=str(worst))
+                self._report(
+                    "epoch_followed", on.Severity.WARNING, epoch=str(epoch), lost=str(worst)
+                )
                 self._adopt(event, epoch, now_s)
             case Judgement.CONFIRM:
                 self._enter(_S.CONFIRMING, now_s, f"a reading lacks {worst}")
                 self._wake = now_s + self._settings.confirm_s
-                self._report("mass_deletion_doubted", Severity.WARNING, lost=str(worst))
+                self._report("mass_deletion_doubted", on.Severity.WARNING, lost=str(worst))
             case Judgement.HOLD:
                 self._hold(reading, f"it lacks {worst}", now_s)
 
-    def _adopt(self, event: Listed, epoch: Epoch, now_s: float) -> None:
+    def _adopt(self, event: on.Listed, epoch: Epoch, now_s: float) -> None:
         before = self._snapshot
         if before is None:
             after = Snapshot.of(epoch, event.revision, event.entries)
@@ -213,7 +191,7 @@ class Mirror:
         """A reading at `revision` was believed: it is in force, and the watch goes on behind it."""
         self._known, self._reason = revision, ""
         self._publish(snapshot)
-        self._open(now_s)
+        self._open(now_s, resumed=False)
 
     def _hold(self, reading: Reading, lack: str, now_s: float) -> None:
         known = self._held
@@ -223,16 +201,16 @@ class Mirror:
         self._wake = now_s + self._patience.about(self._settings.held_poll_s)
         if known is None or known.cluster_id != reading.cluster_id:
             cluster = f"{reading.cluster_id:x}"
-            self._report("epoch_held", Severity.ERROR, cluster_id=cluster, reason=lack)
+            self._report("epoch_held", on.Severity.ERROR, cluster_id=cluster, reason=lack)
 
     def _accept(self, now_s: float) -> None:
         if self._held is None or self._state is not _S.HELD:
-            self._report("nothing_to_accept", Severity.WARNING)
+            self._report("nothing_to_accept", on.Severity.WARNING)
             return
         self._accepted = self._held.cluster_id
         self._list(now_s)
 
-    def _keys_listed(self, event: KeysListed, now_s: float) -> None:
+    def _keys_listed(self, event: on.KeysListed, now_s: float) -> None:
         assert self._snapshot is not None
         self._pending, self._heard = None, now_s
         reading = Reading(event.mod_revisions, event.revision, event.cluster_id)
@@ -256,17 +234,17 @@ class Mirror:
         """Anti-entropy while the watch goes on; see `store.mirror.comparing`."""
         assert self._snapshot is not None
         if is_new_life(self._snapshot, reading, self._comparison.known):
-            self._report("store_is_another", Severity.WARNING, revision=reading.revision)
+            self._report("store_is_another", on.Severity.WARNING, revision=reading.revision)
             self._list(now_s)
             return
         lost = self._comparison.weigh(self._snapshot, reading, now_s)
         if lost:
             self._counters.drift_repaired += len(lost)
             keys = ", ".join(sorted(row.key for row in lost)[:5])
-            self._report("lost_events_found", Severity.WARNING, count=len(lost), keys=keys)
+            self._report("lost_events_found", on.Severity.WARNING, count=len(lost), keys=keys)
             self._list(now_s)
 
-    def _read_failed(self, failure: Failure, now_s: float) -> None:
+    def _read_failed(self, failure: on.Failure, now_s: float) -> None:
         self._pending = None
         if self._state is _S.WATCHING:
             self._comparison.again(now_s)
@@ -279,23 +257,24 @@ class Mirror:
 
     # -------------------------------------------------------------- watching
 
-    def _open(self, now_s: float) -> None:
+    def _open(self, now_s: float, *, resumed: bool = True) -> None:
         self._close()
+        self._is_resumed = resumed
         self._enter(_S.OPENING, now_s, self._reason)
         self._counters.streams += 1
         self._stream += 1
         self._has_stream = True
         self._lag_seen = False
         self._silent = now_s + self._settings.silence_s
-        self._effects.append(OpenWatch(self._stream, self._known + 1))
+        self._effects.append(on.OpenWatch(self._stream, self._known + 1))
 
     def _close(self) -> None:
         if self._has_stream:
-            self._effects.append(CloseWatch(self._stream))
+            self._effects.append(on.CloseWatch(self._stream))
         self._has_stream = False
         self._pending = None
 
-    def _answered(self, event: WatchAnswered, now_s: float) -> None:
+    def _answered(self, event: on.WatchAnswered, now_s: float) -> None:
         assert self._snapshot is not None
         self._heard = now_s
         self._silent = now_s + self._settings.silence_s
@@ -305,18 +284,20 @@ class Mirror:
             self._close()
             self._failed("watch_canceled", cancellation(event.cancel_reason), now_s)
         elif event.cluster_id != self._snapshot.epoch.cluster_id:
-            self._report("store_is_another", Severity.WARNING, cluster_id=f"{event.cluster_id:x}")
+            self._report(
+                "store_is_another", on.Severity.WARNING, cluster_id=f"{event.cluster_id:x}"
+            )
             self._list(now_s)
         else:
             self._alive(event, now_s)
 
-    def _alive(self, event: WatchAnswered, now_s: float) -> None:
+    def _alive(self, event: on.WatchAnswered, now_s: float) -> None:
         assert self._snapshot is not None
         if self._state is _S.OPENING:
             self._enter(_S.WATCHING, now_s)
             self._denials = 0
             self._heartbeat = now_s + self._settings.heartbeat_s
-            self._comparison.begin(now_s)
+            self._comparison.begin(now_s, resumed=self._is_resumed)
         elif now_s - self._since >= self._settings.heartbeat_s:
             self._patience.reset()
         if event.changes:
@@ -344,20 +325,20 @@ class Mirror:
 
     # -------------------------------------------------------------- failing and waiting
 
-    def _failed(self, name: str, failure: Failure, now_s: float) -> None:
+    def _failed(self, name: str, failure: on.Failure, now_s: float) -> None:
         self._has_stream, self._pending = False, None
         facts = {"kind": failure.kind.value, "reason": failure.text}
-        if failure.kind is FailureKind.DENIED:
+        if failure.kind is on.FailureKind.DENIED:
             # The first may mean an expired token; a second one, after a new login, means what it says.
             self._denials += 1
             if self._denials <= 2:
-                severity = Severity.WARNING if self._denials == 1 else Severity.ERROR
+                severity = on.Severity.WARNING if self._denials == 1 else on.Severity.ERROR
                 self._report(name, severity, **facts)
-            self._effects.append(Reauthenticate())
+            self._effects.append(on.Reauthenticate())
         else:
             if failure.text != self._reason:
-                self._report(name, Severity.WARNING, **facts)
-            self._effects.append(SwitchEndpoint())
+                self._report(name, on.Severity.WARNING, **facts)
+            self._effects.append(on.SwitchEndpoint())
         self._back_off(failure.text, now_s)
 
     def _back_off(self, reason: str, now_s: float) -> None:
@@ -369,7 +350,7 @@ class Mirror:
             if now_s >= self._silent:
                 self._close()
                 silence = f"no word from etcd for {self._settings.silence_s:g} s"
-                self._failed("watch_silent", Failure(FailureKind.UNAVAILABLE, silence), now_s)
+                self._failed("watch_silent", on.Failure(on.FailureKind.UNAVAILABLE, silence), now_s)
                 return
             if self._state is _S.WATCHING:
                 self._tend(now_s)
@@ -387,7 +368,7 @@ class Mirror:
     def _tend(self, now_s: float) -> None:
         if now_s >= self._heartbeat:
             self._heartbeat = now_s + self._settings.heartbeat_s
-            self._effects.append(RequestProgress(self._stream))
+            self._effects.append(on.RequestProgress(self._stream))
         if now_s >= self._comparison.at:
             self._comparison.ask(self._known, now_s)
             if self._pending is None:
@@ -408,7 +389,9 @@ class Mirror:
             or before.hash != after.hash
             or (before.epoch, before.revision) != (after.epoch, after.revision)
         ):
-            self._effects.append(Publish(after))
+            self._effects.append(on.Publish(after))
 
-    def _report(self, name: str, severity: Severity = Severity.INFO, **facts: str | int) -> None:
-        self._effects.append(Report(name, severity, facts))
+    def _report(
+        self, name: str, severity: on.Severity = on.Severity.INFO, **facts: str | int
+    ) -> None:
+        self._effects.append(on.Report(name, severity, facts))
