@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,16 +16,18 @@ import grpc
 
 from store.errors import InputError, MeshError, StoreUnavailable
 from store.etcd import failures, stubs
-from store.etcd.channel import open_channel
+from store.etcd.members import Member, Metadata
 from store.etcd.settings import EtcdSettings
 
 __all__ = ["Calls", "Metadata"]
 
-Metadata = tuple[tuple[str, str], ...]
 T = TypeVar("T")
 
 SHARE_S_MIN = 0.5
 """The least time that one member gets before the next is tried, where the deadline allows it."""
+
+ELECTION_PAUSE_S = 0.1
+"""Pause before a member is asked again that has no leader; an election takes one to two seconds."""
 
 _SENT_AND_LOST = frozenset(
     {
@@ -42,17 +43,6 @@ _TRY_ANOTHER = _SENT_AND_LOST
 """Statuses of a read that another member may do better on."""
 
 
-@dataclass(slots=True)
-class _Member:
-    """One endpoint and the channel to it."""
-
-    url: str
-    channel: grpc.Channel | None = None
-    is_greeted: bool = False
-    """Whether it has answered on this channel: then a write may be sent to it."""
-    callables: dict[str, Callable[..., Any]] = field(default_factory=dict)
-
-
 class Calls:
     """Makes calls to the members named by `settings`; safe to use from several threads.
 
@@ -63,7 +53,7 @@ class Calls:
 
     def __init__(self, settings: EtcdSettings, *, start_at: int = 0) -> None:
         self.settings = settings
-        self._members = [_Member(url) for url in settings.endpoints]
+        self._members = [Member(settings, url) for url in settings.endpoints]
         self._current = start_at % len(self._members)
         self._lock = threading.Lock()
         self._token = ""
@@ -79,20 +69,16 @@ class Calls:
 
     def close(self) -> None:
         """Closes all connections; calls that are under way fail."""
-        with self._lock:
-            for member in self._members:
-                if member.channel is not None:
-                    member.channel.close()
-                member.channel, member.is_greeted = None, False
-                member.callables.clear()
+        for member in self._members:
+            member.close()
 
     def read(self, method: str, request: Any, *, doing: str, timeout_s: float | None = None) -> Any:
         """The answer to a question that changes nothing; every member is tried until the deadline."""
 
-        def once(member: _Member, share_s: float) -> Any:
+        def once(member: Member, share_s: float) -> Any:
             return self._call(member, method, request, share_s)
 
-        return self._over_members(once, doing=doing, timeout_s=timeout_s, try_again=_TRY_ANOTHER)
+        return self._over_members(once, doing=doing, timeout_s=timeout_s)
 
     def write(
         self, method: str, request: Any, *, doing: str, timeout_s: float | None = None
@@ -102,13 +88,14 @@ class Calls:
         Raises:
             OutcomeUnknown: It was sent and no answer came.
         """
+        end = time.monotonic() + (timeout_s or self.settings.request_timeout_s)
 
-        def once(member: _Member, share_s: float) -> Any:
-            end = time.monotonic() + share_s
+        def once(member: Member, share_s: float) -> Any:
             if not member.is_greeted:
                 self._greet(member, share_s)
-            self._authorization(member, end - time.monotonic())
+            self._authorization(member, share_s)
             try:
+                # From here on there is no other member to try, so all the time that is left is this one's.
                 return self._call(member, method, request, end - time.monotonic())
             except grpc.RpcError as error:
                 if error.code() in _SENT_AND_LOST and not failures.is_executed_for_certain_not(
@@ -117,28 +104,26 @@ class Calls:
                     raise _lost(error, member.url, doing) from error
                 raise
 
-        return self._over_members(once, doing=doing, timeout_s=timeout_s, try_again=_TRY_ANOTHER)
+        return self._over_members(once, doing=doing, timeout_s=timeout_s)
 
     def stream_once(
         self, method: str, request: Any, *, doing: str, timeout_s: float | None = None
     ) -> Any:
         """The first answer on a stream after one request, for instance one keep-alive; tried on every member."""
 
-        def once(member: _Member, share_s: float) -> Any:
-            channel = self._channel(member)
-
+        def once(member: Member, share_s: float) -> Any:
             def ask(metadata: Metadata) -> Any:
-                call = stubs.stream(channel, method)(
-                    iter((request,)), timeout=share_s, metadata=(("hasleader", "true"), *metadata)
+                return member.ask_on_stream(method, request, timeout_s=share_s, metadata=metadata)
+
+            answer = self._with_token(member, ask, share_s)
+            if answer is None:
+                raise StoreUnavailable(
+                    f"etcd {member.url}: {doing}: the stream ended without an answer",
+                    hint="See the log of etcd",
                 )
-                try:
-                    return next(call)
-                finally:
-                    call.cancel()
+            return answer
 
-            return self._with_token(member, ask, share_s)
-
-        return self._over_members(once, doing=doing, timeout_s=timeout_s, try_again=_TRY_ANOTHER)
+        return self._over_members(once, doing=doing, timeout_s=timeout_s)
 
     def each_member(
         self, method: str, request: Any, *, doing: str, timeout_s: float | None = None
@@ -153,7 +138,8 @@ class Calls:
                 answers[member.url] = failures.explain(
                     error, member.url, doing=doing, timeout_s=given_s
                 )
-                self._forget_if_unconnected(member, error)
+                if failures.is_unconnected(error):
+                    member.drop()
         return answers
 
     def metadata(self, *, renew: bool = False, timeout_s: float | None = None) -> Metadata:
@@ -164,20 +150,17 @@ class Calls:
             timeout_s: Deadline; None for the settings'.
         """
 
-        def once(member: _Member, share_s: float) -> Metadata:
+        def once(member: Member, share_s: float) -> Metadata:
             return self._authorization(member, share_s, refused=self._token if renew else None)
 
-        return self._over_members(
-            once, doing="authenticate", timeout_s=timeout_s, try_again=_TRY_ANOTHER
-        )
+        return self._over_members(once, doing="authenticate", timeout_s=timeout_s)
 
     def _over_members(
         self,
-        once: Callable[[_Member, float], T],
+        once: Callable[[Member, float], T],
         *,
         doing: str,
         timeout_s: float | None,
-        try_again: frozenset[grpc.StatusCode],
     ) -> T:
         """Asks the members one by one, each for its share of the time that is left."""
         given_s = timeout_s or self.settings.request_timeout_s
@@ -196,77 +179,61 @@ class Calls:
                 else min(left_s, max(left_s / (len(waiting) + 1), SHARE_S_MIN))
             )
             try:
-                return once(member, max(share_s, 0.001))
+                return once(member, share_s)
             except grpc.RpcError as error:
                 why = failures.explain(error, member.url, doing=doing, timeout_s=share_s)
-                if error.code() not in try_again or not isinstance(why, StoreUnavailable):
+                if error.code() not in _TRY_ANOTHER or not isinstance(why, StoreUnavailable):
                     raise why from error
                 if isinstance(why, failures.StoreDenied):
                     raise why from error
                 failed.append(why)
-                self._forget_if_unconnected(member, error)
-                self._move_on(member)
-                if _is_broken(error) and member.url in again:
+                self._leave(member, error)
+                if failures.is_without_leader(error):
+                    time.sleep(ELECTION_PAUSE_S)
+                    waiting.append(member)
+                elif _is_broken(error) and member.url in again:
                     # An old connection broke: the member may well answer on a new one.
                     again.discard(member.url)
                     waiting.append(member)
         raise _summary(failed, doing)
 
-    def _in_order(self) -> list[_Member]:
+    def _in_order(self) -> list[Member]:
         with self._lock:
             return self._members[self._current :] + self._members[: self._current]
 
-    def _move_on(self, member: _Member) -> None:
+    def _move_on(self, member: Member) -> None:
         """Begins with another member next time, unless another thread has moved on already."""
         with self._lock:
             if self._members[self._current] is member:
                 self._current = (self._current + 1) % len(self._members)
 
-    def _forget_if_unconnected(self, member: _Member, error: grpc.RpcError) -> None:
-        """Drops a channel that never connected, so that the next attempt is a real one, without back-off."""
+    def _leave(self, member: Member, error: grpc.RpcError) -> None:
+        """Begins with another member next time, and never again with a connection that was not made."""
         member.is_greeted = False
-        if not failures.is_executed_for_certain_not(error):
-            return
-        with self._lock:
-            channel, member.channel = member.channel, None
-            member.callables.clear()
-        if channel is not None:
-            channel.close()
+        if failures.is_unconnected(error):
+            member.drop()
+        self._move_on(member)
 
-    def _channel(self, member: _Member) -> grpc.Channel:
-        with self._lock:
-            if member.channel is None:
-                member.channel = open_channel(self.settings, member.url)
-            return member.channel
-
-    def _callable(self, member: _Member, method: str) -> Callable[..., Any]:
-        channel = self._channel(member)
-        with self._lock:
-            if method not in member.callables:
-                member.callables[method] = stubs.unary(channel, method)
-            return member.callables[method]
-
-    def _greet(self, member: _Member, share_s: float) -> None:
+    def _greet(self, member: Member, share_s: float) -> None:
         """Makes sure that the member is there, by a question that changes nothing."""
         try:
-            self._callable(member, "Maintenance/Status")(stubs.rpc.StatusRequest(), timeout=share_s)
+            member.ask("Maintenance/Status", stubs.rpc.StatusRequest(), timeout_s=share_s)
         except grpc.RpcError as error:
             if error.code() in _TRY_ANOTHER:
                 raise
         member.is_greeted = True
 
-    def _call(self, member: _Member, method: str, request: Any, share_s: float) -> Any:
+    def _call(self, member: Member, method: str, request: Any, share_s: float) -> Any:
         """One unary call, with a token where there is a user."""
-        ask = self._callable(member, method)
 
-        def with_metadata(metadata: Metadata) -> Any:
-            return ask(request, timeout=max(share_s, 0.001), metadata=metadata)
+        def ask(metadata: Metadata) -> Any:
+            return member.ask(method, request, timeout_s=share_s, metadata=metadata)
 
-        answer = self._with_token(member, with_metadata, share_s)
+        answer = self._with_token(member, ask, share_s)
         member.is_greeted = True
         return answer
 
-    def _with_token(self, member: _Member, ask: Callable[[Metadata], T], share_s: float) -> T:
+    def _with_token(self, member: Member, ask: Callable[[Metadata], T], share_s: float) -> T:
         """Asks with the token; where it is refused, once more with a new one (a refusal executes nothing)."""
         metadata = self._authorization(member, share_s)
         try:
@@ -277,7 +244,7 @@ class Calls:
             return ask(self._authorization(member, share_s, refused=metadata[0][1]))
 
     def _authorization(
-        self, member: _Member, share_s: float, *, refused: str | None = None
+        self, member: Member, share_s: float, *, refused: str | None = None
     ) -> Metadata:
         """The token as metadata; asked for when there is none or when the one there was refused."""
         if not self.settings.user:
@@ -290,11 +257,11 @@ class Calls:
                 self._token = token
         return (("token", token),) if token else ()
 
-    def _authenticate(self, member: _Member, share_s: float) -> str:
+    def _authenticate(self, member: Member, share_s: float) -> str:
         """A new token; empty where etcd has authentication switched off (its own client goes on then too)."""
         request = stubs.rpc.AuthenticateRequest(name=self.settings.user, password=self._password())
         try:
-            answer = self._callable(member, "Auth/Authenticate")(request, timeout=share_s)
+            answer = member.ask("Auth/Authenticate", request, timeout_s=share_s)
         except grpc.RpcError as error:
             if "authentication is not enabled" in (error.details() or ""):
                 return ""
@@ -314,9 +281,7 @@ class Calls:
 
 def _is_broken(error: grpc.RpcError) -> bool:
     """Whether a connection that had been made broke, as opposed to one never made or a member too slow."""
-    return error.code() is grpc.StatusCode.UNAVAILABLE and not failures.is_executed_for_certain_not(
-        error
-    )
+    return error.code() is grpc.StatusCode.UNAVAILABLE and not failures.is_unconnected(error)
 
 
 def _lost(error: grpc.RpcError, url: str, doing: str) -> failures.OutcomeUnknown:

@@ -30,10 +30,14 @@ __all__ = [
     "explain",
     "is_executed_for_certain_not",
     "is_token_refused",
+    "is_unconnected",
+    "is_without_leader",
 ]
 
-NEVER_CONNECTED = ("failed to connect to all addresses", "no leader", "empty address list")
-"""Beginnings or parts of UNAVAILABLE texts that prove that the request never reached a raft log."""
+_NEVER_CONNECTED = "failed to connect to all addresses"
+"""gRPC's words when no connection was made, so nothing was sent."""
+_WITHOUT_LEADER = ("etcdserver: no leader", "raft proposal dropped")
+"""etcd's words when it had no leader to propose to, so the request is in no raft log."""
 
 
 class StoreDenied(StoreUnavailable):
@@ -64,10 +68,19 @@ class StoreTooNew(StoreUnavailable):
     """What is stored was written for readers newer than this program; nothing of it was used."""
 
 
+def is_unconnected(error: grpc.RpcError) -> bool:
+    """Whether no connection was made, so nothing was sent."""
+    return error.code() is grpc.StatusCode.UNAVAILABLE and _NEVER_CONNECTED in _text(error)
+
+
+def is_without_leader(error: grpc.RpcError) -> bool:
+    """Whether the members are choosing a leader just now; the call was not and will not be executed."""
+    return any(words in _text(error) for words in _WITHOUT_LEADER)
+
+
 def is_executed_for_certain_not(error: grpc.RpcError) -> bool:
     """Whether the status proves that etcd did not and will not execute the call, so another may be tried."""
-    code, text = error.code(), _text(error)
-    return code is grpc.StatusCode.UNAVAILABLE and any(part in text for part in NEVER_CONNECTED)
+    return is_unconnected(error) or is_without_leader(error)
 
 
 def is_token_refused(error: grpc.RpcError) -> bool:

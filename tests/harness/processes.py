@@ -201,8 +201,17 @@ class EtcdProcess:
         self._end(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers."""
+        """SIGSTOP: connections stay open and nothing answers; returns when every thread stands still."""
         os.kill(self.pid, signal.SIGSTOP)
+        threads = Path(f"/proc/{self.pid}/task")
+
+        def stands() -> bool:
+            states = [
+                (thread / "stat").read_text().rsplit(")", 1)[1] for thread in threads.iterdir()
+            ]
+            return all(state.split()[0] == "T" for state in states)
+
+        wait_until(stands, 5.0, f"etcd {self.name} to stand still")
 
     def thaw(self) -> None:
         """SIGCONT."""

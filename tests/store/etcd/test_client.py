@@ -12,7 +12,7 @@ from store.etcd.failures import LeaseLost, RevisionCompacted
 from store.etcd.settings import EtcdSettings
 from store.transactions import GUARDS_MAX, Delete, Guard, GuardFailed, Put, RangeGuard, Transaction
 from tests.harness.etcdctl import etcdctl
-from tests.harness.processes import EtcdProcess, free_port, wait_until
+from tests.harness.processes import EtcdProcess, free_port
 
 pytestmark = pytest.mark.real
 
@@ -203,62 +203,6 @@ def test_every_member_answers_for_itself(etcd: EtcdProcess) -> None:
         (warning,) = client.version_warnings()
     assert alive.version in warning
     assert "production floor" in warning
-
-
-def test_the_next_member_is_asked_when_one_is_away(etcd: EtcdProcess, prefix: str) -> None:
-    dead = f"http://127.0.0.1:{free_port()}"
-    with EtcdClient(EtcdSettings(endpoints=(dead, etcd.url))) as client:
-        client.put(f"{prefix}/k", b"v")
-        assert client.endpoint == etcd.url
-        assert client.get(f"{prefix}/k") is not None
-
-
-def test_an_unreachable_store_says_which_endpoint_and_what_to_do() -> None:
-    dead = [f"http://127.0.0.1:{free_port()}" for _ in range(2)]
-    with EtcdClient(EtcdSettings(endpoints=tuple(dead))) as client:
-        with pytest.raises(StoreUnavailable, match=r"cannot be reached.*MESHD_ETCD") as failure:
-            client.get("/k")
-        assert all(url in failure.value.message for url in dead)
-        with pytest.raises(StoreUnavailable, match="cannot be reached"):
-            client.put("/k", b"v")
-
-
-def test_a_client_reaches_etcd_again_right_after_its_restart(own_etcd: EtcdProcess) -> None:
-    with EtcdClient(EtcdSettings(endpoints=(own_etcd.url,))) as client:
-        client.put("/k", b"v")
-        own_etcd.kill()
-        with pytest.raises(StoreUnavailable, match="cannot be reached"):
-            client.get("/k")
-        own_etcd.start()
-        entry = client.get("/k")
-        assert entry is not None
-        assert entry.value == b"v"
-
-
-def test_a_read_on_a_connection_that_broke_is_answered_on_a_new_one(own_etcd: EtcdProcess) -> None:
-    with EtcdClient(EtcdSettings(endpoints=(own_etcd.url,))) as client:
-        client.put("/k", b"v")
-        own_etcd.restart()
-        assert client.get("/k") is not None
-
-
-def test_a_frozen_member_costs_its_share_of_the_deadline(
-    own_etcd: EtcdProcess, etcd: EtcdProcess, prefix: str
-) -> None:
-    settings = EtcdSettings(endpoints=(own_etcd.url, etcd.url), request_timeout_s=2.0)
-    with EtcdClient(settings) as client:
-        client.get("/k")
-        own_etcd.freeze()
-        client.get("/k")
-        assert client.endpoint == etcd.url
-    only_frozen = EtcdSettings(endpoints=(own_etcd.url,), request_timeout_s=0.3)
-    with (
-        EtcdClient(only_frozen) as client,
-        pytest.raises(StoreUnavailable, match=r"no answer within 0\.3 s"),
-    ):
-        client.get("/k")
-    own_etcd.thaw()
-    wait_until(own_etcd.is_healthy, 10.0, "the thawed etcd to answer")
 
 
 def test_a_closed_client_connects_again_when_asked(client: EtcdClient, prefix: str) -> None:

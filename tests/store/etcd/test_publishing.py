@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ from store.etcd.publishing import (
 )
 from store.etcd.settings import EtcdSettings
 from store.keys import object_key
-from tests.harness.processes import EtcdProcess, wait_until
+from tests.harness.processes import EtcdProcess, start_cluster, wait_until
 from tests.harness.proxies import FaultyProxy
 
 pytestmark = pytest.mark.real
@@ -365,6 +366,38 @@ def test_an_etcd_killed_in_mid_write_leaves_a_certain_outcome(own_etcd: EtcdProc
         held = values(client)
     assert {number: key_of(rule(f"r{number}")) in held for number in told} == told
     assert any(told.values())
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_any_one_member_takes_each_change_exactly_once(tmp_path: Path) -> None:
+    """The client waits out elections; where a dying leader took a change with it, it says that it is safe to repeat."""
+    members = start_cluster(tmp_path, 3)
+    hints: set[str] = set()
+    urls = tuple(member.url for member in members)
+    try:
+        with EtcdClient(EtcdSettings(endpoints=urls, prefix="/m/v1")) as client:
+            put(client, rule("a", "0"))
+            for number, victim in enumerate(members, 1):
+                mine = planned(client, rule("a", str(number)))
+                victim.kill()
+                while True:
+                    try:
+                        publish(client, mine, authorship("ann"))
+                        break
+                    except OutcomeUnknown:
+                        raise
+                    except StoreUnavailable as unavailable:
+                        hints.add(unavailable.hint)
+                entry = client.get(f"/m/v1/{key_of(rule('a'))}")
+                assert entry is not None
+                assert entry.version == number + 1
+                assert f'"{number}"'.encode() in entry.value
+                victim.start()
+            assert len(list_history(client).records) == 4
+        assert hints <= {"Try again: it is safe now"}
+    finally:
+        for member in members:
+            member.kill()
 
 
 def test_an_outcome_that_nobody_can_tell_says_how_to_find_out(
