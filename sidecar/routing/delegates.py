@@ -146,17 +146,33 @@ def _with_full_gateways(block: HTTPMatchRequest, source: RuleSource) -> HTTPMatc
 
 
 def _united(root: HTTPMatchRequest, leaf: HTTPMatchRequest) -> HTTPMatchRequest:
-    """A block with the conditions of both; the delegate's where both have one on the same thing."""
-    single = ("uri", "scheme", "method", "authority", "port", "source_namespace", "stat_prefix")
+    """A block with the conditions of both; the delegate's where both have one on the same thing.
+
+    Where the delegate only asks that a value is present, the root's condition stays, since it asks for more.
+    """
     update: dict[str, object] = {
-        name: getattr(leaf, name) if getattr(leaf, name) is not None else getattr(root, name)
-        for name in single
+        name: _narrower(getattr(root, name), getattr(leaf, name))
+        for name in ("uri", "scheme", "method", "authority")
     }
-    for name in ("headers", "without_headers", "query_params", "source_labels"):
-        update[name] = {**getattr(root, name), **getattr(leaf, name)}
+    for name in ("headers", "without_headers", "query_params"):
+        above, below = getattr(root, name), getattr(leaf, name)
+        shared = {key: _narrower(above.get(key), value) for key, value in below.items()}
+        update[name] = {**above, **shared}
+    for name in ("port", "source_namespace", "stat_prefix"):
+        update[name] = getattr(leaf, name) or getattr(root, name)
+    update["source_labels"] = {**root.source_labels, **leaf.source_labels}
     update["gateways"] = leaf.gateways or root.gateways
     update["name"] = "-".join(name for name in (root.name, leaf.name) if name) or None
     return leaf.model_copy(update=update)
+
+
+def _narrower(root: StringMatch | None, leaf: StringMatch | None) -> StringMatch | None:
+    return leaf if leaf is not None and _text(leaf) else root or leaf
+
+
+def _text(condition: StringMatch) -> str | None:
+    """What a condition compares with; nothing where it only asks that a value is present."""
+    return condition.exact or condition.prefix or condition.regex
 
 
 def _clash(root: HTTPMatchRequest, leaf: HTTPMatchRequest) -> bool:
@@ -191,10 +207,9 @@ def _values_clash(root: StringMatch | None, leaf: StringMatch | None) -> bool:
     """Whether two conditions on one value may exclude each other; of expressions that cannot be told."""
     if root is None or leaf is None:
         return False
-    above = root.exact or root.prefix or root.regex
-    below = leaf.exact or leaf.prefix or leaf.regex
+    above, below = _text(root), _text(leaf)
     if not above or not below:
-        return bool(root.exact)
+        return False
     if root.regex or leaf.regex:
         return True
     if root.exact:
