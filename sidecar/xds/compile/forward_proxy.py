@@ -66,7 +66,7 @@ def _refuse_loops(options: CompileOptions) -> pb.RbacFilter:
     )
     return pb.RbacFilter(
         rules=pb.RBAC(action=pb.RBAC.DENY, policies={"own-outbound-listener": policy}),
-        rules_stat_prefix="loops_",
+        rules_stat_prefix="loops",
     )
 
 

@@ -1,0 +1,259 @@
+"""TLS through a real Envoy: begun for external services, ended at gateways, passed through by server name."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h11
+import pytest
+import trio
+import trustme
+
+from tests.harness.followed import follow, service
+from tests.harness.processes import free_port
+from tests.harness.upstreams import Upstream, request, upstream
+from tests.harness.worlds import GATEWAY
+
+pytestmark = pytest.mark.real
+
+
+@dataclass
+class Authority:
+    """A certificate authority whose files lie in a folder."""
+
+    folder: Path
+    ca: trustme.CA = field(default_factory=trustme.CA)
+
+    def __post_init__(self) -> None:
+        self.ca.cert_pem.write_to_path(str(self.path("ca.pem")))
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def issue(self, name: str) -> str:
+        """Write `<name>.pem` and `<name>.key`; return YAML that names both, keys to be filled in."""
+        made = self.ca.issue_cert(name)
+        for number, blob in enumerate(made.cert_chain_pems):
+            blob.write_to_path(str(self.path(f"{name}.pem")), append=number > 0)
+        made.private_key_pem.write_to_path(str(self.path(f"{name}.key")))
+        return name
+
+    def server(self, name: str, *, mutual: bool = False) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.ca.issue_cert(name).configure_cert(context)
+        if mutual:
+            context.verify_mode = ssl.CERT_REQUIRED
+            self.ca.configure_trust(context)
+        return context
+
+    def client(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        self.ca.configure_trust(context)
+        return context
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@asynccontextmanager
+async def tls_upstream(name: str, context: ssl.SSLContext) -> AsyncIterator[Upstream]:
+    """A server behind TLS that answers every request with its name."""
+    server = Upstream(name)
+
+    async def serve(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        try:
+            await server.serve(stream)  # type: ignore[arg-type] # any byte stream will do
+        except (trio.BrokenResourceError, ssl.SSLError):
+            return
+
+    async with trio.open_nursery() as nursery:
+        (plain,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        server.port = plain.socket.getsockname()[1]
+        listener = trio.SSLListener(plain, context, https_compatible=True)
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        yield server
+        nursery.cancel_scope.cancel()
+
+
+async def https(port: int, host: str, context: ssl.SSLContext) -> tuple[int, str]:
+    """A GET over TLS with `host` as server name; status 0 when there was no TLS."""
+    plain = await trio.open_tcp_stream("127.0.0.1", port)
+    stream = trio.SSLStream(plain, context, server_hostname=host, https_compatible=True)
+    connection = h11.Connection(h11.CLIENT)
+    status, text = 0, b""
+    async with stream:
+        try:
+            await stream.send_all(
+                (
+                    connection.send(h11.Request(method="GET", target="/", headers=[("host", host)]))
+                    or b""
+                )
+                + (connection.send(h11.EndOfMessage()) or b"")
+            )
+            while True:
+                event = connection.next_event()
+                if event is h11.NEED_DATA:
+                    connection.receive_data(bytes(await stream.receive_some()))
+                elif isinstance(event, h11.Response):
+                    status = event.status_code
+                elif isinstance(event, h11.Data):
+                    text += bytes(event.data)
+                elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+                    return status, text.decode()
+        except (trio.BrokenResourceError, ssl.SSLError):
+            return 0, ""
+
+
+EXTERNAL = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api, namespace: default}
+spec:
+  hosts: [api.example.com]
+  resolution: RESOLUTION
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: ADDRESS, ports: {http: PORT}}]
+"""
+ORIGINATE = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: api, namespace: default}
+spec: {host: api.example.com, trafficPolicy: {tls: {TLS}}}
+"""
+
+
+def originate(**settings: str) -> str:
+    return ORIGINATE.replace(
+        "TLS", ", ".join(f"{name}: {value}" for name, value in settings.items())
+    )
+
+
+@pytest.mark.parametrize(
+    ("resolution", "address"),
+    [("STATIC", "127.0.0.1"), ("DNS", "localhost"), ("DNS_ROUND_ROBIN", "localhost")],
+)
+async def test_tls_is_begun_for_a_plain_request_and_names_are_checked(
+    authority: Authority, resolution: str, address: str
+) -> None:
+    ca = str(authority.path("ca.pem"))
+    async with tls_upstream("secret", authority.server("api.example.com")) as api:
+        entry = EXTERNAL.replace("RESOLUTION", resolution).replace("ADDRESS", address)
+        async with follow(
+            entry.replace("PORT", str(api.port)), originate(mode="SIMPLE", caCertificates=ca)
+        ) as host:
+            assert (await host.get("api.example.com")).text == "secret"
+            await host.put(
+                originate(mode="SIMPLE", caCertificates=ca, subjectAltNames="[other.example.com]")
+            )
+            assert (await host.get("api.example.com")).status == 503
+            await host.put(
+                originate(mode="SIMPLE", caCertificates=ca, subjectAltNames="[api.example.com]")
+            )
+            assert (await host.get("api.example.com")).text == "secret"
+            await host.put(originate(mode="SIMPLE"))
+            assert (await host.get("api.example.com")).status == 503, (
+                "the system does not know this authority"
+            )
+            await host.put(originate(mode="SIMPLE", insecureSkipVerify="true"))
+            assert (await host.get("api.example.com")).text == "secret"
+
+
+async def test_mutual_tls_shows_the_certificate_of_the_rule(authority: Authority) -> None:
+    name = authority.issue("client.example.com")
+    files = {
+        "caCertificates": str(authority.path("ca.pem")),
+        "clientCertificate": str(authority.path(f"{name}.pem")),
+        "privateKey": str(authority.path(f"{name}.key")),
+    }
+    async with tls_upstream("secret", authority.server("api.example.com", mutual=True)) as api:
+        entry = EXTERNAL.replace("RESOLUTION", "STATIC").replace("ADDRESS", "127.0.0.1")
+        async with follow(
+            entry.replace("PORT", str(api.port)),
+            originate(mode="SIMPLE", caCertificates=files["caCertificates"]),
+        ) as host:
+            assert (await host.get("api.example.com")).status == 503
+            await host.put(originate(mode="MUTUAL", **files))
+            assert (await host.get("api.example.com")).text == "secret"
+
+
+SERVERS = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: default}
+spec:
+  selector: {istio: ingress}
+  servers:
+  - port: {number: PLAIN, name: http, protocol: HTTP}
+    bind: 127.0.0.1
+    hosts: [one.example.com]
+  - port: {number: PLAIN, name: http2, protocol: HTTP}
+    bind: 127.0.0.1
+    hosts: [two.example.com]
+    tls: {httpsRedirect: true}
+  - port: {number: SECURE, name: https-one, protocol: HTTPS}
+    bind: 127.0.0.1
+    hosts: [one.example.com]
+    tls: {mode: SIMPLE, serverCertificate: FOLDER/one.example.com.pem, privateKey: FOLDER/one.example.com.key}
+  - port: {number: SECURE, name: tls-three, protocol: TLS}
+    bind: 127.0.0.1
+    hosts: [three.example.com]
+    tls: {mode: PASSTHROUGH}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: one, namespace: default}
+spec:
+  hosts: [one.example.com]
+  gateways: [gw]
+  http: [{route: [{destination: {host: a}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: three, namespace: default}
+spec:
+  hosts: [three.example.com]
+  gateways: [gw]
+  tls: [{match: [{sniHosts: [three.example.com]}], route: [{destination: {host: s}}]}]
+"""
+
+
+async def test_a_gateway_serves_its_hosts_plain_ended_and_passed_through(
+    authority: Authority,
+) -> None:
+    authority.issue("one.example.com")
+    plain, secure = free_port(), free_port()
+    gateway = SERVERS.replace("PLAIN", str(plain)).replace("SECURE", str(secure))
+    trusted = authority.client()
+    async with (
+        upstream("a", "b") as (a, b),
+        tls_upstream("end", authority.server("three.example.com")) as end,
+        follow(
+            service("a", (a.port, "v1")),
+            service("b", (b.port, "v1")),
+            service("s", (end.port, "v1"), protocol="TLS"),
+            gateway.replace("FOLDER", str(authority.folder)),
+            context=GATEWAY,
+            outbound=False,
+        ) as host,
+    ):
+        assert (await request(plain, f"one.example.com:{plain}")).text == "a"
+        assert (await request(plain, "elsewhere.example.com")).status == 404
+        moved = await request(plain, "two.example.com", "/x")
+        assert (moved.status, moved.headers["location"]) == (301, "https://two.example.com/x")
+        assert await https(secure, "one.example.com", trusted) == (200, "a")
+        assert await https(secure, "three.example.com", trusted) == (200, "end")
+        assert await https(secure, "nobody.example.com", trusted) == (0, "")
+        modified = await host.lab.stat("listener_manager.listener_modified")
+        (_, rules, _) = gateway.split("---")
+        await host.put(rules.replace("host: a", "host: b"))
+        assert (await request(plain, "one.example.com")).text == "b"
+        assert await https(secure, "one.example.com", trusted) == (200, "b")
+        assert await host.lab.stat("listener_manager.listener_modified") == modified == 0
+        await host.delete("ns/default/gateways/gw")
+        assert (await request(plain, "one.example.com")).status == 0

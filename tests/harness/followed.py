@@ -1,0 +1,108 @@
+"""A real Envoy that follows a world of objects through the desired-state builder and the session."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from sidecar.mesh.model import Context, Health, MeshChange
+from sidecar.xds.compile import Bind, CompileOptions
+from sidecar.xds.desired import Builder, BuilderSettings
+from sidecar.xds.resource import DesiredChange, Resource
+from tests.harness.catalogs import documents_of
+from tests.harness.envoys import Lab, open_lab
+from tests.harness.upstreams import Answer, request
+from tests.harness.worlds import WEB, World
+
+__all__ = ["Followed", "follow", "service"]
+
+
+def service(
+    name: str, *endpoints: tuple[int, str], port: int = 9080, protocol: str = "HTTP", more: str = ""
+) -> str:
+    """A ServiceEntry `<name>.default.svc.cluster.local`; endpoints are (port on loopback, label `version`)."""
+    listed = ", ".join(
+        f"{{address: 127.0.0.1, ports: {{p: {number}}}, labels: {{version: {version}}}}}"
+        for number, version in endpoints
+    )
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}, namespace: default}}
+spec:
+  hosts: [{name}.default.svc.cluster.local]
+  resolution: STATIC
+  location: MESH_INTERNAL
+  ports: [{{number: {port}, name: p, protocol: {protocol}}}]
+  endpoints: [{listed}]
+{more}
+"""
+
+
+@dataclass
+class Followed:
+    """Objects, the builder over them, and the Envoy that serves them."""
+
+    lab: Lab
+    world: World
+    builder: Builder
+    imposed: dict[tuple[str, str, int], Health] = field(default_factory=dict)
+
+    async def put(self, *texts: str) -> None:
+        """Publish objects one after another; wait until Envoy has them in force."""
+        for document in (document for text in texts for document in documents_of(text)):
+            self._follow(self.world.change(document))
+        await self.lab.settled()
+
+    async def delete(self, key: str) -> None:
+        """Delete an object; wait until that is in force."""
+        self._follow(self.world.change(key))
+        await self.lab.settled()
+
+    async def impose(self, health: Mapping[tuple[str, str, int], Health]) -> None:
+        """Impose health on endpoints; wait until it is in force."""
+        views = self.world.views
+        self._desire(self.builder.update(views, MeshChange(), "e@0", health=health))
+        await self.lab.settled()
+
+    async def get(self, host: str, path: str = "/", **fields: object) -> Answer:
+        """A request to the outbound listener."""
+        return await request(self.lab.port, host, path, **fields)
+
+    def answer(self, names: tuple[str, ...]) -> tuple[Resource, ...]:
+        """What Envoy gets for the authorities that it asked for."""
+        return _flat(self.builder.ask(names))
+
+    def _follow(self, change: MeshChange) -> None:
+        self._desire(self.builder.update(self.world.views, change, "e@0"))
+
+    def _desire(self, change: DesiredChange) -> None:
+        gone = [(kind, name) for kind, names in change.removals.items() for name in sorted(names)]
+        self.lab.desire(*_flat(change), remove=gone)
+
+
+def _flat(change: DesiredChange) -> tuple[Resource, ...]:
+    return tuple(r for resources in change.upserts.values() for r in resources.values())
+
+
+@asynccontextmanager
+async def follow(
+    *texts: str, context: Context = WEB, outbound: bool = True, **settings: object
+) -> AsyncIterator[Followed]:
+    """An Envoy brought to the state of these objects; settings are those of the builder."""
+    async with open_lab() as lab:
+        world = World(context)
+        for document in (document for text in texts for document in documents_of(text)):
+            world.change(document)
+        made = {
+            "outbound": {context.name: Bind("127.0.0.1", lab.port)} if outbound else {},
+            "options": CompileOptions(outbound_ports=(lab.port,)),
+            **settings,
+        }
+        builder = Builder(BuilderSettings(**made))  # type: ignore[arg-type] # named by tests
+        followed = Followed(lab, world, builder)
+        lab.answer = followed.answer
+        followed._follow(MeshChange(everything=True))
+        await lab.settled()
+        yield followed
