@@ -333,7 +333,7 @@ def endpoints(registrations: Mapping[str, HostRegistration]) -> dict[tuple[str, 
 class ExpiryMachine(RuleBasedStateMachine):
     """Hosts come, leave, run out and return; evidence and time arrive in any order."""
 
-    HOSTS = tuple(f"vm-{n}" for n in range(6))
+    HOSTS = tuple(f"vm-{n}" for n in range(5))
 
     def __init__(self) -> None:
         super().__init__()
@@ -362,11 +362,17 @@ class ExpiryMachine(RuleBasedStateMachine):
             self.mesh.delete(name)
 
     @rule(names=st.sets(st.sampled_from(HOSTS), min_size=1))
-    def run_out(self, names: set[str]) -> None:
+    def run_out_together(self, names: set[str]) -> None:
         self.remember()
         self.mesh.delete(*(names & set(self.mesh.stored)))
 
-    @rule(seconds=st.sampled_from([1.0, 30.0, 61.0, 601.0, 5000.0]))
+    @precondition(lambda self: self.mesh.stored)
+    @rule(choice=st.integers(0, 99))
+    def run_out(self, choice: int) -> None:
+        self.remember()
+        self.mesh.delete(sorted(self.mesh.stored)[choice % len(self.mesh.stored)])
+
+    @rule(seconds=st.sampled_from([1.0, 61.0, 601.0, 5000.0]))
     def wait(self, seconds: float) -> None:
         self.remember()
         self.mesh.wait(seconds)
@@ -410,5 +416,5 @@ class ExpiryMachine(RuleBasedStateMachine):
         }
 
 
-ExpiryMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+ExpiryMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestExpiryMachine = ExpiryMachine.TestCase
