@@ -116,23 +116,7 @@ class Catalog:
     @property
     def memory(self) -> CatalogMemory:
         """What must be kept beside the snapshot so that a restart without etcd serves the same."""
-        kept = sorted(
-            (key, state)
-            for key, state in self._tables.states.items()
-            if state.problems or state.refusals
-        )
-        return tuple(
-            Remembered(
-                key,
-                state.newest.mod_revision,
-                state.serving,
-                refusals=state.refusals,
-                recall=state.recall,
-                certain=state.certain,
-                inherited=state.inherited,
-            )
-            for key, state in kept
-        )
+        return tuple(self._tables.remembered.values())
 
     def model(self, ref: ObjectRef) -> MeshObject:
         """The parsed object in force.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from immutables import Map
 
-from store.catalog.parts import CatalogChange, CatalogObject, Quarantined
+from store.catalog.parts import CatalogChange, CatalogObject, Quarantined, Remembered
 from store.keys import HostKey, parse_key
 from store.objects.base import ObjectRef
 
@@ -38,6 +38,8 @@ class Tables:
     """Values that do not serve, by key."""
     recalls: Map[str, Recall] = field(default_factory=Map)
     """Open questions, by key."""
+    remembered: Map[str, Remembered] = field(default_factory=Map)
+    """What goes to disk beside the snapshot, by key."""
 
 
 class Folding:
@@ -55,6 +57,7 @@ class Folding:
         self._hosts = tables.hosts.mutate()
         self._quarantined = tables.quarantined.mutate()
         self._recalls = tables.recalls.mutate()
+        self._remembered = tables.remembered.mutate()
         self._refs: set[ObjectRef] = set()
         self._changed_hosts: set[str] = set()
         self._asked: dict[str, Recall] = {}
@@ -78,6 +81,10 @@ class Folding:
             after.serving if after is not None else None,
         )
         self._ask(key, after.recall if after is not None else None)
+        if after is not None and (after.problems or after.refusals):
+            self._remembered[key] = _remembered(key, after)
+        elif key in self._remembered:
+            del self._remembered[key]
         spoilt = after if after is not None and after.problems else None
         self.quarantine(key, _quarantined(key, spoilt) if spoilt is not None else None)
 
@@ -99,6 +106,7 @@ class Folding:
             self._hosts.finish(),
             self._quarantined.finish(),
             self._recalls.finish(),
+            self._remembered.finish(),
         )
         change = CatalogChange(
             frozenset(self._refs), frozenset(self._changed_hosts), self._quarantine_changed
@@ -138,6 +146,18 @@ def unserved(entry: Entry, problems: tuple[Diagnostic, ...]) -> Quarantined:
     place = f"{entry.key}@{entry.mod_revision}"
     placed = tuple(_placed(problem, place) for problem in problems)
     return Quarantined(entry.key, None, entry.mod_revision, entry.version, placed, None)
+
+
+def _remembered(key: str, state: KeyState) -> Remembered:
+    return Remembered(
+        key,
+        state.newest.mod_revision,
+        state.serving,
+        refusals=state.refusals,
+        recall=state.recall,
+        certain=state.certain,
+        inherited=state.inherited,
+    )
 
 
 def _quarantined(key: str, state: KeyState) -> Quarantined:
