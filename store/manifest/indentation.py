@@ -90,6 +90,10 @@ def misplaced(lines: Sequence[str], line: int, first_line: int = 1) -> Misplaced
             else "indent it less"
         )
         return Misplaced(message, hint, Remedy.AS_ITEM if is_item and name else Remedy.LEAVE_OUT)
+    if text.lstrip().startswith("- ") and line_depth(owner) == depth and field_name(owner):
+        message = f'"{text.strip()[:40]}" is a list item among the fields of a mapping'
+        hint = 'remove the "- ", or put it under a field that is a list'
+        return Misplaced(message, hint, Remedy.LEAVE_OUT)
     words = " or ".join(str(level) for level in _levels_above(lines, line)) or "0"
     message = f"{shown} is indented by {depth}, but what is open here is indented by {words}"
     return Misplaced(message, "align it with the fields that it belongs to", Remedy.LEAVE_OUT)

@@ -22,9 +22,14 @@ _OTHER_KINDS = ("EnvoyFilter", "ProxyConfig")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 
-_FORBIDDEN_ANNOTATIONS = {
-    "istio.io/dry-run": "only an AuthorizationPolicy can be tried dry",
-}
+_FORBIDDEN_ANNOTATIONS = (
+    ("istio.io/dry-run", "only an AuthorizationPolicy can be tried dry"),
+    (
+        "internal.istio.io/",
+        "annotations of this prefix are Istio's own and must not be set by people",
+    ),
+)
+"""Annotations, or beginnings of them, and why they are refused."""
 
 
 def described(document: Mapping[str, object]) -> str:
@@ -99,9 +104,10 @@ def check_metadata(document: Mapping[str, object], kind: Kind, found: Findings) 
         found.add("MESH0115", ("metadata", "namespace"), message, "remove the field", at_key=True)
     annotations = metadata.get("annotations")
     for key in annotations if isinstance(annotations, Mapping) else ():
-        if key in _FORBIDDEN_ANNOTATIONS:
-            path = ("metadata", "annotations", str(key))
-            found.add("MESH0116", path, _FORBIDDEN_ANNOTATIONS[str(key)], "remove it", at_key=True)
+        for start, reason in _FORBIDDEN_ANNOTATIONS:
+            if str(key).startswith(start):
+                path = ("metadata", "annotations", str(key))
+                found.add("MESH0116", path, reason, "remove it", at_key=True)
 
 
 def _lower_hint(name: str, form: re.Pattern[str]) -> str:

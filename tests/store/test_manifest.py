@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.diagnostics import Level, render
@@ -284,6 +284,47 @@ def test_any_text_gives_documents_or_problems_and_problems_can_be_shown(text: st
     assert isinstance(render(manifest.diagnostics, manifest.sources), str)
     for document in manifest.documents:
         json.dumps(document.value)
+
+
+SAMPLE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a, labels: {app: "x y"}}
+spec:
+  hosts:
+    - reviews
+    - "*.example.org"
+  http:
+  - match:
+    - uri: {regex: '/v\\d+'}
+    route: [{destination: {host: reviews}}]
+---
+items: &a [1, *a]
+"""
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(SAMPLE)), st.sampled_from([*"*&:-?{}[],#|>'\"%@`!\t\n ~", ""])
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_damaged_texts_give_problems_within_the_text(edits: list[tuple[int, str]]) -> None:
+    text = SAMPLE
+    for at, sign in edits:
+        text = text[:at] + sign + text[at + (not sign) :]
+    manifest = read_text(text, "f")
+    lines = manifest.sources["f"]
+    for problem in manifest.diagnostics:
+        assert 1 <= problem.line <= len(lines)
+        assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
+        assert len(problem.hint) < 500
+    for document in manifest.documents:
+        assert document.locate(("spec", "http", 0, "route")) >= (document.line, 1)
 
 
 # Files, folders and standard input.
