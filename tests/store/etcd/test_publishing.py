@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from store.changes import ChangeSet, object_ref, plan_delete, plan_put, plan_rollback
-from store.errors import ConflictError, NotFoundError, StoreUnavailable
+from store.changes import ChangeSet, plan_delete, plan_put, plan_rollback
+from store.errors import ConflictError, StoreUnavailable
 from store.etcd import publishing
 from store.etcd.client import EtcdClient
 from store.etcd.failures import OutcomeUnknown, StoreTooNew
-from store.etcd.history import forget_expired, list_history, read_change, recall
+from store.etcd.history import list_history, read_change
 from store.etcd.publishing import (
     Published,
     authorship,
@@ -23,47 +23,17 @@ from store.etcd.publishing import (
     read_current,
 )
 from store.etcd.settings import EtcdSettings
-from store.keys import object_key
 from tests.harness.processes import EtcdProcess, start_cluster, wait_until
 from tests.harness.proxies import FaultyProxy
+from tests.harness.publishing import key_of, planned, put, rule, settings
 
 pytestmark = pytest.mark.real
-
-Document = dict[str, object]
-
-
-def rule(
-    name: str, text: str = "", namespace: str = "default", kind: str = "DestinationRule"
-) -> Document:
-    return {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": kind,
-        "metadata": {"name": name, "namespace": namespace, "annotations": {"text": text}},
-        "spec": {"host": name} if kind == "DestinationRule" else {"hosts": [name]},
-    }
-
-
-def key_of(document: Document) -> str:
-    return object_key(object_ref(document))
-
-
-def settings(url: str, prefix: str, timeout_s: float = 5.0) -> EtcdSettings:
-    return EtcdSettings(endpoints=(url,), prefix=prefix, request_timeout_s=timeout_s)
 
 
 @pytest.fixture
 def client(etcd: EtcdProcess, prefix: str) -> Iterator[EtcdClient]:
     with EtcdClient(settings(etcd.url, prefix)) as made:
         yield made
-
-
-def planned(client: EtcdClient, *documents: Document) -> ChangeSet:
-    current = read_current(client, [key_of(document) for document in documents])
-    return plan_put(documents, current.entries, revision=current.revision)
-
-
-def put(client: EtcdClient, *documents: Document, message: str = "") -> Published:
-    return publish(client, planned(client, *documents), authorship("ann", message))
 
 
 def rolled_back(client: EtcdClient, change: str, *, force: bool = False) -> Published:
@@ -188,60 +158,6 @@ def test_a_rollback_is_a_new_change_that_restores_what_was_overwritten(client: E
     assert b'"two"' in values(client)[key_of(rule("a"))]
     rolled_back(client, first.change, force=True)
     assert key_of(rule("a")) not in values(client)
-
-
-def test_history_is_listed_newest_first_and_bad_records_are_named(client: EtcdClient) -> None:
-    first = put(client, rule("a", "1"), message="one")
-    mesh: Document = {
-        "apiVersion": "meshd.io/v1",
-        "kind": "MeshConfig",
-        "metadata": {"name": "mesh"},
-    }
-    second = put(client, mesh, message="two")
-    third = put(client, rule("a", "2"), rule("b", namespace="shop"), message="three")
-    history = f"{client.settings.prefix}-history"
-    client.put(f"{history}/shop/99990101T000000.000000Z-bad", b"bad")
-    client.put(f"{history}/no/record/at/all", b"bad")
-    listed = list_history(client)
-    assert [(one.change, one.namespace) for one in listed.records] == [
-        (third.change, "default"),
-        (third.change, "shop"),
-        (second.change, ""),
-        (first.change, "default"),
-    ]
-    assert [one.message for one in listed.records] == ["three", "three", "two", "one"]
-    assert "shop/99990101" in listed.unreadable[0]
-    assert len(list_history(client, limit=1).records) == 1
-    assert [one.change for one in list_history(client, namespace="shop").records] == [third.change]
-    assert [one.change for one in list_history(client, namespace="").records] == [second.change]
-    assert len(read_change(client, third.change, namespace="shop")) == 2
-    with pytest.raises(NotFoundError, match="there is no change"):
-        read_change(client, "20200101T000000.000000Z-none")
-
-
-def test_an_earlier_value_is_recalled_from_history(client: EtcdClient) -> None:
-    key = key_of(rule("a"))
-    first = put(client, rule("a", "one"))
-    second = put(client, rule("a", "two"))
-    third = put(client, rule("a", "three"))
-    found = recall(client, key, "default", third.revision - 1)
-    assert found is not None
-    assert (found.mod_revision, b'"two"' in found.value) == (second.revision, True)
-    older = recall(client, key, "default", second.revision - 1)
-    assert older is not None
-    assert older.mod_revision == first.revision
-    assert recall(client, key, "default", first.revision - 1) is None
-    assert recall(client, key_of(rule("never")), "default", 10**9) is None
-
-
-def test_old_history_is_forgotten(client: EtcdClient) -> None:
-    done = [put(client, rule("a", str(number))) for number in range(5)]
-    gone = forget_expired(client, "default", age_s_max=3600.0, kept_max=2)
-    assert gone == tuple(one.change for one in done[:3])
-    kept = [one.change for one in list_history(client).records]
-    assert kept == [done[4].change, done[3].change]
-    assert forget_expired(client, "default", age_s_max=3600.0, kept_max=2) == ()
-    assert len(forget_expired(client, "default", age_s_max=-3600.0, kept_max=100)) == 2
 
 
 def test_a_write_that_happened_but_whose_answer_was_lost_is_found_and_not_repeated(
