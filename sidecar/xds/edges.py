@@ -17,6 +17,7 @@ from sidecar.xds.compile.gateways import (
     is_http_server,
     route_config_name,
 )
+from sidecar.xds.dependencies import Dependencies
 from sidecar.xds.destinations import Destinations
 from sidecar.xds.holdings import Holdings
 from sidecar.xds.resource import Resource, TypeUrl
@@ -55,19 +56,22 @@ class Edges:
         self._options = options
         self._listeners: frozenset[str] = frozenset()
         self._route_configs: frozenset[str] = frozenset()
-        self._depends: frozenset[HostName] = frozenset()
         self._servers: tuple[GatewayServer, ...] = ()
+        self._depends: Dependencies[str] = Dependencies()
+        self._had_declared = False
 
     def update(self, view: View, change: MeshChange) -> None:
         """Follow a change of the mesh."""
-        servers = self._servers
-        if change.everything or change.gateways or any(map(change.touches, self._depends)):
-            servers = gateway_servers(view)
-        self._depends = frozenset(host for server in servers for host in _hosts_of_server(server))
-        self._servers = servers
         http, tcp = http_listeners(view), tcp_listeners(view)
-        self._put_routes(servers, http)
-        self._put_listeners(servers, http, tcp)
+        declared = bool(http or tcp)
+        if change.everything or change.gateways or self._depends.touched(change):
+            self._servers = gateway_servers(view)
+            self._depends.file("servers", (h for one in self._servers for h in _hosts_of(one)))
+        elif not declared and not self._had_declared:
+            return
+        self._had_declared = declared
+        self._put_routes(self._servers, http)
+        self._put_listeners(self._servers, http, tcp)
 
     def _put_routes(
         self, servers: tuple[GatewayServer, ...], http: tuple[HttpListener, ...]
@@ -123,7 +127,7 @@ def _bind(declared: HttpListener | TcpListener) -> Bind:
     return Bind(declared.bind.removeprefix("unix://"), declared.port)
 
 
-def _hosts_of_server(server: GatewayServer) -> set[HostName]:
+def _hosts_of(server: GatewayServer) -> set[HostName]:
     """Hosts that a gateway server was derived from."""
     routed = {host for vh in server.virtual_hosts for host in vh.hosts}
     keys = (cluster.cluster for route in server.tcp_routes for cluster in route.clusters)

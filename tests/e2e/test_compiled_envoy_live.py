@@ -11,7 +11,7 @@ from sidecar.mesh.model import Health, Protocol
 from sidecar.routing.table import InboundKey
 from sidecar.xds.compile import Bind, InboundPort
 from tests.harness.followed import follow, service
-from tests.harness.processes import free_port
+from tests.harness.processes import free_port, wait_until_async
 from tests.harness.upstreams import request, upstream
 
 pytestmark = pytest.mark.real
@@ -253,3 +253,39 @@ async def test_tcp_is_reached_through_a_declared_egress_listener() -> None:
     ):
         assert (await request(number, "not looked at")).text == "db"
         assert host.lab.driver.view().in_force
+
+
+async def test_http_is_reached_through_a_declared_egress_listener_with_rules_of_its_own_port() -> (
+    None
+):
+    number = free_port()
+    declared = SIDECAR.replace("TCP", "HTTP").replace("PORT", str(number)).replace("./db", "./a")
+    async with (
+        upstream("one", "two") as (one, two),
+        follow(
+            service("a", (one.port, "v1"), (two.port, "v2"), port=number), RULES, declared
+        ) as host,
+    ):
+        assert (await request(number, "a")).text == "one"
+        assert (await request(number, "a", headers={"cookie": "user=jason"})).text == "two"
+        assert (await request(number, f"a:{number}", "/teapot")).status == 418
+        await host.delete("ns/default/sidecars/default")
+        assert (await request(number, "a")).status == 0
+        assert (await host.get(f"a:{number}")).text == "one"
+
+
+async def test_what_routes_no_longer_name_leaves_envoy() -> None:
+    rules, policy = RULES.split("---")
+    async with (
+        upstream("one", "two") as (one, two),
+        follow(service("a", (one.port, "v1"), (two.port, "v2")), rules, policy) as host,
+    ):
+        name = "outbound|9080|v2|a.default.svc.cluster.local"
+        assert name in str(await host.lab.admin.clusters())
+        await host.delete("ns/default/virtualservices/a")
+        assert {(await host.get("a:9080")).text for _ in range(8)} == {"one", "two"}
+
+        async def gone() -> bool:
+            return name not in str(await host.lab.admin.clusters())
+
+        await wait_until_async(gone, 10, f"{name} to leave Envoy")
