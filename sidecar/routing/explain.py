@@ -67,8 +67,6 @@ def explain_at_gateway(
     listener = f"gateway {server.bind}:{port} {server.route_config}"
     host = choose_virtual_host(server.virtual_hosts, request.authority)
     if host is None:
-        host = choose_virtual_host(server.virtual_hosts, parse_authority(request.authority).host)
-    if host is None:
         step = VirtualHostStep(
             "", "", "no host of the gateway fits", notes=_notes(server.passed_over)
         )

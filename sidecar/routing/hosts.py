@@ -78,7 +78,7 @@ def service_host(sight: Sight, service: Service, port: ServicePort) -> VirtualHo
         domains=(),
         routes=(*routes, connect),
         sources=sources,
-        passed_over=notes,
+        passed_over=(*((service.source, note) for note in service.notes), *notes),
         hosts=ruled.hosts | {service.host} | _tunnelled(connect),
     )
 

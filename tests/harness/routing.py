@@ -168,7 +168,7 @@ class RoutingDriver:
             for host in server.virtual_hosts:
                 yield from (f"  {line}" for line in host_lines(host))
             yield from (f"  {tcp_line(route)}" for route in server.tcp_routes)
-            yield from (f"  not here: {at}: {reason}" for at, reason in server.passed_over)
+            yield from (f"  note: {at}: {reason}" for at, reason in server.passed_over)
 
     def _listeners(self) -> Iterator[str]:
         view = self._view()
@@ -179,7 +179,7 @@ class RoutingDriver:
         for tcp in tcp_listeners(view):
             yield f"{tcp.bind}:{tcp.port} TCP by {tcp.source}"
             yield from (f"  {tcp_line(route)}" for route in tcp.routes)
-            yield from (f"  not here: {at}: {reason}" for at, reason in tcp.passed_over)
+            yield from (f"  note: {at}: {reason}" for at, reason in tcp.passed_over)
 
 
 def decision_lines(trace: Trace) -> Iterator[str]:
@@ -211,7 +211,7 @@ def host_lines(host: VirtualHost) -> Iterator[str]:
     for route in host.routes:
         yield from (f"  {line}" for line in route_lines(route))
     for source, reason in host.passed_over:
-        yield f"  not here: {source}: {reason}"
+        yield f"  note: {source}: {reason}"
 
 
 def route_lines(route: Route) -> Iterator[str]:

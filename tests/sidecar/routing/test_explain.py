@@ -147,3 +147,26 @@ def test_a_gateway_is_asked_by_port_scheme_and_server_name() -> None:
     assert listener("c.example.org").endswith("https.443.any.front.default")
     assert listener("a.example.com", "http").startswith("no server of this gateway takes http")
     assert listener("a.example.com", port=80).endswith("(it has HTTPS 443)")
+
+
+def test_a_gateway_without_a_host_for_the_name_says_which_objects_do_not_meet() -> None:
+    port = {"number": 80, "name": "http", "protocol": "HTTP"}
+    gateway = {"servers": [{"port": port, "hosts": ["a.example", "b.example"]}]}
+    rules = {"gateways": ["front"], "http": [{"directResponse": {"status": 200}}]}
+    store = Store(
+        [
+            object_of("Gateway", "front", gateway),
+            object_of("VirtualService", "meets", {**rules, "hosts": ["b.example"]}),
+            object_of("VirtualService", "apart", {**rules, "hosts": ["c.example"]}),
+        ]
+    )
+    view = view_of(store, Context("", "default", is_gateway=True))
+    trace = explain_at_gateway(view, Request(authority="c.example"), Balancer(view), 80)
+    assert (trace.outcome, trace.status) == (Outcome.NO_ROUTE, 404)
+    assert trace.virtual_host is not None
+    assert [str(note.origin) for note in trace.virtual_host.notes] == [
+        "VirtualService/default/apart@1 spec.hosts"
+    ]
+    found = explain_at_gateway(view, Request(authority="B.example:80"), Balancer(view), 80)
+    assert found.virtual_host is not None
+    assert (found.virtual_host.domain, found.status) == ("b.example:80", 200)
