@@ -1,0 +1,1 @@
+"""The command line `meshd`: one module per verb, and what verbs share."""

@@ -1,0 +1,47 @@
+"""The whole mesh, read from the store once: the catalog that every sidecar at this revision folds, too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from store.catalog import Catalog, Compacted, Recall, RecallSource
+from store.errors import StoreUnavailable
+from store.etcd.client import EtcdClient
+from store.etcd.failures import RevisionCompacted
+from store.etcd.history import recall as recall_from_history
+from store.keys import absolute_key, parse_key
+from store.objects.kinds import ObjectRef
+from store.snapshot import Entry, Epoch, Snapshot
+
+__all__ = ["load_catalog"]
+
+
+def load_catalog(client: EtcdClient) -> Catalog:
+    """The objects and registrations in force, earlier generations of bad values looked up.
+
+    Raises:
+        StoreUnavailable: The store cannot be read, or is in a format newer than this program.
+    """
+    listing = client.list_prefix(client.settings.prefix)
+    epoch = Epoch(1, listing.cluster_id)
+    step = Catalog.empty().apply(Snapshot.of(epoch, listing.revision, listing.entries))
+    if step.catalog.refusal:
+        raise StoreUnavailable(step.catalog.refusal, hint="Use a newer meshd")
+    open_questions = list(step.recalls)
+    while open_questions:
+        question = open_questions.pop()
+        step = step.catalog.recalled(question, _look_up(client, question))
+        open_questions += step.recalls
+    return step.catalog
+
+
+def _look_up(client: EtcdClient, question: Recall) -> Entry | Compacted | None:
+    if question.source is RecallSource.HISTORY:
+        place = parse_key(question.key)
+        namespace = place.namespace if isinstance(place, ObjectRef) else ""
+        return recall_from_history(client, question.key, namespace, question.revision)
+    try:
+        found = client.get(absolute_key(client.settings.prefix, question.key), question.revision)
+    except RevisionCompacted:
+        return Compacted()
+    return None if found is None else replace(found, key=question.key)

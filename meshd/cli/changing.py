@@ -1,0 +1,118 @@
+"""What every verb that writes shares: options, the transaction, the words about it, the wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from meshd.cli import exits
+from meshd.cli.session import Session
+from store.changes import ChangeSet
+from store.etcd.client import EtcdClient
+from store.history import Action
+
+__all__ = ["Writing", "carry_out", "confirm", "writing_options"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+WAIT_S = 30.0
+"""How long `--wait` waits unless told; convergence takes milliseconds, so this means trouble."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How a change set is to be written."""
+
+    message: str = ""
+    """Why, for history."""
+    dry_run: bool = False
+    """Only say what would happen."""
+    batches: bool = False
+    """Several transactions where one does not take it."""
+    wait: bool = False
+    """Return when every sidecar of this machine has it in force."""
+    timeout_s: float = WAIT_S
+    """How long to wait."""
+
+
+def writing_options(function: Function) -> Function:
+    """The options of `Writing`; the function gets them as `writing`."""
+    for option in reversed(
+        (
+            click.option("-m", "--message", default="", help="Why, for `meshd history`."),
+            click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing."),
+            click.option(
+                "--wait", is_flag=True, help="Return when this machine's sidecars have it in force."
+            ),
+            click.option(
+                *("--timeout", "timeout_s"),
+                type=click.FloatRange(0.0, 3600.0, min_open=True),
+                default=WAIT_S,
+                show_default=True,
+                metavar="SECONDS",
+                help="How long --wait waits.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def carry_out(session: Session, client: EtcdClient, change_set: ChangeSet, writing: Writing) -> int:
+    """Write the change set, say what was done to each object, and wait where that is asked for.
+
+    Returns:
+        The exit status: 1 when a sidecar lags or has quarantined one of the objects.
+    """
+    from store.etcd.publishing import Published, authorship, publish, publish_in_batches
+
+    if writing.dry_run:
+        _say(session, change_set, " (dry run)")
+        session.console.note("dry run: nothing was written")
+        return exits.OK
+    by = authorship(session.author, writing.message)
+    published: list[Published] = []
+    if writing.batches and change_set.effective:
+        for piece in publish_in_batches(client, change_set, by):
+            published.append(piece)
+            _say(session, piece.change_set)
+    else:
+        published.append(publish(client, change_set, by))
+    if not (writing.batches and change_set.effective):
+        _say(session, change_set)
+    last = published[-1]
+    for piece in published:
+        if piece.change:
+            told = " (the answer was lost; read back)" if piece.is_read_back else ""
+            session.console.note(f"revision {piece.revision}, change {piece.change}{told}")
+    if writing.wait:
+        from meshd.cli.waiting import wait_in_force
+
+        return wait_in_force(session, change_set, last.revision, writing.timeout_s)
+    return exits.OK
+
+
+def confirm(session: Session, names: Sequence[str], *, is_agreed: bool, deed: str) -> None:
+    """Ask a person before many objects go; without a terminal, `--yes` must have said so.
+
+    Raises:
+        click.UsageError: Nobody can be asked, and `--yes` is missing.
+        click.Abort: The answer was no.
+    """
+    if is_agreed or len(names) <= 1:
+        return
+    if not session.console.is_interactive:
+        raise click.UsageError(f"this would {deed} {len(names)} objects; say --yes to do so")
+    for name in names:
+        click.echo(name, err=True)
+    click.confirm(f"{deed} these {len(names)} objects?", abort=True, err=True)
+
+
+def _say(session: Session, change_set: ChangeSet, ending: str = "") -> None:
+    for change in change_set.changes:
+        if session.console.quiet and change.action is Action.UNCHANGED:
+            continue
+        session.console.say_words(f"{change.ref} {change.action}{ending}")

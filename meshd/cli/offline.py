@@ -1,0 +1,106 @@
+"""`trace --offline`: what a sidecar would answer, computed from the store by the sidecar's own cores.
+
+Knows no health but the registered one: what a sidecar learnt from its Envoy is not in etcd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from meshd.cli.catalogs import load_catalog
+from meshd.cli.session import Session
+from sidecar.balancing.balancer import Balancer
+from sidecar.mesh.mesh import Mesh
+from sidecar.mesh.model import Context, Locality
+from sidecar.mesh.view import View
+from sidecar.routing.explain import explain, explain_at_gateway
+from sidecar.routing.match import Request
+from sidecar.routing.trace import Trace
+from store.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from store.catalog import Catalog
+
+__all__ = ["trace_offline"]
+
+
+def trace_offline(
+    session: Session,
+    node: str | None,
+    labels: Mapping[str, str],
+    query: Sequence[tuple[str, str]],
+    gateway_port: int | None = None,
+) -> Trace:
+    """The trace of a request that leaves a workload, or reaches a gateway.
+
+    Args:
+        session: This run; its namespace is the workload's, unless `node` is registered.
+        node: Host whose registered workload sends; None: a workload with `labels`.
+        labels: Labels of the workload; those of the registered one where there are none.
+        query: `method`, `url` and `header` pairs, as the status API takes them.
+        gateway_port: Port of the gateway that the request reaches; None: it leaves a workload.
+
+    Raises:
+        NotFoundError: No such host is registered.
+        InputError: The URL makes no request.
+    """
+    request = _request(query)
+    with session.store() as client:
+        catalog = load_catalog(client)
+    context = _context(session, catalog, node, labels, is_gateway=gateway_port is not None)
+    view = View(Mesh.build(catalog, catalog.hosts), context)
+    if gateway_port is not None:
+        trace = explain_at_gateway(view, request, Balancer(view), gateway_port)
+    else:
+        trace = explain(view, request, Balancer(view))
+    label = f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}" if catalog.snapshot else ""
+    return replace(trace, label=label)
+
+
+def _context(
+    session: Session,
+    catalog: Catalog,
+    node: str | None,
+    labels: Mapping[str, str],
+    *,
+    is_gateway: bool,
+) -> Context:
+    """On whose behalf the request leaves."""
+    if node is None:
+        return Context("", session.namespace, labels, is_gateway=is_gateway)
+    registration = catalog.hosts.get(node)
+    if registration is None:
+        has = ", ".join(sorted(catalog.hosts)) or "none"
+        raise NotFoundError(
+            f'no host "{node}" is registered in the store',
+            hint=f"Registered: {has}. Without --from, -n and -l describe the workload",
+        )
+    first = next(iter(registration.workloads), None)
+    namespace = first.namespace if first is not None else session.namespace
+    return Context(
+        "",
+        session.namespace_given or namespace,
+        labels or (first.labels if first is not None else {}),
+        locality=Locality.parse(registration.locality),
+        network=registration.network,
+        is_gateway=is_gateway,
+    )
+
+
+def _request(query: Sequence[tuple[str, str]]) -> Request:
+    """The request that the status API would make of the same query."""
+    fields = {name: value for name, value in query if name != "header"}
+    parts = urlsplit(fields["url"])
+    if not parts.netloc:
+        raise InputError(
+            f'"{fields["url"]}" is not a whole URL', hint="for instance http://reviews:9080/"
+        )
+    pairs = (value.partition(":") for name, value in query if name == "header")
+    headers = [(name.strip(), value.strip()) for name, _, value in pairs]
+    hosts = [value for name, value in headers if name.lower() == "host"]
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    plain = tuple(pair for pair in headers if pair[0].lower() != "host")
+    return Request(fields["method"], parts.scheme, hosts[0] if hosts else parts.netloc, path, plain)

@@ -1,0 +1,1 @@
+"""The verbs of `meshd`, one module each; `command` is the verb."""
