@@ -2,8 +2,9 @@
 
 What was given stays given while Envoy runs: a removed virtual host is never asked for again (reference: xds.md 12e).
 So an authority whose service goes away keeps a virtual host, which then says what the catch-all says. Authorities that
-the mesh does not know are capped, since anyone can make up a Host header; beyond the cap they get no virtual host but
-404, and are counted (12f).
+the mesh does not name (unknown ones, and those that only a wildcard covers) are capped, since anyone can make up a Host
+header; beyond the cap they get no virtual host but 404, and are counted (12f). An authority with a `*` never gets one:
+as a domain it would be a wildcard, and take in every host that was not asked for yet (12a).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class OnDemandHosts:
 
     Args:
         unknown_max: How many authorities that nothing in the mesh names get a virtual host; as many again are
-            remembered, to be given one should the mesh come to know them.
+            remembered, to be given one should the mesh come to name them.
     """
 
     def __init__(self, unknown_max: int) -> None:
@@ -39,7 +40,7 @@ class OnDemandHosts:
         self._addresses: set[str] = set()
         self._dependencies: Dependencies[str] = Dependencies()
         self.refusals = 0
-        """Questions for unknown authorities over the cap, ever."""
+        """Questions that were refused, ever: over the cap, or not a host's name."""
 
     @property
     def given(self) -> frozenset[str]:
@@ -48,7 +49,7 @@ class OnDemandHosts:
 
     @property
     def unknown(self) -> int:
-        """How many of them the mesh does not know."""
+        """How many of them the mesh does not name."""
         return len(self._unknown)
 
     def ask(self, sight: Sight, authorities: Iterable[str]) -> dict[str, VirtualHost | None]:
@@ -71,9 +72,12 @@ class OnDemandHosts:
     def _give(
         self, sight: Sight, authority: str, *, is_question: bool = True
     ) -> VirtualHost | None:
+        if not authority or "*" in authority:
+            self.refusals += is_question
+            return None
         found = outbound_virtual_host(sight, authority)
-        is_known = found.name not in _UNKNOWN
-        if is_known:
+        is_named = found.name not in _UNKNOWN and not found.name.startswith("*")
+        if is_named:
             self._unknown.discard(authority)
         elif authority not in self._dependencies or authority in self._refused:
             if len(self._unknown) >= self._unknown_max:

@@ -289,3 +289,14 @@ async def test_what_routes_no_longer_name_leaves_envoy() -> None:
             return name not in str(await host.lab.admin.clusters())
 
         await wait_until_async(gone, 10, f"{name} to leave Envoy")
+
+
+async def test_a_made_up_wildcard_takes_in_no_other_host() -> None:
+    async with (
+        upstream("one") as (one,),
+        follow(service("a", (one.port, "v1")), budget_services=0) as host,
+    ):
+        for name in ("*", "*.svc.cluster.local:9080", "a.*"):
+            assert (await host.get(name)).status == 404, name
+            assert (await host.get(name)).status == 404, f"{name} again"
+        assert (await host.get("a.default.svc.cluster.local:9080")).text == "one"

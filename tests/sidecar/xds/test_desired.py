@@ -366,3 +366,24 @@ def test_names_bear_the_context_where_a_host_has_several(name: str) -> None:
 
 def test_a_pure_gateway_has_no_outbound_listener() -> None:
     assert LDS not in Host(outbound={}).first.upserts
+
+
+@pytest.mark.parametrize("authority", ["*", "*.default.svc.cluster.local:9080", "a.*", ""])
+def test_a_made_up_wildcard_is_never_loaded(authority: str) -> None:
+    host = Host(service("a"), budget_services=0)
+    change = host.ask(authority)
+    assert change.upserts[VHDS][f"outbound/{authority}"].body == b""
+    assert host.builder.given_names() == ()
+
+
+def test_names_that_only_a_wildcard_covers_count_towards_the_cap() -> None:
+    wild = (
+        service("w")
+        .replace("w.default.svc.cluster.local", "'*.example.com'")
+        .replace("STATIC", "NONE")
+    )
+    wild = wild.replace("endpoints: [{address: 10.0.0.1, labels: {v: '1'}}]", "")
+    host = Host(wild, budget_services=0, unknown_hosts_max=1)
+    change = host.ask("x.example.com:9080", "y.example.com:9080")
+    bodies = [bool(change.upserts[VHDS][f"outbound/{n}.example.com:9080"].body) for n in "xy"]
+    assert bodies == [True, False]
