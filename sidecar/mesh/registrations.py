@@ -16,7 +16,7 @@ __all__ = ["registered_workloads"]
 def registered_workloads(
     registration: HostRegistration, create_revision: int, domain: str
 ) -> dict[WorkloadKey, RegisteredWorkload]:
-    """The workloads of a registration that are not withdrawn; of two with one name the first counts.
+    """The workloads of a registration that are not withdrawn; their names are distinct (the model sees to it).
 
     Args:
         registration: What the host says.
@@ -27,10 +27,9 @@ def registered_workloads(
         return {}
     found: dict[WorkloadKey, RegisteredWorkload] = {}
     for workload in registration.workloads:
-        if workload.state is WorkloadState.WITHDRAWN:
-            continue
-        key = WorkloadKey(registration.host, workload.namespace, workload.name)
-        found.setdefault(key, _registered(key, workload, registration, create_revision, domain))
+        if workload.state is not WorkloadState.WITHDRAWN:
+            key = WorkloadKey(registration.host, workload.namespace, workload.name)
+            found[key] = _registered(key, workload, registration, create_revision, domain)
     return found
 
 

@@ -88,7 +88,7 @@ class Census:
 def group_of(workload: Workload) -> Group:
     """What a workload counts for."""
     if workload.service:
-        return (workload.namespace, workload.service.lower())
+        return (workload.namespace, workload.service)
     labels = (f"{key}={value}" for key, value in sorted(workload.labels.items()))
     return (workload.namespace, "", *labels)
 
@@ -97,8 +97,4 @@ def serving_workloads(registration: HostRegistration | None) -> tuple[Workload, 
     """The workloads of a registration that take requests; none of a host that is leaving."""
     if registration is None or registration.state is not WorkloadState.SERVING:
         return ()
-    found: dict[tuple[str, str], Workload] = {}
-    for workload in registration.workloads:
-        if workload.state is WorkloadState.SERVING:
-            found.setdefault((workload.namespace, workload.name), workload)
-    return tuple(found.values())
+    return tuple(one for one in registration.workloads if one.state is WorkloadState.SERVING)

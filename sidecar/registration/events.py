@@ -35,6 +35,9 @@ class RegistrationsSeen:
     """Every registration that the store holds now."""
     changed: frozenset[str] | None = None
     """Hosts that may differ from those seen before; None when it is not known (all are compared)."""
+    was_watched: bool = True
+    """Whether the store was watched since the last time. False after a restart from disk or a long absence: hosts
+    that are gone since may have left at any time, so their number says nothing about the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class RemovalsHalted:
 
 @dataclass(frozen=True, slots=True)
 class RemovalsResumed:
-    """Enough hosts are back; grace periods begin anew."""
+    """Enough hosts are back, or none came for very long; grace periods begin anew."""
 
 
 Effect = (

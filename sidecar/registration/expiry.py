@@ -10,7 +10,8 @@ A bare deletion means that a lease ran out. The host's serving workloads stay in
 which begins anew whenever requests to it succeed or gossip holds it alive. After that they go one by one, but
 never a service's last endpoint nor more than half of them (`sidecar.registration.census`). When more than a
 share of all hosts runs out within a window, the store is taken to be sick (one that was stopped for longer
-than the leases' life deletes all of them when it resumes) and nothing is removed until enough are back.
+than the leases' life deletes all of them when it resumes) and nothing is removed until enough are back, or
+until many grace periods have passed without that.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ __all__ = ["Kept", "Registrations"]
 
 MASS_HOSTS_MIN = 2
 """One host that runs out says nothing about the store, however few hosts there are."""
+
+HALT_GRACES_MAX = 36
+"""Grace periods after which removals resume although the hosts are not back (6 h by default). Live hosts register
+again within seconds of the store's recovery, and evidence keeps those that cannot; without a bound, the hosts of a
+fleet that was replaced while nobody watched would stay for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ class Registrations:
         self._in_force: Map[str, HostRegistration] = Map()
         self._kept: dict[str, _Expired] = {}
         self._ran_out: deque[tuple[float, str]] = deque()
-        self._is_halted = False
+        self._halted_at_s: float | None = None
         self._outage: set[str] = set()
         self._census = Census()
 
@@ -107,13 +113,13 @@ class Registrations:
                 self._settings = settings
                 return self._remove_overdue(now_s)
             case TimePassed():
-                return self._remove_overdue(now_s)
+                return [*self._watch_for_outage(now_s), *self._remove_overdue(now_s)]
         assert_never(event)
 
     def deadline(self) -> float | None:
         """When `TimePassed` is due if nothing happens before; None when nothing is waited for."""
-        if self._is_halted:
-            return None
+        if self._halted_at_s is not None:
+            return self._halted_at_s + HALT_GRACES_MAX * self._settings.grace_period
         due = (self._due(row) for row in self._kept.values() if row.guard is None)
         return min(due, default=None)
 
@@ -128,7 +134,7 @@ class Registrations:
     @property
     def removals_halted(self) -> bool:
         """Whether the store is taken to be sick, so that nothing is removed."""
-        return self._is_halted
+        return self._halted_at_s is not None
 
     def _handle_seen(self, event: RegistrationsSeen, now_s: float) -> list[Effect]:
         hosts = event.changed
@@ -146,6 +152,8 @@ class Registrations:
             else:
                 assert before is not None
                 effects += self._lose(host, before, now_s)
+                if event.was_watched and host in self._kept:
+                    self._ran_out.append((now_s, host))
         if not changed:
             return effects
         effects += self._watch_for_outage(now_s)
@@ -181,8 +189,7 @@ class Registrations:
             return effects
         self._put_in_force(host, last.model_copy(update={"workloads": serving}))
         self._kept[host] = _Expired(now_s, now_s)
-        self._ran_out.append((now_s, host))
-        if self._is_halted:
+        if self.removals_halted:
             self._outage.add(host)
         return [*effects, HostKept(host, tuple(workload.name for workload in serving))]
 
@@ -191,15 +198,16 @@ class Registrations:
         while self._ran_out and self._ran_out[0][0] < now_s - self._settings.expiry_window:
             self._ran_out.popleft()
         known = len(self._seen) + len(self._kept)
-        if not self._is_halted:
+        if self._halted_at_s is None:
             burst = {host for _, host in self._ran_out if host in self._kept}
             if len(burst) < MASS_HOSTS_MIN or not self._is_mass(len(burst), known):
                 return []
-            self._is_halted, self._outage = True, burst
+            self._halted_at_s, self._outage = now_s, burst
             return [RemovalsHalted(len(burst), known)]
-        if self._is_mass(len(self._outage), known):
+        longest_s = HALT_GRACES_MAX * self._settings.grace_period
+        if self._is_mass(len(self._outage), known) and now_s < self._halted_at_s + longest_s:
             return []
-        self._is_halted, self._outage = False, set()
+        self._halted_at_s, self._outage = None, set()
         self._ran_out.clear()
         for row in self._kept.values():
             row.spoken_for_s = now_s
@@ -210,7 +218,7 @@ class Registrations:
 
     def _remove_overdue(self, now_s: float) -> list[Effect]:
         """Take what is overdue and not guarded, the longest gone first."""
-        if self._is_halted:
+        if self.removals_halted:
             return []
         overdue = sorted(
             (row.since_s, host)
@@ -267,7 +275,7 @@ class Registrations:
         return row.spoken_for_s + self._settings.grace_period
 
     def _describe(self, host: str, row: _Expired) -> Kept:
-        if self._is_halted:
+        if self.removals_halted:
             reason = "too many registrations ran out at once: the store is taken to be sick"
         elif row.guard is not None:
             reason = f"{row.guard}"
@@ -275,5 +283,5 @@ class Registrations:
             reason = f"{row.evidence} since its registration ran out"
         else:
             reason = "its registration ran out and the grace period is not over"
-        is_open = self._is_halted or row.guard is not None
+        is_open = self.removals_halted or row.guard is not None
         return Kept(host, row.since_s, None if is_open else self._due(row), reason)

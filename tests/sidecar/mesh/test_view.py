@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sidecar.balancing.balancer import DestinationSight
 from sidecar.mesh.mesh import Mesh
 from sidecar.mesh.model import Context, HostName, Protocol
 from sidecar.mesh.view import View
+from sidecar.routing.sight import GatewaySight
 from store.objects.base import ObjectRef
 from store.objects.kinds import Kind
 from tests.harness.catalogs import Document, Store
@@ -411,6 +413,13 @@ class TestGateways:
         assert [one.ref.name for one in view.gateways()] == ["b", "a", "d"]
         assert view.gateways()[0].model.spec.servers[0].port.number == 80
         assert view_of(*documents, labels={"app": "edge"}).gateways() == ()
+
+
+def test_a_view_is_what_its_consumers_declare() -> None:
+    view = view_of()
+    for_routing: GatewaySight = view
+    for_balancing: DestinationSight = view
+    assert for_routing.context is for_balancing.context
 
 
 class TestContexts:

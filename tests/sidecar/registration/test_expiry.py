@@ -25,7 +25,7 @@ from sidecar.registration.events import (
     SettingsRead,
     TimePassed,
 )
-from sidecar.registration.expiry import Registrations
+from sidecar.registration.expiry import HALT_GRACES_MAX, Registrations
 from store.objects.host import HostRegistration
 from store.objects.mesh_config import RegistrationSettings
 from tests.harness.objects import registration, workload
@@ -245,10 +245,27 @@ class TestSickStore:
         effects = mesh.delete(*(f"vm-{n}" for n in range(10)))
         assert RemovalsHalted(10, 10) in effects
         assert mesh.core.removals_halted
-        assert mesh.core.deadline() is None
-        assert mesh.wait(1000 * GRACE_S) == []
+        assert mesh.wait(HALT_GRACES_MAX * GRACE_S - 1) == []
         assert len(mesh.in_force) == 10
         assert "store is taken to be sick" in mesh.core.kept()["vm-3"].reason
+
+    def test_a_fleet_that_never_returns_is_taken_for_gone_in_the_end_but_for_half(self) -> None:
+        mesh = Driver(*fleet(10))
+        mesh.delete(*(f"vm-{n}" for n in range(5)))
+        assert RemovalsResumed() in mesh.wait(HALT_GRACES_MAX * GRACE_S)
+        assert len(mesh.in_force) == 10
+        mesh.wait(GRACE_S)
+        assert mesh.in_force == {f"vm-{n}" for n in range(5, 10)}
+
+    def test_what_went_unwatched_says_nothing_about_the_store(self) -> None:
+        mesh = Driver(*fleet(10))
+        mesh.stored = {"vm-9": mesh.stored["vm-9"]}
+        seen = RegistrationsSeen(mesh.stored, was_watched=False)
+        effects = mesh.core.handle(seen, mesh.now_s)
+        assert not mesh.core.removals_halted
+        assert len([e for e in effects if isinstance(e, HostKept)]) == 9
+        mesh.wait(GRACE_S)
+        assert len(mesh.in_force) == 5
 
     def test_those_that_ran_out_before_are_not_removed_meanwhile_either(self) -> None:
         mesh = Driver(*fleet(10))
