@@ -46,7 +46,7 @@ class Destinations:
         self._holdings = holdings
         self._options = options
         self._of_user: dict[tuple[str, str], frozenset[ClusterKey]] = {}
-        self._users: dict[ClusterKey, set[tuple[str, str]]] = {}
+        self._users: dict[ClusterKey, dict[str, set[str]]] = {}
         self._dependencies: Dependencies[ClusterKey] = Dependencies()
         self._stale: set[ClusterKey] = set()
         self._health: dict[str, dict[tuple[str, int], Health]] = {}
@@ -57,16 +57,21 @@ class Destinations:
         before = self._of_user.pop(user, frozenset())
         if wanted:
             self._of_user[user] = wanted
+        context, name = user
         for key in wanted - before:
-            users = self._users.setdefault(key, set())
-            if not users:
+            contexts = self._users.setdefault(key, {})
+            if context not in contexts:
+                contexts[context] = set()
                 self._stale.add(key)
-            users.add(user)
+            contexts[context].add(name)
         for key in before - wanted:
-            self._users[key].discard(user)
-            if not self._users[key]:
-                del self._users[key]
+            contexts = self._users[key]
+            contexts[context].discard(name)
+            if not contexts[context]:
+                del contexts[context]
                 self._stale.add(key)
+            if not contexts:
+                del self._users[key]
 
     def impose(self, health: HealthByEndpoint) -> None:
         """Impose health on endpoints from now on, in the place of all that was imposed before."""
@@ -94,21 +99,20 @@ class Destinations:
             config: Mesh-wide settings.
         """
         for key in sorted(self._stale):
+            contexts = [key.context] if key.context else sorted(self._users.get(key, ()))
             if key in self._users:
-                self._compile(key, balancers[self._context(key, balancers)], config)
+                self._compile(key, [balancers[c] for c in contexts if c in balancers], config)
             else:
                 self._drop(key)
         self._stale.clear()
 
-    def _context(self, key: ClusterKey, balancers: Mapping[str, BalancerLike]) -> str:
-        """The context whose view of the destination counts: its own, else the first that names it."""
-        if key.context in balancers and key.context:
-            return key.context
-        return min(context for context, _ in self._users[key])
-
-    def _compile(self, key: ClusterKey, balancer: BalancerLike, config: MeshConfigSpec) -> None:
-        plan = balancer.plan(key)
-        if plan is None:
+    def _compile(
+        self, key: ClusterKey, balancers: Iterable[BalancerLike], config: MeshConfigSpec
+    ) -> None:
+        """Compile a destination as the first context has it that names it and may use it."""
+        plans = ((balancer, balancer.plan(key)) for balancer in balancers)
+        balancer, plan = next(((b, p) for b, p in plans if p is not None), (None, None))
+        if balancer is None or plan is None:
             self._drop(key)
             self._dependencies.file(key, (key.host,))
             return
