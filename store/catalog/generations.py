@@ -182,6 +182,7 @@ def recollect(
     if state.recall != recall:
         return state
     closed = replace(state, recall=None)
+    assert not isinstance(answer, Entry) or answer.key == recall.key, "keys are relative here"
     if isinstance(answer, Compacted):
         if recall.source is RecallSource.HISTORY:
             return closed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import threading
@@ -16,7 +17,7 @@ import trio
 from store.errors import MeshError
 from store.etcd.client import EtcdClient
 from store.etcd.settings import EtcdSettings
-from store.etcd.watch import run_mirror
+from store.etcd.watch import MirrorTask, run_mirror
 from store.mirror import Mirror, MirrorSettings, MirrorState
 from store.mirror.events import Severity
 from store.snapshot import Snapshot
@@ -28,6 +29,7 @@ from tests.harness.processes import EtcdProcess, wait_until_async
 pytestmark = pytest.mark.real
 
 FAST = MirrorSettings(backoff_max_s=0.5, held_poll_s=1.0, confirm_s=0.5)
+DEEP = bool(os.environ.get("MESHD_TEST_DEEP"))
 FOLDER = "ns/default/virtualservices"
 
 
@@ -147,11 +149,11 @@ async def test_killed_at_random_points_of_a_catch_up_nothing_is_lost(
         await follower.comes_to(MirrorState.WATCHING)
         seed = follower.mirror.snapshot
     wanted: dict[str, bytes] = {}
-    for number in range(4000):
+    for number in range(15_000 if DEEP else 4000):
         put(own_client, f"n{number % 500}", b"%d" % number)
         wanted[f"{FOLDER}/n{number % 500}"] = b"%d" % number
     async with following(settings, seed=seed, patience=FAST) as follower:
-        for _ in range(5):
+        for _ in range(20 if DEEP else 5):
             await trio.sleep(chance.uniform(0.0, 0.3))  # chance decides where in the catch-up
             await trio.to_thread.run_sync(own_etcd.restart)
         await follower.holds(wanted, 30)
@@ -335,6 +337,31 @@ async def test_after_many_reconnects_one_watcher_is_left_and_no_thread_more(
             10,
             "a single watcher in etcd",
         )
+
+
+async def test_a_slow_reader_gets_the_newest_and_does_not_delay_the_watch(
+    client: EtcdClient,
+) -> None:
+    taken: list[Snapshot] = []
+
+    async def publish(snapshot: Snapshot) -> None:
+        await trio.sleep(0.2)
+        taken.append(snapshot)
+
+    task = MirrorTask(client.settings, Mirror(random.Random(1)), publish)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(task.run)
+        await wait_until_async(lambda: task.status.is_fresh, 10, "a watch")
+        for number in range(100):
+            revision = put(client, f"n{number}")
+        await wait_until_async(lambda: task.status.revision == revision, 10, "the last event")
+        known = len(taken)
+        await wait_until_async(
+            lambda: bool(taken) and taken[-1].revision == revision, 10, "the last snapshot"
+        )
+        assert len(taken) <= known + 2
+        assert len(taken[-1]) == 100
+        nursery.cancel_scope.cancel()
 
 
 async def test_run_mirror_publishes_to_a_coroutine_as_well(client: EtcdClient) -> None:
