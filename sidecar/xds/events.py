@@ -119,6 +119,9 @@ class ResourceRejected:
     """Envoy's words."""
     sources: tuple[Provenance, ...]
     """The objects it was made from."""
+    conflict: bool = False
+    """Whether the reason lies in a sibling or the host (a domain or a port that is taken), so that the same bytes
+    may be accepted later; they are offered again when siblings change, and listeners also after a pause."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,20 +38,23 @@ from sidecar.xds.events import (
 from sidecar.xds.resource import DesiredChange, Resource, TypeUrl
 from sidecar.xds.session_channel import Batch, Channel, Wait
 from sidecar.xds.session_ledger import Ledger, Rejection
+from sidecar.xds.session_order import (
+    REMOVAL_GRACE_S,
+    SECOND,
+    WARM_WAIT_S,
+    Retry,
+    is_busy,
+    send_deadlines,
+    settled,
+    settled_clusters,
+)
 from sidecar.xds.session_view import Tally, view_of
 
 __all__ = ["REMOVAL_GRACE_S", "WARM_WAIT_S", "Session"]
 
-WARM_WAIT_S = 2.0
-"""How long routes wait for clusters to warm, and any type for the answer to its last response. Longer than a
-healthy warming by far; short enough that one dead DNS name does not hold up the rest."""
-REMOVAL_GRACE_S = 1.0
-"""How long after Envoy took the routes a removed cluster stays: longer than requests in the middle of a pick."""
 LABELS_MAX = 1024
 """Labels remembered while not in force; beyond it the oldest are forgotten (only the newest is told)."""
 
-_SECOND = (TypeUrl.LISTENER, TypeUrl.ROUTES, TypeUrl.VIRTUAL_HOST)
-"""Types that name clusters, and therefore wait for them."""
 _TYPES = {str(type_url): type_url for type_url in TypeUrl}
 
 
@@ -73,6 +76,7 @@ class Session:
         self._told_asks: set[str] = set()
         self._routes_quiet_since_s: float | None = None
         self._owed_endpoints: set[str] = set()
+        self._retry = Retry()
         self._now_s = 0.0
         self._out: list[Effect] = []
 
@@ -110,14 +114,9 @@ class Session:
         """When `Tick` is due if nothing else happens; None when only events can change anything."""
         if not self._known or self._stream is None:
             return None
-        times: list[float] = []
-        for channel in self._channels.values():
-            if channel.pending:
-                times += [flight.sent_at_s + WARM_WAIT_S for flight in channel.flights.values()]
-        if any(self._channels[type_url].pending for type_url in (*_SECOND, TypeUrl.ENDPOINTS)):
-            clusters = self._channels[TypeUrl.CLUSTER]
-            times += [flight.sent_at_s + WARM_WAIT_S for flight in clusters.flights.values()]
-            times += [wait.since_s + WARM_WAIT_S for wait in self._waiting_routes()]
+        times = list(send_deadlines(self._channels))
+        if self._retry.at_s is not None:
+            times.append(self._retry.at_s)
         if (quiet := self._routes_quiet_since_s) is not None:
             leaving = self._channels[TypeUrl.CLUSTER].leaving
             if not self._refused_routes():
@@ -132,7 +131,7 @@ class Session:
             node_id=self._node_id,
             label=self._label,
             in_force=self._in_force,
-            settled=self._settled() >= self._seq,
+            settled=settled(self._channels, self._seq) >= self._seq,
             ledgers=self._ledgers,
             channels=self._channels,
             tally=self._tally,
@@ -142,6 +141,9 @@ class Session:
 
     def _open(self, stream: int) -> None:
         self._close()
+        self._retry = Retry()
+        for ledger in self._ledgers.values():
+            ledger.forgive()  # Another Envoy, perhaps: what was in the way may be gone.
         self._stream = stream
         self._channels = {
             type_url: Channel(type_url, self._ledgers[type_url]) for type_url in TypeUrl
@@ -209,6 +211,12 @@ class Session:
         tally.nacks += event.nonce in channel.flights
         for rejection in channel.refuse(event.nonce, event.error):
             self._out.append(_rejected(channel.type_url, rejection))
+        self._retry.plan(self._ledgers[TypeUrl.LISTENER], self._now_s)
+
+    def _retry_listeners(self, now_s: float) -> None:
+        if self._retry.take(now_s):
+            names = self._ledgers[TypeUrl.LISTENER].forgive()
+            self._channels[TypeUrl.LISTENER].note(names, self._seq, now_s)
 
     def _refuse_type(self, event: DeltaRequest) -> None:
         if event.nonce or self._stream is None:
@@ -239,10 +247,11 @@ class Session:
     def _advance(self, now_s: float) -> None:
         if not self._known or self._stream is None:
             return
+        self._retry_listeners(now_s)
         self._send_clusters(now_s)
         self._send_endpoints(now_s)
         self._send(TypeUrl.SECRET, now_s)
-        for type_url in _SECOND:
+        for type_url in SECOND:
             self._send(type_url, now_s)
         self._send_cluster_removals(now_s)
         self._ask()
@@ -264,7 +273,7 @@ class Session:
     def _send_endpoints(self, now_s: float) -> None:
         clusters = self._channels[TypeUrl.CLUSTER]
         endpoints = self._channels[TypeUrl.ENDPOINTS]
-        busy = self._is_busy(endpoints, now_s)
+        busy = is_busy(endpoints, now_s)
 
         def may_go(name: str, wait: Wait) -> bool:
             if name in endpoints.forced:
@@ -278,14 +287,18 @@ class Session:
     def _send(self, type_url: TypeUrl, now_s: float) -> Batch:
         """Send what may go of a type, unless its last response is still unanswered (and young)."""
         channel = self._channels[type_url]
-        if not channel.requested or self._is_busy(channel, now_s):
+        if not channel.requested or is_busy(channel, now_s):
             return Batch()
         if not channel.pending and not channel.answer_due:
             return Batch()
-        settled = self._settled_clusters(now_s) if type_url in _SECOND else None
+        warm = (
+            settled_clusters(self._channels[TypeUrl.CLUSTER], self._seq, now_s)
+            if type_url in SECOND
+            else None
+        )
 
         def may_go(_name: str, wait: Wait) -> bool:
-            return settled is None or wait.last <= settled or now_s >= wait.since_s + WARM_WAIT_S
+            return warm is None or wait.last <= warm or now_s >= wait.since_s + WARM_WAIT_S
 
         batch = channel.take(may_go)
         self._respond(channel, batch, now_s)
@@ -304,32 +317,12 @@ class Session:
             )
         )
 
-    def _is_busy(self, channel: Channel, now_s: float) -> bool:
-        return any(now_s < flight.sent_at_s + WARM_WAIT_S for flight in channel.flights.values())
-
-    def _settled_clusters(self, now_s: float) -> int:
-        """Newest change up to which Envoy has all clusters warm (or has had long enough)."""
-        channel = self._channels[TypeUrl.CLUSTER]
-        if not channel.requested:
-            return -1
-        waiting = [wait.first for wait in channel.pending.values()]
-        warming = [
-            flight.first
-            for flight in channel.flights.values()
-            if flight.first is not None and now_s < flight.sent_at_s + WARM_WAIT_S
-        ]
-        return min([*waiting, *warming], default=self._seq + 1) - 1
-
-    def _waiting_routes(self) -> Iterable[Wait]:
-        for type_url in (*_SECOND, TypeUrl.ENDPOINTS):
-            yield from self._channels[type_url].pending.values()
-
     def _refused_routes(self) -> bool:
         """Whether something that names clusters is held at an older version, which may name others."""
-        return any(self._ledgers[type_url].rejected for type_url in _SECOND)
+        return any(self._ledgers[type_url].rejected for type_url in SECOND)
 
     def _send_cluster_removals(self, now_s: float) -> None:
-        channels = [self._channels[type_url] for type_url in _SECOND]
+        channels = [self._channels[type_url] for type_url in SECOND]
         if any(channel.pending or channel.flights for channel in channels):
             self._routes_quiet_since_s = None
             return
@@ -356,18 +349,10 @@ class Session:
             self._told_asks |= new
             self._out.append(AskVirtualHosts(tuple(sorted(new))))
 
-    def _settled(self) -> int:
-        """Newest change up to which Envoy has acknowledged all; -1 while it has not asked for it."""
-        needed = (TypeUrl.CLUSTER, TypeUrl.LISTENER)
-        if not self._channels or any(not self._channels[t].requested for t in needed):
-            return -1
-        oldest = (channel.oldest_change for channel in self._channels.values())
-        return min((seq for seq in oldest if seq is not None), default=self._seq + 1) - 1
-
     def _tell_in_force(self) -> None:
-        settled = self._settled()
+        reached = settled(self._channels, self._seq)
         label: str | None = None
-        while self._labels and self._labels[0][0] <= settled:
+        while self._labels and self._labels[0][0] <= reached:
             label = self._labels.popleft()[1]
         if label is not None:
             self._in_force = label
@@ -381,7 +366,12 @@ class Session:
 def _rejected(type_url: TypeUrl, rejection: Rejection) -> ResourceRejected:
     resource = rejection.resource
     return ResourceRejected(
-        type_url, resource.name, resource.version, rejection.detail, resource.sources
+        type_url,
+        resource.name,
+        resource.version,
+        rejection.detail,
+        resource.sources,
+        rejection.is_conflict,
     )
 
 

@@ -40,6 +40,7 @@ class Ledger:
         self.desired: dict[str, Resource] = {}
         self.accepted: dict[str, Resource] = {}
         self.rejected: dict[str, Rejection] = {}
+        self._told: dict[str, tuple[str, str]] = {}
 
     def apply(self, upserts: Mapping[str, Resource], removals: Iterable[str]) -> Sequence[str]:
         """Take an increment.
@@ -55,6 +56,7 @@ class Ledger:
             self.desired.pop(name, None)
             self.accepted.pop(name, None)
             self.rejected.pop(name, None)
+            self._told.pop(name, None)
             touched[name] = None
         for name, resource in upserts.items():
             self.desired[name] = resource
@@ -62,10 +64,15 @@ class Ledger:
             if rejection is not None and rejection.resource.version != resource.version:
                 del self.rejected[name]
         if touched:
-            for name in [n for n, rejection in self.rejected.items() if rejection.is_conflict]:
-                del self.rejected[name]
-                touched[name] = None
+            touched |= dict.fromkeys(self.forgive())
         return tuple(touched)
+
+    def forgive(self) -> Sequence[str]:
+        """Forget the refusals whose reason may have gone away; returns their names, to be offered again."""
+        names = [name for name, rejection in self.rejected.items() if rejection.is_conflict]
+        for name in names:
+            del self.rejected[name]
+        return names
 
     def target(self, name: str) -> Resource | None:
         """What Envoy should be given under this name now; None when nothing (unknown, or refused)."""
@@ -92,8 +99,8 @@ class Ledger:
         """Remember a refusal.
 
         Returns:
-            The refusal when it is news about the desired version; None when an older version was
-            refused (the accepted one is then no longer held to be acceptable) or it was known.
+            The refusal when it is news about the desired version; None when it was told before, or when
+            an older version was refused (the accepted one is then no longer held to be acceptable).
         """
         name = resource.name
         accepted = self.accepted.get(name)
@@ -104,4 +111,5 @@ class Ledger:
             return None
         rejection = Rejection(resource, detail)
         self.rejected[name] = rejection
-        return rejection
+        told, self._told[name] = self._told.get(name), (resource.version, detail)
+        return None if told == (resource.version, detail) else rejection

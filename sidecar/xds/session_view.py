@@ -63,6 +63,7 @@ def view_of(
                 rejection.resource.version,
                 rejection.detail,
                 rejection.resource.sources,
+                rejection.is_conflict,
             )
             for type_url, ledger in ledgers.items()
             for name, rejection in sorted(ledger.rejected.items())

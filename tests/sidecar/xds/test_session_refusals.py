@@ -204,6 +204,29 @@ def test_a_conflict_is_offered_again_when_a_sibling_changes() -> None:
     assert show(effects) == ["VHDS outbound/b@2 outbound/a@2"]
 
 
+def test_a_listener_whose_port_is_taken_is_offered_again_ever_later_and_told_once() -> None:
+    envoy = serving("a")
+    wire = envoy.wire
+    taken = (
+        "Error adding/updating listener(s) in: cannot bind '127.0.0.1:80': Address already in use"
+    )
+    (sent,) = wire.handle(change("e@2", resource(LDS, "in")))
+    (told, in_force) = wire.ack(sent, error=taken)
+    assert isinstance(told, ResourceRejected)
+    assert told.conflict
+    assert show([in_force]) == ["in force e@2"]
+    for pause in (5.0, 10.0, 20.0, 40.0, 60.0, 60.0):
+        assert wire.session.deadline() == pytest.approx(wire.now_s + pause)
+        assert show(wire.wait(pause - 0.01)) == []
+        (again,) = wire.wait(0.02)
+        assert show([again]) == ["LDS in@1"]
+        assert wire.ack(again, error=taken) == []
+    (again,) = wire.wait(60.01)
+    wire.ack(again)
+    assert wire.session.snapshot().rejected == ()
+    assert wire.session.deadline() is None
+
+
 def test_a_stale_refusal_blames_nobody_but_its_subscriptions_count() -> None:
     envoy = serving("a")
     effects = envoy.wire.ask(EDS, "a", nonce="of another life", error="whatever")

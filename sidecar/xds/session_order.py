@@ -1,0 +1,98 @@
+"""Who waits for whom between the types of one stream, and for how long: make before break, in bounds.
+
+Pure questions about channels; the session asks them and sends. Changes are numbered: "settled up to n" means
+that Envoy has taken all changes up to number n.
+Source: Envoy xDS protocol, "Eventual consistency considerations"; docs/xds.md, M2, M3 and sending order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sidecar.xds.resource import TypeUrl
+from sidecar.xds.session_channel import Channel
+from sidecar.xds.session_ledger import Ledger
+
+__all__ = [
+    "REMOVAL_GRACE_S",
+    "SECOND",
+    "WARM_WAIT_S",
+    "Retry",
+    "is_busy",
+    "send_deadlines",
+    "settled",
+    "settled_clusters",
+]
+
+WARM_WAIT_S = 2.0
+"""How long routes wait for clusters to warm, and any type for the answer to its last response. Longer than a
+healthy warming by far; short enough that one dead DNS name does not hold up the rest."""
+REMOVAL_GRACE_S = 1.0
+"""How long after Envoy took the routes a removed cluster stays: longer than requests in the middle of a pick."""
+RETRY_FIRST_S = 5.0
+RETRY_MAX_S = 60.0
+"""Pauses before a listener whose port was taken is offered again: the first, doubling up to the last."""
+SECOND = (TypeUrl.LISTENER, TypeUrl.ROUTES, TypeUrl.VIRTUAL_HOST)
+"""Types that name clusters, and therefore wait for them."""
+
+
+def is_busy(channel: Channel, now_s: float) -> bool:
+    """Whether the type's last response is unanswered, and young enough to be waited for."""
+    return any(now_s < flight.sent_at_s + WARM_WAIT_S for flight in channel.flights.values())
+
+
+def settled_clusters(clusters: Channel, newest: int, now_s: float) -> int:
+    """Number of the change up to which all clusters are warm, or have had long enough."""
+    if not clusters.requested:
+        return -1
+    waiting = [wait.first for wait in clusters.pending.values()]
+    warming = [
+        flight.first
+        for flight in clusters.flights.values()
+        if flight.first is not None and now_s < flight.sent_at_s + WARM_WAIT_S
+    ]
+    return min([*waiting, *warming], default=newest + 1) - 1
+
+
+def settled(channels: Mapping[TypeUrl, Channel], newest: int) -> int:
+    """Number of the change up to which Envoy has acknowledged all; -1 while it has not asked for it."""
+    needed = (TypeUrl.CLUSTER, TypeUrl.LISTENER)
+    if not channels or any(not channels[type_url].requested for type_url in needed):
+        return -1
+    oldest = (channel.oldest_change for channel in channels.values())
+    return min((number for number in oldest if number is not None), default=newest + 1) - 1
+
+
+def send_deadlines(channels: Mapping[TypeUrl, Channel]) -> Iterable[float]:
+    """Times at which something that waits may go although nothing was answered."""
+    for channel in channels.values():
+        if channel.pending:
+            yield from (flight.sent_at_s + WARM_WAIT_S for flight in channel.flights.values())
+    followers = [channels[type_url] for type_url in (*SECOND, TypeUrl.ENDPOINTS)]
+    if any(channel.pending for channel in followers):
+        clusters = channels[TypeUrl.CLUSTER]
+        yield from (flight.sent_at_s + WARM_WAIT_S for flight in clusters.flights.values())
+    for channel in followers:
+        yield from (wait.since_s + WARM_WAIT_S for wait in channel.pending.values())
+
+
+class Retry:
+    """When listeners whose port was taken are offered again: the port may be free without a change of ours."""
+
+    def __init__(self) -> None:
+        self.at_s: float | None = None
+        """When; None while none waits."""
+        self._pause_s = RETRY_FIRST_S
+
+    def plan(self, listeners: Ledger, now_s: float) -> None:
+        """Set the time if a refusal is one that may go away, and none is set."""
+        if self.at_s is None and any(one.is_conflict for one in listeners.rejected.values()):
+            self.at_s = now_s + self._pause_s
+            self._pause_s = min(RETRY_MAX_S, 2 * self._pause_s)
+
+    def take(self, now_s: float) -> bool:
+        """Whether it is time; then the time is taken away."""
+        if self.at_s is None or now_s < self.at_s:
+            return False
+        self.at_s = None
+        return True
