@@ -37,17 +37,21 @@ CHANGES = st.lists(st.one_of(_PUT, _PUT, _DELETE), min_size=1, max_size=14)
 
 
 class World:
-    """A store, the mesh over it and one context's view, changed step by step."""
+    """A store, the mesh over it and what each context sees, changed step by step."""
 
-    def __init__(self, context: Context = WEB) -> None:
+    def __init__(self, *contexts: Context) -> None:
         self.store = Store()
-        self.context = context
+        self.contexts = contexts or (WEB,)
         self.mesh = Mesh.build(self.store.catalog, self.store.registrations)
 
     @property
     def views(self) -> dict[str, View]:
-        """What the context sees now."""
-        return {self.context.name: View(self.mesh, self.context)}
+        """What each context sees now."""
+        return self.views_of(self.mesh)
+
+    def views_of(self, mesh: Mesh) -> dict[str, View]:
+        """What each context sees of a mesh."""
+        return {c.name: View(mesh, c, len(self.contexts)) for c in self.contexts}
 
     def change(self, step: Document | str) -> MeshChange:
         """Put a document or delete a key; say what differs."""

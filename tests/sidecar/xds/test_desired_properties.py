@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from sidecar.mesh.mesh import Mesh
 from sidecar.mesh.model import Context, MeshChange
-from sidecar.mesh.view import View
 from sidecar.routing.build import outbound_virtual_hosts
 from sidecar.xds import protos as pb
 from sidecar.xds.compile import Bind
@@ -28,11 +27,14 @@ AUTHORITIES = (
     "api.example.com", "x.example.com", "www.example.com:80", "lone.test", "nobody", "a:3306", "10.9.0.2",
 )  # fmt: skip
 
+BATCH = Context("batch", "other", {"app": "batch"})
+
 Held = dict[TypeUrl, dict[str, str]]
 
 
 def builder(budget: int = 1000) -> Builder:
-    return Builder(BuilderSettings({"": Bind("127.0.0.1", 15001)}, budget_services=budget))
+    outbound = {"": Bind("127.0.0.1", 15001), "batch": Bind("127.0.0.1", 15002)}
+    return Builder(BuilderSettings(outbound, budget_services=budget))
 
 
 def apply(held: Held, change: DesiredChange) -> None:
@@ -59,17 +61,19 @@ def fresh(world: World, budget: int, given: Sequence[str] = ()) -> Builder:
     mesh = Mesh.build(world.store.catalog, world.store.registrations)
     made = builder(budget)
     made.preload(given)
-    made.update({"": View(mesh, world.context)}, MeshChange(everything=True), "fresh")
+    made.update(world.views_of(mesh), MeshChange(everything=True), "fresh")
     return made
 
 
-@pytest.mark.parametrize("context", [WEB, GATEWAY], ids=["workload", "gateway"])
+@pytest.mark.parametrize(
+    "contexts", [(WEB,), (GATEWAY,), (WEB, BATCH)], ids=["workload", "gateway", "two workloads"]
+)
 @given(changes=CHANGES)
 @settings(max_examples=60, deadline=None)
 def test_after_any_changes_a_mesh_loaded_whole_is_as_built_anew(
-    context: Context, changes: list[Mapping[str, object] | str]
+    contexts: tuple[Context, ...], changes: list[Mapping[str, object] | str]
 ) -> None:
-    world = World(context)
+    world = World(*contexts)
     made = builder()
     held: Held = {}
     apply(held, made.update(world.views, MeshChange(everything=True), "0"))
