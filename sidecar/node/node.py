@@ -162,19 +162,20 @@ class Node:
     def _snapshot(self, event: SnapshotArrived, now_s: float) -> None:
         before = self.catalog
         step = self.catalog.apply(event.snapshot)
+        was_watched = self.source is not Source.DISK
         self.source = event.source
-        self._step(step, now_s)
+        self._step(step, now_s, was_watched=was_watched)
         if step.catalog.refusal and step.catalog.refusal != before.refusal:
             self._say("store_format_too_new", "error", reason=step.catalog.refusal)
         if event.source is Source.ETCD and self._host not in step.catalog.hosts:
             self._out.append(RegistrationMissing())
 
-    def _step(self, step: CatalogStep, now_s: float) -> None:
+    def _step(self, step: CatalogStep, now_s: float, *, was_watched: bool = True) -> None:
         before, self.catalog = self.catalog, step.catalog
         self._out += [LookUp(recall) for recall in step.recalls]
         if step.change.quarantine:
             self._say_quarantine(before, step.catalog)
-        seen = RegistrationsSeen(step.catalog.hosts, step.change.hosts)
+        seen = RegistrationsSeen(step.catalog.hosts, step.change.hosts, was_watched=was_watched)
         self._note(self._registrations.handle(seen, now_s))
         self._advance(step.change)
         if self.mesh is not None and CONFIG_REF in step.change.refs:

@@ -205,3 +205,12 @@ def test_beyond_the_budget_hosts_are_given_when_asked_for() -> None:
     assert set(effect.change.upserts[TypeUrl.VIRTUAL_HOST]) == {asked}
     assert TypeUrl.CLUSTER in effect.change.upserts
     assert TypeUrl.ENDPOINTS in effect.change.upserts
+
+
+def test_hosts_that_went_while_the_sidecar_was_down_do_not_halt_removals() -> None:
+    node = make_node()
+    hosts = [registration(f"h{number}", 4) for number in range(1, 7)]
+    node.handle(SnapshotArrived(Snapshot.of(EPOCH, 5, hosts), Source.DISK), 0.0)
+    effects = arrive(node, Snapshot.of(EPOCH, 9, hosts[:3]), 1.0)
+    assert "removals_halted" not in said(effects)
+    assert "host_kept" in said(effects)
