@@ -68,6 +68,13 @@ def test_objects_and_hosts_are_read_and_named_in_the_change() -> None:
         catalog.model(ObjectRef(Kind.VIRTUAL_SERVICE, "default", "ratings"))
 
 
+def test_a_host_that_is_gone_is_named_and_no_longer_there() -> None:
+    before = snapshot(entry("hosts/vm-7", registration("vm-7")))
+    step = Catalog.empty().apply(before).catalog.apply(before.apply((), ["hosts/vm-7"], 11))
+    assert step.change.hosts == {"vm-7"}
+    assert len(step.catalog.hosts) == 0
+
+
 def test_before_the_first_snapshot_nothing_is_known() -> None:
     catalog = Catalog.empty()
     assert catalog.label is None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -316,3 +317,44 @@ def test_a_new_generation_ends_the_refusal_of_the_one_before() -> None:
     assert host.serving is not None
     assert host.serving.value == b"ok3"
     assert host.catalog.quarantined == ()
+
+
+def test_where_neither_etcd_nor_history_knows_what_is_remembered_serves_with_doubt() -> None:
+    host = Host(store_of(b"ok1", b"bad1", b"bad2"))
+    host.look(2)
+    host.store.compact(4)
+    host.look(4, answered=False)
+    (recall,) = host.catalog.recalls
+    (recall,) = host.catalog.recalled(recall, Compacted()).recalls
+    host.catalog = host.catalog.recalled(host.catalog.recalls[0], Compacted()).catalog
+    step = host.catalog.recalled(recall, Compacted())
+    assert step.catalog.objects[REF].entry.value == b"ok1"
+    assert not step.catalog.quarantined[0].certain
+    assert step.catalog.recalls == ()
+
+
+def test_history_that_is_older_than_what_is_remembered_does_not_serve() -> None:
+    host = Host(store_of(b"ok1", b"ok2", b"bad1", b"bad2"))
+    host.look(3)
+    host.store.compact(5)
+    host.look(5, answered=False)
+    host.catalog = host.catalog.recalled(host.catalog.recalls[0], Compacted()).catalog
+    step = host.catalog.recalled(host.catalog.recalls[0], host.store.states[2][KEY])
+    assert step.catalog.objects[REF].entry.value == b"ok2"
+
+
+def test_a_search_that_meets_what_is_remembered_ends_there() -> None:
+    host = Host(store_of(b"ok1", b"ok2", b"bad1", b"bad2"))
+    host.look(3)
+    host.look(5)
+    assert host.asked == 2
+    (row,) = host.catalog.quarantined
+    assert (row.serving_revision, row.certain) == (3, True)
+
+
+def test_an_answer_under_another_key_is_a_fault_of_the_program() -> None:
+    host = Host(store_of(b"ok1", b"bad1"))
+    host.look(3, answered=False)
+    (recall,) = host.catalog.recalls
+    with pytest.raises(AssertionError, match="relative"):
+        host.catalog.recalled(recall, Entry(f"/meshd/v1/{KEY}", b"ok1", 2, 2, 1))
