@@ -57,6 +57,8 @@ class HostFacts:
             },
             inbound=tuple(self._inbound()),
             options=CompileOptions(
+                credentials=settings.envoy.credentials,
+                access_log=settings.envoy.access_log,
                 own_addresses=(self.address,),
                 outbound_ports=tuple(sorted({context.outbound_port for context in contexts})),
             ),

@@ -107,6 +107,10 @@ class EnvoySettings(_Table):
     """How long connections of a changed listener may finish."""
     log_level: Literal["trace", "debug", "info", "warning", "error", "critical"] = "warning"
     """Envoy's own log level."""
+    access_log: str = ""
+    """File that Envoy writes one line for each request to; empty for none."""
+    credentials: str = "/etc/meshd/credentials"
+    """Folder of `<credentialName>/tls.crt`, `tls.key`, `ca.crt`: what `credentialName` of an object names."""
 
 
 class RegistrationSettings(_Table):
