@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import os
 from pathlib import Path
 
@@ -268,9 +269,13 @@ def test_json_reads_as_itself(value: dict[str, object]) -> None:
     assert [document.value for document in manifest.documents] == [value]
 
 
+FLOAT_WITHOUT_POINT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+")
+"""A number to YAML 1.2, Go and us, a string to YAML 1.1: its writers leave it without quotes."""
+
+
 @given(
     st.dictionaries(st.text("abcxyz", min_size=1), json_values, min_size=1).filter(
-        lambda v: "<<" not in str(v)
+        lambda v: "<<" not in str(v) and not FLOAT_WITHOUT_POINT.search(str(v))
     )
 )
 def test_what_yaml_writes_reads_as_itself(value: dict[str, object]) -> None:
