@@ -10,9 +10,10 @@ from store.diagnostics import Diagnostic, Level
 if TYPE_CHECKING:
     from meshd.cli.reading import Reading
     from meshd.cli.session import Session
+    from store.catalog import Catalog
     from store.etcd.client import EtcdClient
 
-__all__ = ["analyse_as_if_applied", "is_reached"]
+__all__ = ["analyse_as_if_applied", "analyse_catalog", "is_reached"]
 
 _REACHED = {
     "never": (),
@@ -31,4 +32,10 @@ def analyse_as_if_applied(
 ) -> list[Diagnostic]:
     """Until the analysis is there, nothing is found."""
     del session, client, reading
+    return []
+
+
+def analyse_catalog(session: Session, catalog: Catalog) -> list[Diagnostic]:
+    """Until the analysis is there, nothing is found."""
+    del session, catalog
     return []

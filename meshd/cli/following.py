@@ -46,9 +46,14 @@ def follow(
 
     task = MirrorTask(settings, Mirror(random.Random()), seen.take, report=report)
     try:
-        trio.run(task.run, strict_exception_groups=False)
+        trio.run(task.run)
     except BaseExceptionGroup as group:
-        raise group.exceptions[0] from group
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    one = group.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one
 
 
 class Snapshots:

@@ -53,7 +53,10 @@ class Stored:
         shown.setdefault("apiVersion", KINDS[self.ref.kind].api_versions[0])
         shown["kind"] = self.ref.kind.value
         metadata = shown.get("metadata")
-        fields = dict(metadata) if isinstance(metadata, Mapping) else {"name": self.ref.name}
+        fields: dict[str, Any] = {"name": self.ref.name, "namespace": self.ref.namespace}
+        if not self.ref.namespace:
+            del fields["namespace"]
+        fields |= metadata if isinstance(metadata, Mapping) else {}
         fields["resourceVersion"] = str(self.entry.mod_revision)
         fields["generation"] = self.entry.version
         first = ("apiVersion", "kind")

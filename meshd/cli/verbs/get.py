@@ -183,7 +183,10 @@ def cells_of(one: Stored, is_wide: bool, with_namespace: bool, with_kind: bool) 
     cells += [_cell(spec, path) for _, path in _COLUMNS[one.ref.kind]]
     cells += [str(one.entry.version), str(one.entry.mod_revision), one.state]
     if is_wide:
-        problems = [f"{problem.path}: {problem.message}" for problem in one.diagnostics]
+        problems = [
+            f"{problem.path}: {problem.message}" if problem.path else problem.message
+            for problem in one.diagnostics
+        ]
         labels = ",".join(f"{name}={value}" for name, value in sorted(one.labels.items()))
         cells += [str(one.entry.create_revision), labels, "; ".join(problems)]
     return cells
