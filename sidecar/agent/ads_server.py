@@ -21,6 +21,7 @@ import grpc
 import trio
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
+from sidecar.agent.run_files import hold_lock
 from sidecar.xds.events import DeltaRequest, SendResponse, StreamClosed, StreamOpened
 from store.errors import InputError
 
@@ -81,19 +82,23 @@ class AdsServer:
         """Serve until cancelled; then ends the stream and waits for its threads.
 
         Raises:
-            InputError: The path is too long for a socket, or cannot be listened on.
+            InputError: The path is too long for a socket, cannot be listened on, or another sidecar serves it.
         """
         self._token = trio.lowlevel.current_trio_token()
-        server = self._listen()
-        task_status.started()
-        try:
-            await trio.sleep_forever()
-        finally:
-            self._closing = True
-            self._end_stream()
-            stopped = server.stop(grace=STOP_S)
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(stopped.wait, STOP_S * 2)
+        self._make_directory()
+        # A server that ends removes its socket's path, also when a successor listens there by then: so the
+        # path has one owner at a time.
+        with hold_lock(self._path.with_suffix(".lock")):
+            server = self._listen()
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._closing = True
+                self._end_stream()
+                stopped = server.stop(grace=STOP_S)
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(stopped.wait, STOP_S * 2)
 
     def send(self, response: SendResponse) -> None:
         """Queue a response; dropped when its stream has ended meanwhile."""
@@ -102,7 +107,7 @@ class AdsServer:
         if stream is not None and stream.number == response.stream:
             stream.put(response)
 
-    def _listen(self) -> Any:
+    def _make_directory(self) -> None:
         length = len(os.fsencode(self._path))
         if length > SOCKET_PATH_MAX:
             raise InputError(
@@ -111,6 +116,8 @@ class AdsServer:
             )
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path.parent.chmod(0o700)
+
+    def _listen(self) -> Any:
         self._path.unlink(missing_ok=True)
         server = grpc.server(
             futures.ThreadPoolExecutor(THREADS, thread_name_prefix="ads"), options=_OPTIONS

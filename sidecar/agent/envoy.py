@@ -19,7 +19,8 @@ from pathlib import Path
 import trio
 
 from sidecar.agent.envoy_admin import AdminClient
-from sidecar.agent.envoy_record import EnvoyRecord, hold_lock, start_ticks, write_atomically
+from sidecar.agent.envoy_record import EnvoyRecord, start_ticks
+from sidecar.agent.run_files import hold_lock, write_atomically
 from store.errors import AgentUnavailable, InputError, NotFoundError
 
 __all__ = [

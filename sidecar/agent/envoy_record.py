@@ -6,18 +6,15 @@ ticks since boot) it is unmistakable within one boot of the host.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.errors import InputError
+from sidecar.agent.run_files import write_atomically
 
-__all__ = ["EnvoyRecord", "hold_lock", "start_ticks", "write_atomically"]
+__all__ = ["EnvoyRecord", "start_ticks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +63,3 @@ def start_ticks(pid: int) -> int | None:
     fields = text.rpartition(")")[2].split()
     state, started = fields[0], int(fields[19])
     return None if state in "ZX" else started
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by one with this text and mode 0600, so that a reader sees the old one or the new."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
-
-
-@contextlib.contextmanager
-def hold_lock(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with this process, however it ends.
-
-    Raises:
-        InputError: Another process holds it.
-    """
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as problem:
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            raise InputError(
-                f"another sidecar (process {owner}) holds {path}: it drives the Envoy of this node already",
-                hint="Stop it, or give this sidecar another node name or run_dir",
-            ) from problem
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield

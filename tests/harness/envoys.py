@@ -50,6 +50,12 @@ def launch_in(directory: Path, **settings: object) -> EnvoyLaunch:
     return EnvoyLaunch(find_envoy(), directory, directory / "envoy.log", bootstrap, admin)
 
 
+def _set_event() -> trio.Event:
+    event = trio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Lab:
     """One Envoy, our driver before it, and everything that was said."""
@@ -64,6 +70,7 @@ class Lab:
     """Answers asked virtual hosts, with whatever they need."""
     revision: int = 0
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    _ended: trio.Event = field(default_factory=_set_event)
 
     def __post_init__(self) -> None:
         self.process = EnvoyProcess(launch_in(self.directory), self.exits.append)
@@ -86,9 +93,13 @@ class Lab:
         await self.nursery.start(self._run_driver)
 
     async def _run_driver(self, *, task_status: trio.TaskStatus[None]) -> None:
-        self._scope = trio.CancelScope()
-        with self._scope:
-            await self.driver.run(task_status=task_status)
+        await self._ended.wait()  # The one before owns the socket until it has ended.
+        self._scope, self._ended = trio.CancelScope(), trio.Event()
+        try:
+            with self._scope:
+                await self.driver.run(task_status=task_status)
+        finally:
+            self._ended.set()
 
     def kill_driver(self) -> None:
         """The sidecar goes away; the next `start_driver` is one that knows nothing."""
@@ -172,6 +183,7 @@ class Bare:
     port: int = field(default_factory=free_port)
     _nonces: int = 0
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    _ended: trio.Event = field(default_factory=_set_event)
 
     def __post_init__(self) -> None:
         self.process = EnvoyProcess(launch_in(self.directory), lambda _event: None)
@@ -182,9 +194,13 @@ class Bare:
         await self.nursery.start(self._run_server)
 
     async def _run_server(self, *, task_status: trio.TaskStatus[None]) -> None:
-        self._scope = trio.CancelScope()
-        with self._scope:
-            await self.server.run(task_status=task_status)
+        await self._ended.wait()  # The one before owns the socket until it has ended.
+        self._scope, self._ended = trio.CancelScope(), trio.Event()
+        try:
+            with self._scope:
+                await self.server.run(task_status=task_status)
+        finally:
+            self._ended.set()
 
     def kill_server(self) -> None:
         self.requests.clear()

@@ -176,6 +176,12 @@ async def test_a_new_server_replaces_the_socket_of_a_dead_one(directory: Path) -
             client.close()
 
 
+async def test_a_socket_has_one_server_at_a_time(directory: Path) -> None:
+    async with listening(directory):
+        with pytest.raises(InputError, match="serves this node already"):
+            await Listening(directory).server.run()
+
+
 async def test_a_path_too_long_for_a_socket_is_said_so(directory: Path) -> None:
     server = AdsServer(directory / ("x" * 100) / "ads.sock", lambda _event: None)
     with pytest.raises(InputError, match="at most 107 are allowed"):
