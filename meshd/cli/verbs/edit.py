@@ -57,7 +57,7 @@ def command(session: Session, /, names: tuple[str, ...], **flags: Any) -> int:
     with session.store() as client:
         found = read_selection(client, selection, None, {})
         text = as_yaml([_editable(one) for one in found])
-        file = _new_file(_HEADER + text)
+        file = _new_file(_HEADER + text, session.environment.get("TMPDIR"))
         kept = False
         try:
             reading = _edited(session, file, found, _HEADER + text)
@@ -66,7 +66,9 @@ def command(session: Session, /, names: tuple[str, ...], **flags: Any) -> int:
                 return exits.OK
             return _write(session, client, reading, writing)
         except (InputError, ConflictError) as problem:
-            kept = True
+            kept = _was_changed(file, text)
+            if not kept:
+                raise
             told = f"Your text is kept in {file}; `meshd put -f {file}` tries it again"
             problem.hint = f"{problem.hint}. {told}" if problem.hint else told
             raise
@@ -107,7 +109,8 @@ def _edited(session: Session, file: str, found: Sequence[Stored], before: str) -
     Raises:
         InputError: The person gave up on a text that is invalid.
     """
-    from meshd.cli.reading import Reading, errors, read
+    from meshd.cli.reading import errors, read
+    from store.diagnostics import summary
 
     original = plain(before)
     while True:
@@ -120,10 +123,10 @@ def _edited(session: Session, file: str, found: Sequence[Stored], before: str) -
         problems = errors(reading.diagnostics)
         moved = _identity_problem(reading, found) if not problems else ""
         if not problems and not moved:
-            return Reading(reading.documents, reading.diagnostics, reading.sources)
+            return reading
         shown = annotated(text, problems) if problems else f"{MARK} error {moved}\n{text}"
         if text == plain(before) or shown == before:
-            reason = moved or f"{len(problems)} errors are left"
+            reason = moved or summary(problems)
             raise InputError(f"{reason}; nothing was written", diagnostics=problems)
         before = shown
         _overwrite(file, shown)
@@ -180,8 +183,16 @@ def _open_editor(session: Session, file: str) -> None:
         raise InputError(f'the editor "{editor}" ended with status {status}; nothing was written')
 
 
-def _new_file(text: str) -> str:
-    handle, name = tempfile.mkstemp(prefix="meshd-edit-", suffix=".yaml")
+def _was_changed(file: str, original: str) -> bool:
+    """Whether the person has put work into the text that must not be lost; yes where it cannot be read."""
+    try:
+        return plain(_content(file)) != original
+    except InputError:
+        return True
+
+
+def _new_file(text: str, folder: str | None) -> str:
+    handle, name = tempfile.mkstemp(prefix="meshd-edit-", suffix=".yaml", dir=folder)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
     return name
