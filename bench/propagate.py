@@ -1,0 +1,126 @@
+"""From the acknowledged put to the first answer with the new route, through real etcd, sidecar and Envoy.
+
+Each change alters one header of one route in a mesh of 1,000 services; the proxy is asked over one kept connection
+without a pause until the answer has it. Beside it in the same run: the last of 12 sidecars on this machine, and
+Traefik with its etcd provider, at its default throttle and with the throttle off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.polling import Poller, wait_until_all_serve
+from bench.processes import Processes, Sidecar
+from bench.published import probe, probe_key, publish
+from bench.report import Report, milliseconds
+from bench.traefik import Unavailable, measure_traefik
+
+__all__ = ["NAME", "SUMMARY", "add_options", "run"]
+
+NAME = "propagate"
+SUMMARY = "put acknowledged -> new route served, beside Traefik with its etcd provider"
+GAP_S = (0.01, 0.03)
+"""Pause between changes, drawn from this range: changes must not fall in step with anyone's timer."""
+LAST_OF_PAUSE_S = 0.0005
+"""Pause between questions to many proxies: asking without one would take the processors from them."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--services", type=int, default=1000, help="services in the mesh")
+    parser.add_argument(
+        "--changes", type=int, default=300, help="changes measured with one sidecar"
+    )
+    parser.add_argument(
+        "--hosts", type=int, default=12, help="sidecars for the last-of row; 0: skip"
+    )
+    parser.add_argument("--host-changes", type=int, default=100, help="changes measured with those")
+    parser.add_argument(
+        "--traefik-changes", type=int, default=30, help="changes measured with Traefik; 0: skip"
+    )
+
+
+def run(options: argparse.Namespace) -> Report:
+    notes: list[str] = []
+    found: dict[str, list[float] | None] = {
+        "meshd": None,
+        "traefik_default": None,
+        "traefik_unthrottled": None,
+        "meshd_last_of_12": None,
+    }
+    with tempfile.TemporaryDirectory(prefix="meshd-bench-") as home:
+        found["meshd"] = measure(Path(home), 1, options.services, options.changes)
+    if options.hosts:
+        with tempfile.TemporaryDirectory(prefix="meshd-bench-") as home:
+            found["meshd_last_of_12"] = measure(
+                Path(home), options.hosts, options.services, options.host_changes
+            )
+        if options.hosts != 12:
+            notes.append(f"meshd_last_of_12 was measured with {options.hosts} sidecars")
+    if options.traefik_changes:
+        for key, throttle in (("traefik_default", None), ("traefik_unthrottled", "0s")):
+            try:
+                with tempfile.TemporaryDirectory(prefix="meshd-bench-") as home:
+                    found[key] = measure_traefik(
+                        Path(home), options.services, options.traefik_changes, throttle
+                    )
+            except Unavailable as problem:
+                notes.append(f"{key} was not measured: {problem}")
+    else:
+        notes.append("Traefik was not measured: --traefik-changes 0")
+    return _report(found, options.services, notes)
+
+
+def measure(home: Path, hosts: int, services: int, changes: int) -> list[float]:
+    """Seconds from put to served by the last of so many sidecars, for each change."""
+    with Processes(home) as processes:
+        etcd = processes.etcd()
+        publish(etcd, services)
+        sidecars = [processes.sidecar(f"host-{number}", etcd.endpoint) for number in range(hosts)]
+        pollers = [_serving(sidecar) for sidecar in sidecars]
+        return timed_changes(
+            lambda number: etcd.put(probe_key(), probe(number)),
+            pollers,
+            changes,
+            pause_s=LAST_OF_PAUSE_S if hosts > 1 else 0.0,
+        )
+
+
+def timed_changes(
+    put: Callable[[int], object], pollers: Sequence[Poller], changes: int, *, pause_s: float = 0.0
+) -> list[float]:
+    """Make changes one by one; seconds from each acknowledgement until all serve it. Two are made to warm up."""
+    draw = random.Random(0)
+    samples: list[float] = []
+    for number in range(1, changes + 3):
+        time.sleep(draw.uniform(*GAP_S))
+        put(number)
+        acknowledged = time.perf_counter()
+        served = wait_until_all_serve(pollers, number, pause_s=pause_s)
+        samples.append(served - acknowledged)
+    for poller in pollers:
+        poller.close()
+    return samples[2:]
+
+
+def _serving(sidecar: Sidecar) -> Poller:
+    poller = Poller(sidecar.port)
+    wait_until_all_serve([poller], 0)
+    return poller
+
+
+def _report(found: dict[str, list[float] | None], services: int, notes: list[str]) -> Report:
+    values: dict[str, Any] = {}
+    rows: list[tuple[object, ...]] = []
+    for key, samples in found.items():
+        quantiles = None if samples is None else milliseconds(samples)
+        values[key] = None if quantiles is None else {"put_to_served_ms": quantiles}
+        shown = quantiles or {"p50": None, "p99": None}
+        rows.append((key, len(samples or ()), shown["p50"], shown["p99"]))
+    notes.insert(0, f"a mesh of {services:,} services; targets of meshd: p50 5 ms, p99 20 ms")
+    return Report(values, ("put -> served", "changes", "p50 ms", "p99 ms"), rows, notes)
