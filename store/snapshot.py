@@ -236,6 +236,11 @@ class Snapshot:
         gone = {key for key in older.keys() if key not in self}  # noqa: SIM118 (no mapping)
         return frozenset(gone.union(e.key for e in self.entries() if older.get(e.key) != e))
 
+    def is_same(self, other: Snapshot) -> bool:
+        """Whether label and content are the same."""
+        here, there = (self.epoch, self.revision), (other.epoch, other.revision)
+        return here == there and self.hash == other.hash
+
     def _sorted(self, folder: str) -> Iterator[Entry]:
         entries = self._folders.get(folder)
         if entries is not None:

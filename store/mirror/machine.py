@@ -11,6 +11,7 @@ created before events, silence is death), and the epochs of `store.mirror.judgem
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import assert_never
 
@@ -54,11 +55,11 @@ class Mirror:
         self._wake: float | None = None
         self._request = self._stream = 0
         self._pending: int | None = None
-        self._has_stream = self._lag_seen = self._is_resumed = False
+        self._has_stream = self._lag_seen = self._is_resumed = self._is_compacted = False
         self._effects: list[on.Effect] = []
         self._heard: float | None = None
         self._heartbeat = self._silent = 0.0
-        self._resynced: float | None = None
+        self._resynced = -math.inf
         self._reason = ""
         self._denials = 0
         self._held: HeldEpoch | None = None
@@ -128,8 +129,6 @@ class Mirror:
                 assert_never(event)
         return self._effects
 
-    # -------------------------------------------------------------- reading
-
     def _list(self, now_s: float) -> None:
         self._close()
         self._enter(_S.LISTING, now_s, self._reason)
@@ -189,7 +188,7 @@ class Mirror:
 
     def _go_on_from(self, snapshot: Snapshot, revision: int, now_s: float) -> None:
         """A reading at `revision` was believed: it is in force, and the watch goes on behind it."""
-        self._known, self._reason = revision, ""
+        self._known, self._reason, self._is_compacted = revision, "", False
         self._publish(snapshot)
         self._open(now_s, resumed=False)
 
@@ -255,8 +254,6 @@ class Mirror:
         else:
             self._failed("read_failed", failure, now_s)
 
-    # -------------------------------------------------------------- watching
-
     def _open(self, now_s: float, *, resumed: bool = True) -> None:
         self._close()
         self._is_resumed = resumed
@@ -315,15 +312,18 @@ class Mirror:
     def _compacted(self, compact_revision: int, now_s: float) -> None:
         self._counters.compactions += 1
         self._close()
-        before, self._resynced = self._resynced, now_s
+        self._is_compacted = True
         self._report("watch_compacted", known=self._known, compacted=compact_revision)
-        if before is not None and now_s - before < self._settings.resync_pause_s:
+        if now_s - self._resynced < self._settings.resync_pause_s:
             self._back_off("compacted twice in a row", now_s)
-            return
+        else:
+            self._check(now_s)
+
+    def _check(self, now_s: float) -> None:
+        """What is known is compacted away: a watch cannot go on from it, only a reading can."""
+        self._resynced = now_s
         self._enter(_S.CHECKING, now_s, "compacted")
         self._read_keys()
-
-    # -------------------------------------------------------------- failing and waiting
 
     def _failed(self, name: str, failure: on.Failure, now_s: float) -> None:
         self._has_stream, self._pending = False, None
@@ -358,12 +358,19 @@ class Mirror:
             self._wake = None
             match self._state:
                 case _S.BACKOFF:
-                    again = self._snapshot is None or self._accepted is not None
-                    self._list(now_s) if again else self._open(now_s)
+                    self._try_again(now_s)
                 case _S.CONFIRMING:
                     self._read_everything()
                 case _S.HELD:
                     self._read_keys()
+
+    def _try_again(self, now_s: float) -> None:
+        if self._snapshot is None or self._accepted is not None:
+            self._list(now_s)
+        elif self._is_compacted:
+            self._check(now_s)
+        else:
+            self._open(now_s)
 
     def _tend(self, now_s: float) -> None:
         if now_s >= self._heartbeat:
@@ -374,8 +381,6 @@ class Mirror:
             if self._pending is None:
                 self._read_keys()
 
-    # -------------------------------------------------------------- saying
-
     def _enter(self, state: MirrorState, now_s: float, reason: str = "") -> None:
         if state is not self._state:
             assert state in TRANSITIONS[self._state], f"{self._state} -> {state} is not foreseen"
@@ -384,11 +389,7 @@ class Mirror:
 
     def _publish(self, after: Snapshot) -> None:
         before, self._snapshot = self._snapshot, after
-        if (
-            before is None
-            or before.hash != after.hash
-            or (before.epoch, before.revision) != (after.epoch, after.revision)
-        ):
+        if before is None or not before.is_same(after):
             self._effects.append(on.Publish(after))
 
     def _report(

@@ -44,7 +44,7 @@ TRANSITIONS: Mapping[MirrorState, frozenset[MirrorState]] = {
     _S.CONFIRMING: frozenset({_S.OPENING, _S.HELD, _S.LISTING}),
     _S.OPENING: frozenset({_S.WATCHING, _S.BACKOFF, _S.CHECKING, _S.LISTING}),
     _S.WATCHING: frozenset({_S.BACKOFF, _S.CHECKING, _S.LISTING}),
-    _S.BACKOFF: frozenset({_S.LISTING, _S.OPENING}),
+    _S.BACKOFF: frozenset({_S.LISTING, _S.CHECKING, _S.OPENING}),
     _S.HELD: frozenset({_S.LISTING}),
 }
 """From each state, the states that may follow."""

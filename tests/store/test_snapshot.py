@@ -82,6 +82,14 @@ def test_a_new_epoch_is_a_label_on_the_same_content() -> None:
     assert newer.changes_since(older) == set()
 
 
+def test_the_same_is_the_same_label_and_content() -> None:
+    base = Snapshot.of(EPOCH, 5, [ROUTE])
+    assert base.is_same(Snapshot.of(EPOCH, 5, [ROUTE]))
+    assert not base.is_same(Snapshot.of(EPOCH, 6, [ROUTE]))
+    assert not base.is_same(Snapshot.of(Epoch(2, 1), 5, [ROUTE]))
+    assert not base.is_same(Snapshot.of(EPOCH, 5, [RULE]))
+
+
 def test_the_hash_covers_key_value_and_revisions_and_not_the_lease() -> None:
     base = Snapshot.of(EPOCH, 5, [ROUTE])
     others = [

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.mirror import Mirror, MirrorState
+from store.mirror import Mirror, MirrorSettings, MirrorState
 from store.snapshot import Snapshot
 from tests.harness.fake_store import FakeLink, FakeStore
 
@@ -56,7 +56,9 @@ class MonitoredLink(FakeLink):
     """Checks every snapshot as it is published."""
 
     def __init__(self, store: FakeStore, seed: int, known: Snapshot | None = None) -> None:
-        super().__init__(Mirror(random.Random(seed), seed=known), store)
+        # An impatient one never waits as long as the pause between two readings after compactions.
+        patience = MirrorSettings(backoff_max_s=0.3 if seed % 2 else 3.0)
+        super().__init__(Mirror(random.Random(seed), seed=known, settings=patience), store)
         self.checks.append(self._is_a_cut)
         self.checks.append(self._goes_forward)
 
