@@ -2,7 +2,7 @@
 
     python -m meshd.demo.services reviews --version v2 --listen 127.0.0.1:9082 --proxy http://127.0.0.1:15001
 
-A page of books in the manner of Istio's Bookinfo tutorial, written for this project. Every answer is JSON
+A page about books in the manner of Istio's Bookinfo tutorial, written for this project. Every answer is JSON
 that names the service, its version and what it was asked, and holds the answers of the services behind it;
 services call each other through their sidecar, by plain host names.
 """
@@ -67,6 +67,8 @@ def application(service: Service) -> web.Application:
             "path": request.path_qs,
             "host": request.headers.get("host", ""),
         }
+        if client := _client_name(request):
+            body["client"] = client
         if service.name == "reviews" and service.version != "v1":
             body["stars"] = "black" if service.version == "v2" else "red"
         if service.calls:
@@ -86,6 +88,16 @@ def application(service: Service) -> web.Application:
 
 
 _SESSION = web.AppKey("session", ClientSession)
+
+
+def _client_name(request: web.Request) -> str:
+    """Common name of the client's certificate; empty without one."""
+    certificate = request.get_extra_info("peercert") or {}
+    for part in certificate.get("subject", ()):
+        for key, value in part:
+            if key == "commonName":
+                return str(value)
+    return ""
 
 
 async def _call(service: Service, name: str, request: web.Request) -> dict[str, Any]:

@@ -1,0 +1,186 @@
+"""Walks through the steps: puts objects, waits until they are in force, sends requests, judges the counts."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from meshd.cli.session import Session
+from meshd.demo.hosts import EDGE, HOSTS, OUTSIDE
+from meshd.demo.playground import GATEWAY_HOST, OUTSIDE_NAME, Playground
+from meshd.demo.publishing import Published, Publisher
+from meshd.demo.screen import Screen
+from meshd.demo.steps import STEPS, Step
+from meshd.demo.traffic import Door, Question, deviations, send
+from store.errors import InputError
+from store.etcd.client import EtcdClient
+from store.etcd.settings import EtcdSettings
+
+__all__ = ["Walk", "samples_directory"]
+
+BROKEN_KEY = "/meshd/v1/ns/default/virtualservices/reviews"
+TRACE_S = 20.0
+
+
+def samples_directory() -> Path:
+    """`deploy/samples` of the checkout that this program runs from.
+
+    Raises:
+        InputError: It is not there: this is an installed package.
+    """
+    directory = Path(__file__).resolve().parents[2] / "deploy" / "samples"
+    if not directory.is_dir():
+        raise InputError(
+            f"{directory}: the demo's objects are not there",
+            hint="The demo runs from a checkout: git clone the repository, then ./dev demo",
+        )
+    return directory
+
+
+@dataclass(slots=True)
+class Walk:
+    """One walk through the demo on a running playground."""
+
+    playground: Playground
+    screen: Screen
+    only: int | None = None
+    """Number of the one step to show; those before it are put without a word."""
+
+    async def run(self) -> list[str]:
+        """Take every step; returns the titles of those that failed."""
+        failed = []
+        settings = EtcdSettings(endpoints=(self.playground.etcd,))
+        with EtcdClient(settings) as client:
+            publisher = Publisher(Session({}, {}), client, self.playground.agents())
+            for number, step in enumerate(STEPS, 1):
+                if self.only is not None and number > self.only:
+                    break
+                self.playground.processes.check()
+                files = [self._place(file) for file in step.files]
+                if self.only is not None and number < self.only:
+                    if not step.is_broken:
+                        await publisher.put(files, step.title)
+                    continue
+                problems = await self._take(number, step, files, publisher)
+                for problem in problems:
+                    self.screen.bad(problem)
+                if problems:
+                    failed.append(step.title)
+        return failed
+
+    async def _take(
+        self, number: int, step: Step, files: Sequence[Path], publisher: Publisher
+    ) -> list[str]:
+        screen = self.screen
+        screen.title(f"{number} of {len(STEPS)}: {step.title}")
+        screen.text(step.text)
+        screen.line()
+        shown = " ".join(f"-f deploy/samples/{file}" for file in step.files)
+        verb = f"etcdctl put {BROKEN_KEY} < deploy/samples/{step.files[0]}"
+        screen.command(verb if step.is_broken else f"meshd put {shown}")
+        for file in files:
+            screen.objects(file.read_text(encoding="utf-8"))
+        if step.is_broken:
+            published = await publisher.etcdctl_put(BROKEN_KEY, files[0])
+        else:
+            published = await publisher.put(files, step.title)
+        self._say_times(published, by_etcdctl=step.is_broken)
+        problems = await self._judge_quarantine(expected=step.is_broken)
+        for question in step.questions:
+            problems += await self._ask(question)
+        if step.trace:
+            problems += await self._trace(step.trace)
+        return problems
+
+    def _place(self, sample: str) -> Path:
+        """The sample with this mesh's files, addresses and ports, as a file."""
+        text = (samples_directory() / sample).read_text(encoding="utf-8")
+        target = self.playground.directory / "samples" / sample
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(self.playground.placed(text), encoding="utf-8")
+        return target
+
+    def _say_times(self, published: Published, *, by_etcdctl: bool) -> None:
+        for line in published.lines:
+            self.screen.fact("put", line)
+        times = "  ".join(f"{host} {ms:.1f} ms" for host, ms in published.in_force_ms.items())
+        since = "the start of etcdctl" if by_etcdctl else "the put was sent"
+        self.screen.fact("in force", times)
+        self.screen.fact(
+            "",
+            f"since {since}; etcd's answer came after {published.acknowledged_ms:.1f} ms"
+            f" (revision {published.revision})",
+        )
+
+    async def _judge_quarantine(self, *, expected: bool) -> list[str]:
+        """Every sidecar must have the bad object in quarantine, or nothing."""
+        problems = []
+        for agent in self.playground.agents():
+            status = await asyncio.to_thread(agent.status)
+            rows = status["quarantined"]
+            if expected != bool(rows):
+                found = ", ".join(row["object"] for row in rows) or "nothing"
+                problems.append(f"{agent.node}: in quarantine: {found}")
+            for row in rows if expected else ():
+                reason = row["diagnostics"][0]
+                self.screen.fact(
+                    "quarantine",
+                    f"{agent.node}: {row['object']} of revision {row['revision']}; "
+                    f"revision {row['serving_revision']} serves",
+                )
+                self.screen.fact("", f"{reason['code']} {reason['path']}: {reason['message']}")
+        return problems
+
+    async def _ask(self, question: Question) -> list[str]:
+        question, door = self._open_door(question)
+        counts = await send(question, door)
+        self.screen.counts(counts, asked=question.asked)
+        problems = deviations(counts, question)
+        if not problems:
+            self.screen.good("as it should be")
+        return problems
+
+    def _open_door(self, question: Question) -> tuple[Question, Door]:
+        playground = self.playground
+        [outside_port] = playground.places[OUTSIDE.name].app_ports.values()
+        url = question.url.format(gateway=playground.gateway_port, outside=outside_port)
+        question = replace(question, url=url)
+        if question.door == "sidecars":
+            return question, Door(proxies=[playground.places[host.name].proxy for host in HOSTS])
+        addresses = {
+            GATEWAY_HOST: playground.places[EDGE.name].address,
+            OUTSIDE_NAME: playground.places[OUTSIDE.name].address,
+        }
+        name = urlsplit(url).hostname or ""
+        return question, Door(addresses={name: addresses[name]}, tls=playground.tls())
+
+    async def _trace(self, arguments: Sequence[str]) -> list[str]:
+        """Show what the sidecar itself says about such a request."""
+        shown = [f"'{word}'" if " " in word else word for word in arguments]
+        self.screen.command(f"meshd trace {' '.join(shown)}")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "meshd.cli.main", "trace", *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={
+                **self.playground.processes.environment,
+                "MESHD_RUN_DIR": str(self.playground.run_dir),
+                "MESHD_ETCD": self.playground.etcd,
+            },
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), TRACE_S)
+        except BaseException:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            raise
+        self.screen.objects(output.decode(errors="replace"))
+        if process.returncode:
+            return [f"meshd trace ended with status {process.returncode}"]
+        return []
