@@ -44,6 +44,7 @@ from sidecar.xds.session_order import (
     WARM_WAIT_S,
     Retry,
     is_busy,
+    route_wait_s,
     send_deadlines,
     settled,
     settled_clusters,
@@ -206,7 +207,10 @@ class Session:
     def _answered(self, channel: Channel, event: DeltaRequest) -> None:
         tally = self._tally[channel.type_url]
         if event.error is None:
-            tally.acks += channel.acknowledge(event.nonce)
+            flight = channel.acknowledge(event.nonce)
+            tally.acks += flight is not None
+            if flight is not None and channel.type_url is TypeUrl.ENDPOINTS:
+                self._channels[TypeUrl.CLUSTER].warmed(flight)
             return
         tally.nacks += event.nonce in channel.flights
         for rejection in channel.refuse(event.nonce, event.error):
@@ -297,8 +301,10 @@ class Session:
             else None
         )
 
-        def may_go(_name: str, wait: Wait) -> bool:
-            return warm is None or wait.last <= warm or now_s >= wait.since_s + WARM_WAIT_S
+        def may_go(name: str, wait: Wait) -> bool:
+            if warm is None or wait.last <= warm:
+                return True
+            return now_s >= wait.since_s + route_wait_s(channel, name)
 
         batch = channel.take(may_go)
         self._respond(channel, batch, now_s)
@@ -308,7 +314,7 @@ class Session:
         if self._stream is None or not (batch or (channel.answer_due and not channel.pending)):
             return
         nonce = self._nonce()
-        channel.sent(nonce, batch, now_s)
+        channel.sent(nonce, batch, now_s, self._nonces)
         self._tally[channel.type_url].resources_sent += len(batch.resources)
         resources = tuple(_with_alias(channel, resource) for resource in batch.resources)
         self._out.append(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sidecar.xds.events import DeltaRequest
 from sidecar.xds.resource import Resource, TypeUrl
@@ -57,11 +57,21 @@ class Flight:
     waits: dict[str, Wait]
     """The waits of the names in it, to be taken up again if it is refused."""
     sent_at_s: float
+    order: int
+    """Its place among all responses of the session."""
+    warm: set[str] = field(default_factory=set)
+    """Clusters in it that Envoy has taken endpoints for since: warm, although the ACK may be withheld (M2)."""
 
     @property
     def first(self) -> int | None:
         """Oldest change in it; None when it carries none (CDS removals, mere answers)."""
         return min((wait.first for wait in self.waits.values()), default=None)
+
+    @property
+    def first_cold(self) -> int | None:
+        """Oldest change in it of a cluster that is not known to be warm."""
+        cold = (wait.first for name, wait in self.waits.items() if name not in self.warm)
+        return min(cold, default=None)
 
 
 class Channel:
@@ -155,8 +165,8 @@ class Channel:
             return True
         return name not in self.ledger.desired and name in self.view and self.type_url in REMOVABLE
 
-    def sent(self, nonce: str, batch: Batch, now_s: float) -> None:
-        """Record that the batch went out under this nonce."""
+    def sent(self, nonce: str, batch: Batch, now_s: float, order: int) -> None:
+        """Record that the batch went out under this nonce, as the session's response number `order`."""
         waits: dict[str, Wait] = {}
         for resource in batch.resources:
             self.view[resource.name] = resource.version
@@ -168,7 +178,7 @@ class Channel:
             if (wait := self.pending.pop(name, None)) is not None:
                 waits[name] = wait
         self.answer_due = False
-        self.flights[nonce] = Flight(batch, waits, now_s)
+        self.flights[nonce] = Flight(batch, waits, now_s, order)
 
     @property
     def oldest_change(self) -> int | None:
@@ -179,14 +189,20 @@ class Channel:
 
     # -- what Envoy says ------------------------------------------------------------------------
 
-    def acknowledge(self, nonce: str) -> bool:
-        """Take an ACK. A nonce of no flight is ignored (returns False): it is stale."""
+    def acknowledge(self, nonce: str) -> Flight | None:
+        """Take an ACK; returns what it acknowledges. A nonce of no flight is stale, and ignored."""
         flight = self.flights.pop(nonce, None)
-        if flight is None:
-            return False
-        for resource in flight.batch.resources:
-            self.ledger.accept(resource.name, resource)
-        return True
+        if flight is not None:
+            for resource in flight.batch.resources:
+                self.ledger.accept(resource.name, resource)
+        return flight
+
+    def warmed(self, endpoints: Flight) -> None:
+        """Envoy took these endpoints: clusters of the same name that were sent before are warm."""
+        names = [resource.name for resource in endpoints.batch.resources]
+        for flight in self.flights.values():
+            if flight.order < endpoints.order:
+                flight.warm.update(name for name in names if name in flight.waits)
 
     def refuse(self, nonce: str, detail: str) -> list[Rejection]:
         """Take a NACK: find the culprit, or queue smaller groups that will find it.

@@ -14,11 +14,14 @@ from sidecar.xds.session_channel import Channel
 from sidecar.xds.session_ledger import Ledger
 
 __all__ = [
+    "ASKED_WAIT_S",
+    "CLUSTER_WAIT_S",
     "REMOVAL_GRACE_S",
     "SECOND",
     "WARM_WAIT_S",
     "Retry",
     "is_busy",
+    "route_wait_s",
     "send_deadlines",
     "settled",
     "settled_clusters",
@@ -27,6 +30,11 @@ __all__ = [
 WARM_WAIT_S = 2.0
 """How long routes wait for clusters to warm, and any type for the answer to its last response. Longer than a
 healthy warming by far; short enough that one dead DNS name does not hold up the rest."""
+ASKED_WAIT_S = 1.0
+"""The same for virtual hosts that a request waits for: well within the 2 s after which it is given up (12g)."""
+CLUSTER_WAIT_S = 0.05
+"""How long the next clusters wait for the answer to the last. Answers come within milliseconds unless a cluster
+warms, and then they may be withheld for 15 s (M2), which must not hold up others."""
 REMOVAL_GRACE_S = 1.0
 """How long after Envoy took the routes a removed cluster stays: longer than requests in the middle of a pick."""
 RETRY_FIRST_S = 5.0
@@ -36,9 +44,21 @@ SECOND = (TypeUrl.LISTENER, TypeUrl.ROUTES, TypeUrl.VIRTUAL_HOST)
 """Types that name clusters, and therefore wait for them."""
 
 
+def answer_wait_s(type_url: TypeUrl) -> float:
+    """How long a type waits for the answer to its last response."""
+    return CLUSTER_WAIT_S if type_url is TypeUrl.CLUSTER else WARM_WAIT_S
+
+
+def route_wait_s(channel: Channel, name: str) -> float:
+    """How long something that names clusters waits for them."""
+    asked = channel.type_url is TypeUrl.VIRTUAL_HOST and name in channel.names
+    return ASKED_WAIT_S if asked else WARM_WAIT_S
+
+
 def is_busy(channel: Channel, now_s: float) -> bool:
     """Whether the type's last response is unanswered, and young enough to be waited for."""
-    return any(now_s < flight.sent_at_s + WARM_WAIT_S for flight in channel.flights.values())
+    wait_s = answer_wait_s(channel.type_url)
+    return any(now_s < flight.sent_at_s + wait_s for flight in channel.flights.values())
 
 
 def settled_clusters(clusters: Channel, newest: int, now_s: float) -> int:
@@ -46,12 +66,9 @@ def settled_clusters(clusters: Channel, newest: int, now_s: float) -> int:
     if not clusters.requested:
         return -1
     waiting = [wait.first for wait in clusters.pending.values()]
-    warming = [
-        flight.first
-        for flight in clusters.flights.values()
-        if flight.first is not None and now_s < flight.sent_at_s + WARM_WAIT_S
-    ]
-    return min([*waiting, *warming], default=newest + 1) - 1
+    young = (f for f in clusters.flights.values() if now_s < f.sent_at_s + WARM_WAIT_S)
+    cold = [flight.first_cold for flight in young]
+    return min([*waiting, *(first for first in cold if first is not None)], default=newest + 1) - 1
 
 
 def settled(channels: Mapping[TypeUrl, Channel], newest: int) -> int:
@@ -67,13 +84,15 @@ def send_deadlines(channels: Mapping[TypeUrl, Channel]) -> Iterable[float]:
     """Times at which something that waits may go although nothing was answered."""
     for channel in channels.values():
         if channel.pending:
-            yield from (flight.sent_at_s + WARM_WAIT_S for flight in channel.flights.values())
+            wait_s = answer_wait_s(channel.type_url)
+            yield from (flight.sent_at_s + wait_s for flight in channel.flights.values())
     followers = [channels[type_url] for type_url in (*SECOND, TypeUrl.ENDPOINTS)]
     if any(channel.pending for channel in followers):
         clusters = channels[TypeUrl.CLUSTER]
         yield from (flight.sent_at_s + WARM_WAIT_S for flight in clusters.flights.values())
     for channel in followers:
-        yield from (wait.since_s + WARM_WAIT_S for wait in channel.pending.values())
+        for name, wait in channel.pending.items():
+            yield wait.since_s + route_wait_s(channel, name)
 
 
 class Retry:

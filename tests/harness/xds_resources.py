@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from envoy.extensions.network.dns_resolver.cares.v3 import (
+    cares_dns_resolver_pb2,  # noqa: F401 - registers the message for `typed_config`
+)
 from google.protobuf import json_format
 
 from sidecar.xds import protos
@@ -14,6 +17,7 @@ ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3", "initial_fetch_t
 HTTP = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 ON_DEMAND = "type.googleapis.com/envoy.extensions.filters.http.on_demand.v3.OnDemand"
+CARES = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 TCP = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 H2 = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -38,6 +42,24 @@ def cluster(name: str, *, eds_timeout: str = "", **fields: Any) -> Resource:
     if fields.get("type", "EDS") != "EDS":
         del document["eds_cluster_config"]
     return _resource(TypeUrl.CLUSTER, name, protos.Cluster, document | fields)
+
+
+def unresolvable(name: str, silent_port: int) -> Resource:
+    """A cluster that warms for long: its DNS server never answers."""
+    server = {
+        "socket_address": {"protocol": "UDP", "address": "127.0.0.1", "port_value": silent_port}
+    }
+    resolver = {
+        "name": "envoy.network.dns_resolver.cares",
+        "typed_config": {"@type": CARES, "resolvers": [server], "use_resolvers_as_fallback": False},
+    }
+    host = {"endpoint": {"address": {"socket_address": {"address": "a.example", "port_value": 1}}}}
+    return cluster(
+        name,
+        type="STRICT_DNS",
+        load_assignment={"cluster_name": name, "endpoints": [{"lb_endpoints": [host]}]},
+        typed_dns_resolver_config=resolver,
+    )
 
 
 def http2(**fields: Any) -> dict[str, Any]:

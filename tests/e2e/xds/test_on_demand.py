@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ import grpc
 import pytest
 import trio
 
-from sidecar.xds.events import AskVirtualHosts
+from sidecar.xds.events import AskVirtualHosts, SessionState
 from sidecar.xds.resource import Resource, TypeUrl
 from tests.harness.envoys import Lab, bare_lab, open_lab
 from tests.harness.processes import free_port, wait_until_async
@@ -23,6 +24,7 @@ from tests.harness.xds_resources import (
     listener,
     routes,
     tcp_listener,
+    unresolvable,
     virtual_host,
 )
 
@@ -354,3 +356,22 @@ async def test_tcp_on_demand_asks_for_its_cluster_and_an_unknown_one_closes_the_
         assert "<- Cluster +cold" in lab.dialogue()
         await lab.put(cluster("cold"), endpoints("cold", a.port))
         assert (await request(port, "x")).text == "a"
+
+
+async def test_a_cluster_that_cannot_warm_does_not_hold_up_cold_hosts() -> None:
+    """Envoy withholds every ACK of clusters meanwhile; that of endpoints tells which ones are warm."""
+    async with cold_mesh("a", "b", "c") as (lab, _):
+        assert (await request(lab.port, "a")).text == "a"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            lab.desire(unresolvable("slow", silent.getsockname()[1]))
+
+            async def warming() -> bool:
+                return await lab.stat("cluster_manager.warming_clusters") == 1
+
+            await wait_until_async(warming, COLD_S, "the cluster to warm")
+            for host in ("b", "c"):
+                answer = await request(lab.port, host)
+                assert answer.text == host
+            assert await warming()
+            assert lab.driver.view().state is SessionState.WARMING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import statistics
 
 import pytest
@@ -12,7 +13,14 @@ from sidecar.xds.resource import Resource, TypeUrl
 from tests.harness.envoys import Lab, open_lab
 from tests.harness.processes import free_port, wait_until_async
 from tests.harness.upstreams import Connection, Upstream, request, upstream
-from tests.harness.xds_resources import cluster, endpoints, listener, routes, virtual_host
+from tests.harness.xds_resources import (
+    cluster,
+    endpoints,
+    listener,
+    routes,
+    unresolvable,
+    virtual_host,
+)
 
 pytestmark = pytest.mark.real
 
@@ -41,16 +49,24 @@ async def test_m2_a_cluster_that_cannot_warm_is_told_as_warming_and_holds_up_not
 ):
     async with upstream("one") as (one,), open_lab() as lab:
         await lab.put(*mesh(lab, one))
-        lab.desire(cluster("slow"))
-        await wait_until_async(
-            lambda: lab.driver.view().state is SessionState.WARMING, 5, "the state warming"
-        )
-        began = trio.current_time()
-        lab.desire(virtual_host("outbound/b", "b", text="b"))
-        await lab.serves("b", "b", 10)
-        assert trio.current_time() - began < 5
-        await lab.put(endpoints("slow"))
-        assert lab.driver.view().state is SessionState.IN_FORCE
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            lab.desire(unresolvable("slow", silent.getsockname()[1]))
+            await wait_until_async(
+                lambda: lab.driver.view().state is SessionState.WARMING, 5, "the state warming"
+            )
+            began = trio.current_time()
+            lab.desire(virtual_host("outbound/b", "b", text="b"))
+            await lab.serves("b", "b", 10)
+            assert trio.current_time() - began < 5
+            assert lab.driver.view().in_force == "e@1"
+
+
+async def test_endpoints_that_do_not_exist_end_the_warming_of_their_cluster() -> None:
+    async with upstream("one") as (one,), open_lab() as lab:
+        await lab.put(*mesh(lab, one))
+        assert await lab.put(cluster("empty")) < 5, "told as removed, long before the fetch timeout"
+        assert await lab.stat("cluster_manager.warming_clusters") == 0
 
 
 async def test_m3_m12_a_restarted_sidecar_sends_nothing_that_envoy_has() -> None:

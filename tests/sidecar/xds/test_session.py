@@ -6,7 +6,12 @@ import pytest
 
 from sidecar.xds.events import AskVirtualHosts, InForce, SendResponse, SessionState
 from sidecar.xds.resource import Resource, TypeUrl
-from sidecar.xds.session import REMOVAL_GRACE_S, WARM_WAIT_S
+from sidecar.xds.session_order import (
+    ASKED_WAIT_S,
+    CLUSTER_WAIT_S,
+    REMOVAL_GRACE_S,
+    WARM_WAIT_S,
+)
 from tests.harness.fake_envoy import (
     CDS,
     EDS,
@@ -72,8 +77,7 @@ def test_routes_wait_for_the_cluster_ack_and_the_cluster_ack_for_nothing_m2() ->
 def test_routes_stop_waiting_for_warm_clusters_after_the_bound() -> None:
     envoy = in_force("a")
     wire = envoy.wire
-    cds, eds = wire.handle(change("e@2", resource(CDS, "a", "2"), resource(RDS, "outbound", "2")))
-    wire.ack(eds)
+    (cds,) = wire.handle(change("e@2", resource(CDS, "dns"), resource(RDS, "outbound", "2")))
     assert wire.session.deadline() == wire.now_s + WARM_WAIT_S
     assert show(wire.wait(WARM_WAIT_S - 0.01)) == []
     (rds,) = wire.wait(0.01)
@@ -83,6 +87,51 @@ def test_routes_stop_waiting_for_warm_clusters_after_the_bound() -> None:
     assert view.state is SessionState.WARMING
     assert view.warming_since_s == 100.0
     assert show(wire.ack(cds)) == ["in force e@2"]
+
+
+def test_endpoints_taken_after_a_cluster_tell_that_it_is_warm_although_its_ack_is_withheld() -> (
+    None
+):
+    envoy = in_force("a")
+    wire = envoy.wire
+    (_, eds) = wire.handle(change("e@2", resource(CDS, "a", "2"), resource(RDS, "outbound", "2")))
+    assert show(wire.ack(eds)) == ["RDS outbound@2"]
+
+
+def test_routes_wait_for_every_cold_cluster_since_they_may_name_it() -> None:
+    envoy = in_force("a")
+    wire = envoy.wire
+    wire.handle(change("e@2", resource(CDS, "dns")))
+    wire.now_s += CLUSTER_WAIT_S
+    (_, eds) = wire.handle(change("e@3", resource(CDS, "a", "2"), resource(RDS, "outbound", "2")))
+    assert show(wire.ack(eds)) == []
+    assert show(wire.wait(WARM_WAIT_S - CLUSTER_WAIT_S)) == ["RDS outbound@2"]
+
+
+def test_a_cluster_that_warms_for_long_does_not_hold_up_the_next_clusters() -> None:
+    envoy = in_force("a")
+    wire = envoy.wire
+    wire.handle(change("e@2", resource(CDS, "dns")))
+    wire.now_s += CLUSTER_WAIT_S
+    assert show(wire.handle(change("e@3", resource(CDS, "a", "2")))) == ["CDS a@2", "EDS a@1"]
+
+
+def test_old_endpoints_in_flight_do_not_count_for_a_cluster_sent_after_them() -> None:
+    envoy = in_force("a")
+    wire = envoy.wire
+    (old,) = wire.handle(change("e@2", resource(EDS, "a", "2")))
+    wire.handle(change("e@3", resource(CDS, "a", "2"), resource(RDS, "outbound", "2")))
+    assert show(wire.ack(old)) == ["in force e@2"], "no route"
+
+
+def test_a_virtual_host_that_a_request_waits_for_waits_less_for_clusters() -> None:
+    envoy = in_force()
+    wire = envoy.wire
+    envoy.take(wire.ask(VHDS))
+    wire.ask(VHDS, "outbound/b")
+    wire.handle(change("e@1", resource(CDS, "dns"), resource(VHDS, "outbound/b")))
+    assert show(wire.wait(ASKED_WAIT_S - 0.01)) == []
+    assert show(wire.wait(0.02)) == ["VHDS outbound/b@1"]
 
 
 def test_cluster_churn_does_not_starve_routes() -> None:
