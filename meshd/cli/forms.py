@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
 __all__ = ["as_json_text", "as_yaml"]
 
@@ -12,7 +14,7 @@ def as_yaml(documents: Sequence[Mapping[str, object]]) -> str:
     """YAML documents, `---` between them; texts that YAML would read as something else are quoted."""
     import yaml
 
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    dumper = _dumper()
     return "---\n".join(
         yaml.dump(
             _plain(document),
@@ -24,6 +26,24 @@ def as_yaml(documents: Sequence[Mapping[str, object]]) -> str:
         )
         for document in documents
     )
+
+
+@cache
+def _dumper() -> type[Any]:
+    """PyYAML's dumper, which quotes what YAML 1.1 reads as no text, made to quote what we read as none, too."""
+    import yaml
+
+    from store.manifest.scalars import resolve
+
+    base: type[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    made = type("Dumper", (base,), {})
+
+    def represent(dumper: Any, text: str) -> Any:
+        style = None if isinstance(resolve(text), str) else "'"
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+    yaml.add_representer(str, represent, Dumper=made)
+    return made
 
 
 def as_json_text(value: object) -> str:

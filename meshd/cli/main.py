@@ -128,10 +128,14 @@ def run(arguments: list[str]) -> int:
     """Run the verb that `arguments` name; returns the exit status."""
     given: dict[str, str] = {}
     try:
-        status = program.main(arguments, prog_name="meshd", standalone_mode=False, obj=given)
+        if "_MESHD_COMPLETE" in os.environ:
+            program.main(arguments, prog_name="meshd", obj=given)
+        # Not program.main: it would give a broken pipe a status of its own.
+        with program.make_context("meshd", list(arguments), obj=given) as context:
+            status = program.invoke(context)
         sys.stdout.flush()
         return status if isinstance(status, int) else exits.OK
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (click.exceptions.Abort, KeyboardInterrupt, EOFError):
         click.echo("meshd: interrupted", err=True)
         return exits.INTERRUPTED
     except click.exceptions.Exit as done:
