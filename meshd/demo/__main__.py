@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Awaitable
 
+from meshd.cli import exits
 from meshd.demo.hosts import EDGE, HOSTS
 from meshd.demo.playground import GATEWAY_HOST, Playground
 from meshd.demo.screen import Screen
@@ -23,7 +25,6 @@ from store.errors import MeshError
 
 __all__ = ["main"]
 
-OK, FAILED, INTERRUPTED = 0, 1, 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -34,7 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
         return asyncio.run(_supervised(_demo(told.keep, told.step, Screen.standard())))
     except MeshError as problem:
         print(f"demo: {problem}", file=sys.stderr)
-        return FAILED
+        return exits.NO
+    except BrokenPipeError:
+        # Else the interpreter would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.READER_GONE
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -72,7 +77,7 @@ async def _supervised(work: Awaitable[int]) -> int:
     try:
         return await task
     except asyncio.CancelledError:
-        return INTERRUPTED
+        return exits.INTERRUPTED
 
 
 async def _demo(keep: bool, only: int | None, screen: Screen) -> int:
@@ -92,7 +97,8 @@ async def _demo(keep: bool, only: int | None, screen: Screen) -> int:
             await _keep(playground, screen)
         return status
     finally:
-        screen.note("Ending every process and removing every file ...")
+        with contextlib.suppress(OSError):  # nobody may be reading any more
+            screen.note("Ending every process and removing every file ...")
         playground.close()
 
 
@@ -109,9 +115,9 @@ def _introduce(playground: Playground, screen: Screen, took_s: float) -> None:
 def _conclude(failed: list[str], screen: Screen, took_s: float) -> int:
     if failed:
         screen.bad(f"{len(failed)} of the steps: {', '.join(failed)}")
-        return FAILED
+        return exits.NO
     screen.good(f"every step did what it should, in {took_s:.0f} s")
-    return OK
+    return exits.OK
 
 
 async def _keep(playground: Playground, screen: Screen) -> None:
