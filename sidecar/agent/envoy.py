@@ -148,6 +148,11 @@ class EnvoyProcess:
         self._is_child = False
         self._stopping = False
 
+    def is_running_already(self) -> bool:
+        """Whether the next `run` will adopt an Envoy instead of starting one."""
+        record = EnvoyRecord.read(self.launch.record_file)
+        return record is not None and record.is_running()
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Adopt or start Envoy and restart it whenever it ends; returns only after `stop`.
 

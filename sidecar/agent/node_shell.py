@@ -20,6 +20,7 @@ from typing import Any
 import trio
 
 from sidecar.agent.ads_driver import AdsDriver, Report
+from sidecar.agent.catch_up import catch_up
 from sidecar.agent.envoy import EnvoyLaunch, EnvoyProcess, find_envoy
 from sidecar.agent.envoy_admin import AdminClient
 from sidecar.agent.envoy_watch import EnvoyWatch
@@ -150,10 +151,12 @@ class NodeShell:
                     log.info("last_known_good_loaded", revision=self._seed.revision)
                 elif self._last_good.refused:
                     log.warning("last_known_good_refused", reason=self._last_good.refused)
+                nursery.start_soon(self._mirror.run)
+                if self._seed is not None and self._may_find_envoy():
+                    await catch_up(lambda: self._mirror.status, self._has_heard_etcd)
                 await nursery.start(self._driver.run)
                 if self._process is not None:
                     await nursery.start(self._process.run)
-                nursery.start_soon(self._mirror.run)
                 nursery.start_soon(self._last_good.run, self._cache_failed)
                 nursery.start_soon(self._tick)
                 nursery.start_soon(watch_successes, self._admin, self._node, self._answered)
@@ -163,6 +166,13 @@ class NodeShell:
                 task_status.started()
         finally:
             self._client.close()
+
+    def _may_find_envoy(self) -> bool:
+        """Whether an Envoy may run already: this sidecar's last, or one that a unit of its own starts."""
+        return self._process is None or self._process.is_running_already()
+
+    def _has_heard_etcd(self) -> bool:
+        return self._node.source is Source.ETCD
 
     async def leave(self, drain_s: float) -> None:
         """Go in order: with a drain time the registration is withdrawn and Envoy ended, else both stay."""

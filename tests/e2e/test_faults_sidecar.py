@@ -92,3 +92,23 @@ def test_a_sidecar_killed_again_and_again_fails_no_request(meshed: Meshed) -> No
             client.kill()
             client.start().wait_ready()
     load.assert_none_failed(at_least=100)
+
+
+def test_a_restart_never_leads_envoy_back_to_an_older_revision(meshed: Meshed) -> None:
+    """What is on disk may be older than what Envoy has: it was killed before it wrote the newest."""
+    mesh, client = meshed
+    client.wait_last_good(mesh.put(reviews_to("v1")))
+    client.kill()
+    older = {file: file.read_bytes() for file in client.data_dir.glob("last-known-good*")}
+    client.start().wait_ready()
+    mesh.put(reviews_to("v2"))
+    before = changes(client)
+    client.kill()
+    for file, content in older.items():
+        file.write_bytes(content)
+    with client.load(REVIEWS) as load:
+        client.start().wait_ready()
+        client.wait_in_force(mesh.settle())
+        load.wait_for(50)
+    assert {reply.version for reply in load.replies} == {"v2"}
+    assert changes(client) == before

@@ -173,6 +173,13 @@ class SidecarProcess:
         answer: dict[str, Any] = json.loads(text)
         return answer
 
+    def wait_last_good(self, revision: int) -> None:
+        """Wait until its disk holds the revision, or a later one."""
+        self.wait_status(
+            f"revision {revision} on disk",
+            lambda status: status["last_known_good"]["revision"] >= revision,
+        )
+
     def trace(self, url: str, *, method: str = "GET") -> dict[str, Any]:
         """Where it says that a request would go."""
         code, text = self.page(f"/v1/trace?method={method}&url={quote(url, safe='')}")
