@@ -40,6 +40,9 @@ class Resource:
     """VHDS only: names that Envoy asked under, `<route config>/<authority>`."""
     sources: tuple[Provenance, ...] = ()
     """Objects that it was made from: where a NACK is reported."""
+    needs: frozenset[str] | None = None
+    """Listeners, routes and virtual hosts: names of the clusters that it names, which must be warm before it is
+    sent. None: not told; then it waits for every cluster changed up to then. Not part of the version."""
 
 
 @dataclass(frozen=True, slots=True)

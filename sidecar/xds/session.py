@@ -28,7 +28,6 @@ from sidecar.xds.events import (
     Effect,
     Event,
     InForce,
-    ResourceRejected,
     SendResponse,
     SessionView,
     StreamClosed,
@@ -37,19 +36,18 @@ from sidecar.xds.events import (
 )
 from sidecar.xds.resource import DesiredChange, Resource, TypeUrl
 from sidecar.xds.session_channel import Batch, Channel, Wait
-from sidecar.xds.session_ledger import Ledger, Rejection
+from sidecar.xds.session_ledger import Ledger
 from sidecar.xds.session_order import (
     REMOVAL_GRACE_S,
     SECOND,
     WARM_WAIT_S,
     Retry,
+    gate,
     is_busy,
-    route_wait_s,
     send_deadlines,
     settled,
-    settled_clusters,
 )
-from sidecar.xds.session_view import Tally, view_of
+from sidecar.xds.session_view import Tally, told, view_of
 
 __all__ = ["REMOVAL_GRACE_S", "WARM_WAIT_S", "Session"]
 
@@ -214,7 +212,7 @@ class Session:
             return
         tally.nacks += event.nonce in channel.flights
         for rejection in channel.refuse(event.nonce, event.error):
-            self._out.append(_rejected(channel.type_url, rejection))
+            self._out.append(told(channel.type_url, rejection))
         self._retry.plan(self._ledgers[TypeUrl.LISTENER], self._now_s)
 
     def _retry_listeners(self, now_s: float) -> None:
@@ -295,17 +293,7 @@ class Session:
             return Batch()
         if not channel.pending and not channel.answer_due:
             return Batch()
-        warm = (
-            settled_clusters(self._channels[TypeUrl.CLUSTER], self._seq, now_s)
-            if type_url in SECOND
-            else None
-        )
-
-        def may_go(name: str, wait: Wait) -> bool:
-            if warm is None or wait.last <= warm:
-                return True
-            return now_s >= wait.since_s + route_wait_s(channel, name)
-
+        may_go = gate(self._channels, type_url, self._seq, now_s)
         batch = channel.take(may_go)
         self._respond(channel, batch, now_s)
         return batch
@@ -367,18 +355,6 @@ class Session:
     def _nonce(self) -> str:
         self._nonces += 1
         return f"{self._stream}.{self._nonces}"
-
-
-def _rejected(type_url: TypeUrl, rejection: Rejection) -> ResourceRejected:
-    resource = rejection.resource
-    return ResourceRejected(
-        type_url,
-        resource.name,
-        resource.version,
-        rejection.detail,
-        resource.sources,
-        rejection.is_conflict,
-    )
 
 
 def _with_alias(channel: Channel, resource: Resource) -> Resource:

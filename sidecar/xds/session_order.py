@@ -7,10 +7,10 @@ Source: Envoy xDS protocol, "Eventual consistency considerations"; docs/xds.md, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from sidecar.xds.resource import TypeUrl
-from sidecar.xds.session_channel import Channel
+from sidecar.xds.session_channel import Channel, Wait
 from sidecar.xds.session_ledger import Ledger
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "SECOND",
     "WARM_WAIT_S",
     "Retry",
+    "cold_clusters",
+    "gate",
     "is_busy",
     "route_wait_s",
     "send_deadlines",
@@ -69,6 +71,41 @@ def settled_clusters(clusters: Channel, newest: int, now_s: float) -> int:
     young = (f for f in clusters.flights.values() if now_s < f.sent_at_s + WARM_WAIT_S)
     cold = [flight.first_cold for flight in young]
     return min([*waiting, *(first for first in cold if first is not None)], default=newest + 1) - 1
+
+
+def cold_clusters(clusters: Channel, now_s: float) -> frozenset[str] | None:
+    """Clusters that are unsent, or sent and not known to be warm nor given up; None when nobody knows."""
+    if not clusters.requested:
+        return None
+    young = (f for f in clusters.flights.values() if now_s < f.sent_at_s + WARM_WAIT_S)
+    return frozenset(clusters.pending).union(
+        *(flight.waits.keys() - flight.warm for flight in young)
+    )
+
+
+def gate(
+    channels: Mapping[TypeUrl, Channel], type_url: TypeUrl, newest: int, now_s: float
+) -> Callable[[str, Wait], bool]:
+    """Which waiting names of a type may go now.
+
+    What names clusters goes when those are warm, or, where it does not say which, when all are; or when it
+    has waited long enough. Other types go at once.
+    """
+    if type_url not in SECOND:
+        return lambda _name, _wait: True
+    channel, clusters = channels[type_url], channels[TypeUrl.CLUSTER]
+    warm = settled_clusters(clusters, newest, now_s)
+    cold = cold_clusters(clusters, now_s)
+
+    def may_go(name: str, wait: Wait) -> bool:
+        if wait.last <= warm or now_s >= wait.since_s + route_wait_s(channel, name):
+            return True
+        target = channel.ledger.target(name)
+        if cold is None or target is None or target.needs is None:
+            return False
+        return cold.isdisjoint(target.needs)
+
+    return may_go
 
 
 def settled(channels: Mapping[TypeUrl, Channel], newest: int) -> int:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sidecar.xds.events import ResourceRejected, SessionState, SessionView, TypeView
 from sidecar.xds.resource import TypeUrl
 from sidecar.xds.session_channel import Channel
-from sidecar.xds.session_ledger import Ledger
+from sidecar.xds.session_ledger import Ledger, Rejection
 
-__all__ = ["Tally", "view_of"]
+__all__ = ["Tally", "told", "view_of"]
 
 
 @dataclass(slots=True)
@@ -57,21 +57,27 @@ def view_of(
         in_force=in_force,
         warming_since_s=warming,
         rejected=tuple(
-            ResourceRejected(
-                type_url,
-                name,
-                rejection.resource.version,
-                rejection.detail,
-                rejection.resource.sources,
-                rejection.is_conflict,
-            )
+            told(type_url, rejection)
             for type_url, ledger in ledgers.items()
-            for name, rejection in sorted(ledger.rejected.items())
+            for _, rejection in sorted(ledger.rejected.items(), key=lambda item: item[0])
         ),
         types={
             type_url: _count(ledgers[type_url], channels.get(type_url), tally[type_url])
             for type_url in TypeUrl
         },
+    )
+
+
+def told(type_url: TypeUrl, rejection: Rejection) -> ResourceRejected:
+    """A refusal in the words of the session's users."""
+    resource = rejection.resource
+    return ResourceRejected(
+        type_url,
+        resource.name,
+        resource.version,
+        rejection.detail,
+        resource.sources,
+        rejection.is_conflict,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sidecar.xds.events import AskVirtualHosts, InForce, SendResponse, SessionState
@@ -106,6 +108,20 @@ def test_routes_wait_for_every_cold_cluster_since_they_may_name_it() -> None:
     (_, eds) = wire.handle(change("e@3", resource(CDS, "a", "2"), resource(RDS, "outbound", "2")))
     assert show(wire.ack(eds)) == []
     assert show(wire.wait(WARM_WAIT_S - CLUSTER_WAIT_S)) == ["RDS outbound@2"]
+
+
+def test_routes_that_say_which_clusters_they_name_wait_for_those_only() -> None:
+    envoy = in_force("a")
+    wire = envoy.wire
+    wire.handle(change("e@2", resource(CDS, "dns")))
+    needs_dns = replace(resource(VHDS, "outbound/x"), needs=frozenset({"a", "dns"}))
+    needs_a = replace(resource(VHDS, "outbound/y"), needs=frozenset({"a"}))
+    needs_none = replace(resource(VHDS, "outbound/z"), needs=frozenset())
+    (sent,) = wire.handle(change("e@3", needs_dns, needs_a, needs_none))
+    assert show([sent]) == ["VHDS outbound/y@1 outbound/z@1"]
+    wire.ack(sent)
+    unsent = wire.handle(change("e@4", resource(CDS, "a", "2"), replace(needs_a, version="2")))
+    assert show(unsent) == [], "its cluster is not even sent"
 
 
 def test_a_cluster_that_warms_for_long_does_not_hold_up_the_next_clusters() -> None:
