@@ -30,12 +30,30 @@ def is_reached(problems: Sequence[Diagnostic], fail_on: str) -> bool:
 def analyse_as_if_applied(
     session: Session, client: EtcdClient | None, reading: Reading
 ) -> list[Diagnostic]:
-    """Until the analysis is there, nothing is found."""
-    del session, client, reading
-    return []
+    """What is wrong across objects once the files are applied.
+
+    Args:
+        session: This run.
+        client: The store; None to look at the files alone: then nothing is said to be missing that may be stored.
+        reading: The files; invalid objects are looked at as far as that goes.
+    """
+    from meshd.analysis import analyze, given_twice, written_document
+
+    documents = (written_document(one, session.namespace) for one in reading.documents)
+    written = [one for one in documents if one is not None]
+    twice = given_twice(reading.documents, session.namespace)
+    if not written:
+        return twice
+    stored = None
+    if client is not None:
+        from meshd.cli.catalogs import load_catalog
+
+        stored = load_catalog(client)
+    return sorted([*analyze(written, stored), *twice])
 
 
-def analyse_catalog(session: Session, catalog: Catalog) -> list[Diagnostic]:
-    """Until the analysis is there, nothing is found."""
-    del session, catalog
-    return []
+def analyse_catalog(catalog: Catalog) -> list[Diagnostic]:
+    """What is wrong across the objects of the store."""
+    from meshd.analysis import analyze
+
+    return analyze((), catalog)

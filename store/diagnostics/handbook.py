@@ -18,7 +18,9 @@ _SECTIONS = (
 _HEAD = """# Diagnostics
 
 Every problem that meshd finds in an object has a code. A code keeps its meaning for ever. Errors are refused
-(in etcd: the last valid generation stays in force), warnings are accepted and shown, notes are shown.
+(in etcd: the last valid generation stays in force), warnings are accepted and shown, notes are shown. What is
+found in several objects together (MESH02xx) is only shown, since objects may come in any order:
+`meshd put --fail-on error` refuses it.
 
 This page is made from the table of codes (`store/diagnostics/`); a test keeps it true.
 """
