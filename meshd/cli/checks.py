@@ -71,7 +71,7 @@ def run_checks(session: Session) -> list[Check]:
         else:
             results.append(_read(catalog))
             results += _clock(client)
-            results += _objects(session, catalog)
+            results += _objects(catalog)
     return [*results, *_sidecars(session, catalog)]
 
 
@@ -141,7 +141,7 @@ def _clock(client: EtcdClient) -> Iterator[Check]:
             )
 
 
-def _objects(session: Session, catalog: Catalog) -> Iterator[Check]:
+def _objects(catalog: Catalog) -> Iterator[Check]:
     """Whether every value serves, and what the analysis finds."""
     from meshd.cli.analysing import analyse_catalog
     from store.diagnostics import Level, render
@@ -153,7 +153,7 @@ def _objects(session: Session, catalog: Catalog) -> Iterator[Check]:
         yield Check("objects", Outcome.FAILED, f"and {hidden} more values do not serve")
     if not catalog.quarantined:
         yield Check("objects", Outcome.OK, f"all {len(catalog.objects)} objects are valid")
-    for problem in analyse_catalog(session, catalog):
+    for problem in analyse_catalog(catalog):
         outcome = Outcome.FAILED if problem.level is Level.ERROR else Outcome.WARNING
         if problem.level is not Level.INFO:
             said = render([replace(problem, hint="")]).strip()

@@ -5,7 +5,18 @@ The statuses of errors live with the errors (`store.errors`); here are those tha
 
 from __future__ import annotations
 
-__all__ = ["BUG", "INTERRUPTED", "INVALID", "NO", "OK", "READER_GONE", "UNREACHABLE", "USAGE"]
+__all__ = [
+    "BUG",
+    "CONFLICT",
+    "INTERRUPTED",
+    "INVALID",
+    "NO",
+    "NOT_FOUND",
+    "OK",
+    "READER_GONE",
+    "UNREACHABLE",
+    "USAGE",
+]
 
 OK = 0
 """Done, or the answer is yes."""
@@ -15,6 +26,10 @@ USAGE = 2
 """The command line is wrong."""
 INVALID = 3
 """An object, a file or a setting is invalid."""
+NOT_FOUND = 4
+"""What was asked for does not exist."""
+CONFLICT = 5
+"""Somebody else wrote first; nothing was written."""
 UNREACHABLE = 6
 """Store or sidecar cannot be reached, or did not answer in time."""
 BUG = 70

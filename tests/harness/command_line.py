@@ -42,7 +42,7 @@ _REPLACED = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"), "TIME"),
     (re.compile(r"\S*/meshd-edit-\w+\.yaml"), "EDITED"),
     (re.compile(r"127\.0\.0\.1:\d+"), "HOST:PORT"),
-    (re.compile(r"\d+(\.\d+)? ms"), "N ms"),
+    (re.compile(r"after \d+\.\d ms"), "after N ms"),
     (re.compile(r"(?<=\S) {3,}(?=\S)"), "   "),
 )
 
@@ -102,7 +102,8 @@ class CommandLine:
         """One block of a transcript."""
         text = "\n".join(command.lines) + "\n"
         if command.verb == "show":
-            return self._settled((self.directory / command.words[0]).read_text())
+            lines = (self.directory / command.words[0]).read_text().splitlines()
+            return self._settled("\n".join(f"| {line}" for line in lines))
         if command.verb == "file":
             text = text.replace("PYTHON", sys.executable).replace("TOP", str(TOP))
             is_script = "executable" in command.words

@@ -148,12 +148,23 @@ def _analyse(session: Session, client: EtcdClient, reading: Reading, fail_on: st
     from meshd.cli.analysing import analyse_as_if_applied, is_reached
     from store.diagnostics import render, summary
     from store.errors import InputError
+    from store.etcd.failures import StoreDenied
 
-    found = analyse_as_if_applied(session, client, reading)
+    try:
+        found = analyse_as_if_applied(session, client, reading)
+    except StoreDenied as denied:
+        session.console.note(
+            f"not analysed: this account may not read the whole mesh ({denied.message})"
+        )
+        return
     if not found:
         return
-    session.console.warn(render(found, reading.sources))
-    if is_reached(found, fail_on):
-        raise InputError(
-            f"{summary(found, len(reading.sources))}; nothing was written (--fail-on {fail_on})"
-        )
+    told = summary(found, len(reading.sources))
+    is_refused = is_reached(found, fail_on)
+    if is_refused or not session.console.quiet:
+        session.console.warn(render(found, reading.sources))
+    if is_refused:
+        raise InputError(f"{told}; nothing was written (--fail-on {fail_on})")
+    session.console.note(
+        f"{told}, in the mesh as it would be; no reason not to write (--fail-on makes it one)"
+    )

@@ -6,13 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import pytest
 
 from meshd.cli import exits
+from meshd.cli.console import wants_colour
 from meshd.cli.main import VERBS, program
 from meshd.cli.options import Verb
 from store import errors
@@ -121,6 +121,7 @@ def test_errors_end_with_the_status_of_the_table(
     assert ran.err == "meshd: it went wrong\n  Do better\n"
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error_to_talk_about() -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -132,31 +133,39 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "environment", "is_coloured"),
+    ("told", "environment", "is_coloured"),
     [
-        ((), {}, False),
-        (("--color", "always"), {}, True),
-        (("--color", "never"), {"FORCE_COLOR": "1"}, False),
-        ((), {"FORCE_COLOR": "1"}, True),
-        ((), {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
-        (("--color", "always"), {"NO_COLOR": "1"}, True),
-        ((), {"TERM": "dumb"}, False),
+        (None, {}, None),
+        ("auto", {}, None),
+        ("always", {}, True),
+        ("never", {"FORCE_COLOR": "1"}, False),
+        (None, {"FORCE_COLOR": "1"}, True),
+        (None, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ("always", {"NO_COLOR": "1"}, True),
+        ("auto", {"NO_COLOR": "1"}, None),
+        (None, {"TERM": "dumb"}, False),
     ],
 )
-def test_colour_follows_flag_then_environment(
-    flags: Sequence[str], environment: dict[str, str], is_coloured: bool, tmp_path: Path
+def test_colour_follows_flag_then_environment_then_the_terminal(
+    told: str | None, environment: dict[str, str], is_coloured: bool | None
 ) -> None:
+    assert wants_colour(told, environment) is is_coloured
+
+
+@pytest.mark.slow
+def test_colour_reaches_a_pipe_only_when_told(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("kind: VirtualService\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "meshd.cli.main", "validate", *flags, str(tmp_path / "bad.yaml")],
-        cwd=TOP,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == exits.INVALID
-    assert ("\x1b[31m" in done.stdout) is is_coloured
+    for flag, is_coloured in (("auto", False), ("always", True)):
+        words = ["validate", "--color", flag, str(tmp_path / "bad.yaml")]
+        done = subprocess.run(
+            [sys.executable, "-m", "meshd.cli.main", *words],
+            cwd=TOP,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == exits.INVALID
+        assert ("\x1b[31m" in done.stdout) is is_coloured
 
 
 def test_common_options_count_before_and_behind_the_verb(meshd: CommandLine) -> None:
