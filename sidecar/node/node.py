@@ -105,8 +105,6 @@ class Node:
         """Where the newest snapshot came from."""
         self.in_force: InForceMark | None = None
         """The newest snapshot that Envoy had wholly in force."""
-        self.rejected: dict[tuple[str, str], ResourceRejected] = {}
-        """Resources that Envoy refused, by type and name."""
         self._waiting: dict[str, InForceMark] = {}
         self._out: list[Effect] = []
 
@@ -205,7 +203,6 @@ class Node:
         self._out.append(Desire(self._builder.update(self.views, mesh_change, label)))
 
     def _reject(self, rejected: ResourceRejected, now_s: float) -> None:
-        self.rejected[(rejected.type_url, rejected.name)] = rejected
         self._say(
             "resource_rejected",
             "error",
@@ -213,6 +210,8 @@ class Node:
             resource=rejected.name,
             reason=rejected.detail,
         )
+        if rejected.conflict:
+            return  # a sibling or the host is to blame: the session offers it again by itself
         culprit = self._culprit(rejected)
         if culprit is not None:
             ref, mod_revision = culprit

@@ -104,6 +104,7 @@ def resource(
     *,
     sources: Iterable[Provenance] = (),
     aliases: tuple[str, ...] = (),
+    needs: frozenset[str] | None = None,
 ) -> Resource:
     """The message as a resource: canonical bytes, versioned by their hash."""
     body = canonical(message)
@@ -114,6 +115,7 @@ def resource(
         body=body,
         aliases=aliases,
         sources=unique(sources),
+        needs=needs,
     )
 
 

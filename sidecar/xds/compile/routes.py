@@ -77,6 +77,7 @@ def compile_virtual_host(
         virtual_host(vh, full_name),
         sources=[*vh.sources, *(route.source for route in vh.routes)],
         aliases=aliases,
+        needs=frozenset(key.name for key in vh.cluster_keys),
     )
 
 

@@ -214,3 +214,14 @@ def test_hosts_that_went_while_the_sidecar_was_down_do_not_halt_removals() -> No
     effects = arrive(node, Snapshot.of(EPOCH, 9, hosts[:3]), 1.0)
     assert "removals_halted" not in said(effects)
     assert "host_kept" in said(effects)
+
+
+def test_a_conflict_with_a_sibling_or_the_host_quarantines_nothing() -> None:
+    node = make_node()
+    change = desired(arrive(node, Snapshot.of(EPOCH, 5, [virtual_service(5, 1)])))
+    name, resource = next(iter(change.upserts[TypeUrl.VIRTUAL_HOST].items()))
+    rejected = ResourceRejected(
+        TypeUrl.VIRTUAL_HOST, name, resource.version, "taken", resource.sources, conflict=True
+    )
+    assert said(node.handle(EnvoyRejected(rejected), 3.0)) == {"resource_rejected"}
+    assert node.catalog.quarantined == ()
