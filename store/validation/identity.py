@@ -19,6 +19,8 @@ __all__ = ["check_metadata", "described", "recognise"]
 _OTHER_KINDS = ("EnvoyFilter", "ProxyConfig")
 """Kinds of Istio's networking group that the mesh does not use."""
 
+_KINDS = {kind.value: kind for kind in Kind}
+
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 
@@ -54,7 +56,7 @@ def recognise(document: Mapping[str, object], found: Findings) -> Kind | None:
                 found.add("MESH0103", (name,), "must be text")
         return None
     group = version.partition("/")[0]
-    ours = next((known for known in Kind if known.value == kind), None)
+    ours = _KINDS.get(kind)
     if ours is not None and version in KINDS[ours].api_versions:
         return ours
     if ours is not None and _is_near_version(version, KINDS[ours].api_versions):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 __all__ = [
     "address_fault",
@@ -25,6 +26,11 @@ __all__ = [
     "unix_fault",
 ]
 
+REMEMBERED_MAX = 1_024
+"""Addresses, and parts of host names, whose verdict is remembered: the rules ask several times for each."""
+ADDRESS_MAX = 128
+"""Longest text that is looked at: an IPv6 address has 45 characters, and the name of a scope follows."""
+
 _LABEL = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?\Z")
 _WILDCARD_LABEL = re.compile(r"(?:\*|(?:\*-?)?[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?)\Z")
 _TAG_NAME = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?\Z")
@@ -36,9 +42,14 @@ def dns_label_fault(text: str) -> str:
         return "is empty"
     if len(text) > 63:
         return f"has {len(text)} characters, and a DNS label has at most 63"
-    if not _LABEL.match(text):
+    if not _is_label(text):
         return 'is not a DNS label: letters, digits and "-", beginning and ending with a letter or digit'
     return ""
+
+
+@lru_cache(REMEMBERED_MAX)
+def _is_label(text: str) -> bool:
+    return _LABEL.match(text) is not None
 
 
 def host_fault(host: str, *, wildcard: bool = True) -> str:
@@ -80,6 +91,11 @@ def is_address(text: str) -> bool:
 
 def address_fault(text: str) -> str:
     """What keeps `text` from being an IP address."""
+    return _address_fault(text) if len(text) <= ADDRESS_MAX else "is not an IP address"
+
+
+@lru_cache(REMEMBERED_MAX)
+def _address_fault(text: str) -> str:
     try:
         ipaddress.ip_address(text)
     except ValueError:

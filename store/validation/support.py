@@ -6,7 +6,7 @@ optionally only some values of them. A row goes when its field is put in force.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -110,49 +110,72 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
 """Everything that is stored and shown but has no effect yet."""
 
 
+class _Step:
+    """One place in the shape of a kind: the rows that end here, and where the others go on."""
+
+    def __init__(self) -> None:
+        self.rows: list[Unsupported] = []
+        self.below: dict[str, _Step] = {}
+
+    def at(self, path: str) -> _Step:
+        """The step that a path of the table leads to, made where it is not there yet."""
+        step = self
+        for name in path.replace("[*]", ".*").replace("[]", ".*").split("."):
+            step = step.below.setdefault(name, _Step())
+        return step
+
+
+def _tree(rows: Iterable[Unsupported]) -> _Step:
+    """Rows as one tree, so that an object is walked once, whatever their number."""
+    root = _Step()
+    for row in rows:
+        for path in row.paths:
+            root.at(path).rows.append(row)
+    return root
+
+
 @cache
-def _rows(kind: Kind) -> tuple[tuple[tuple[str, ...], Unsupported], ...]:
-    return tuple(
-        (_parts(path), row) for row in NOT_IN_FORCE if row.kind is kind for path in row.paths
-    )
+def _steps(kind: Kind) -> _Step:
+    return _tree(row for row in NOT_IN_FORCE if row.kind is kind)
 
 
-def _parts(path: str) -> tuple[str, ...]:
-    return tuple(path.replace("[*]", ".*").replace("[]", ".*").split("."))
+@cache
+def _claims() -> _Step:
+    """Where headers are matched on."""
+    matched = "spec.http[].match[]"
+    return _tree([Unsupported(_VS, (f"{matched}.headers[*]", f"{matched}.withoutHeaders[*]"))])
 
 
 def check_support(model: MeshObject, found: Findings) -> None:
     """Warn of each field of an object that is given and has no effect yet."""
-    for parts, row in _rows(model.kind):
-        for at, value in _walk(model, parts, ()):
-            text = value.value if isinstance(value, Enum) else value
-            word = text.upper() if isinstance(text, str) else text
-            if row.values and word not in row.values:
-                continue
-            message = f"{text} {row.effect}" if row.values else f"accepted, but {row.effect}"
-            found.add("MESH0290", at, message, row.instead, at_key=not row.values)
+    for row, at, value in _walk(model, _steps(model.kind), ()):
+        text = value.value if isinstance(value, Enum) else value
+        word = text.upper() if isinstance(text, str) else text
+        if row.values and word not in row.values:
+            continue
+        message = f"{text} {row.effect}" if row.values else f"accepted, but {row.effect}"
+        found.add("MESH0290", at, message, row.instead, at_key=not row.values)
     if model.kind is Kind.VIRTUAL_SERVICE:
         _check_claims(model, found)
 
 
-def _walk(value: object, parts: tuple[str, ...], at: Path) -> Iterator[tuple[Path, object]]:
-    """Each value that is given at a path of the table, with its own path."""
-    if not parts:
-        if value is not None and value != () and value != {}:
-            yield at, value
-        return
-    name, rest = parts[0], parts[1:]
-    if name == "*":
-        if isinstance(value, tuple):
-            for index, item in enumerate(value):
-                yield from _walk(item, rest, (*at, index))
-        elif isinstance(value, Mapping):
-            for key, item in value.items():
-                yield from _walk(item, rest, (*at, str(key)))
-    elif isinstance(value, BaseModel):
-        attribute = _attribute(type(value), name)
-        if attribute in value.model_fields_set:
-            yield from _walk(getattr(value, attribute), rest, (*at, name))
+def _walk(value: object, step: _Step, at: Path) -> Iterator[tuple[Unsupported, Path, object]]:
+    """Each value that is given at a path of the table, with its row and its own path."""
+    if step.rows and value is not None and value != () and value != {}:
+        for row in step.rows:
+            yield row, at, value
+    for name, below in step.below.items():
+        if name == "*":
+            if isinstance(value, tuple):
+                for index, item in enumerate(value):
+                    yield from _walk(item, below, (*at, index))
+            elif isinstance(value, Mapping):
+                for key, item in value.items():
+                    yield from _walk(item, below, (*at, str(key)))
+        elif isinstance(value, BaseModel):
+            attribute = _attribute(type(value), name)
+            if attribute in value.model_fields_set:
+                yield from _walk(getattr(value, attribute), below, (*at, name))
 
 
 @cache
@@ -166,9 +189,7 @@ def _attribute(model: type[BaseModel], name: str) -> str:
 
 def _check_claims(model: MeshObject, found: Findings) -> None:
     """Matches on claims of tokens: they are headers by place, but not by meaning."""
-    for field in ("headers", "withoutHeaders"):
-        parts = ("spec", "http", "*", "match", "*", field, "*")
-        for at, _ in _walk(model, parts, ()):
-            if str(at[-1]).startswith("@request.auth.claims"):
-                message = "claims of tokens are not read yet, so that this never matches"
-                found.add("MESH0290", at, message, "match on a header", at_key=True)
+    for _, at, _ in _walk(model, _claims(), ()):
+        if str(at[-1]).startswith("@request.auth.claims"):
+            message = "claims of tokens are not read yet, so that this never matches"
+            found.add("MESH0290", at, message, "match on a header", at_key=True)
