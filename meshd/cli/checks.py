@@ -115,7 +115,9 @@ def _read(catalog: Catalog) -> Check:
             ("`meshd put` writes the first object; --prefix names another place",),
         )
     return Check(
-        "store", Outcome.OK, f"the mesh can be read: {len(snapshot)} keys at {snapshot.revision}"
+        "store",
+        Outcome.OK,
+        f"the mesh can be read: {len(snapshot)} keys at revision {snapshot.revision}",
     )
 
 

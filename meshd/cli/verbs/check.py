@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from meshd.cli import exits
 from meshd.cli.options import output_option, verb
 from meshd.cli.session import Session
+
+if TYPE_CHECKING:
+    from meshd.cli.checks import Check
 
 __all__ = ["command"]
 
@@ -55,13 +60,12 @@ def command(session: Session, /, wait: bool, timeout_s: float, output: str) -> i
     return exits.NO if failed else exits.OK
 
 
-def _say(session: Session, results: Sequence[object]) -> None:
-    from meshd.cli.checks import Check, Outcome
+def _say(session: Session, results: Sequence[Check]) -> None:
+    from meshd.cli.checks import Outcome
 
     group = ""
     colours = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.FAILED: "red"}
     for one in results:
-        assert isinstance(one, Check)
         if one.group != group:
             group = one.group
             session.console.say(group)
@@ -69,5 +73,7 @@ def _say(session: Session, results: Sequence[object]) -> None:
         session.console.say(f"  {word} {one.text}")
         for hint in one.hints:
             session.console.say(f"           {hint}")
-    count = sum(one.outcome is Outcome.FAILED for one in results if isinstance(one, Check))
-    session.console.say(f"{count} of {len(results)} checks failed" if count else "all is well")
+    outcomes = Counter(one.outcome for one in results)
+    failed, warnings = outcomes[Outcome.FAILED], outcomes[Outcome.WARNING]
+    verdict = f"{failed} of {len(results)} checks failed" if failed else "nothing failed"
+    session.console.say(f"{verdict}; warnings: {warnings}" if warnings else verdict)

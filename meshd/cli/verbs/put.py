@@ -88,7 +88,8 @@ def put(
     """See the command; `prune` is the namespace and labels of what may be deleted.
 
     Raises:
-        InputError: Something is wrong with an object, or the analysis finds what `fail_on` names.
+        InputError: Something is wrong with an object.
+        MeshError: The analysis finds what `fail_on` names.
         ConflictError: Somebody else wrote first.
     """
     from meshd.cli.reading import read, refuse_errors
@@ -143,11 +144,11 @@ def _analyse(session: Session, client: EtcdClient, reading: Reading, fail_on: st
     """Say what the analysis finds about these objects, in the mesh as it would be.
 
     Raises:
-        InputError: It finds what `fail_on` names.
+        MeshError: It finds what `fail_on` names.
     """
     from meshd.cli.analysing import analyse_as_if_applied, is_reached
     from store.diagnostics import render, summary
-    from store.errors import InputError
+    from store.errors import MeshError
     from store.etcd.failures import StoreDenied
 
     try:
@@ -164,7 +165,7 @@ def _analyse(session: Session, client: EtcdClient, reading: Reading, fail_on: st
     if is_refused or not session.console.quiet:
         session.console.warn(render(found, reading.sources))
     if is_refused:
-        raise InputError(f"{told}; nothing was written (--fail-on {fail_on})")
+        raise MeshError(f"{told}; nothing was written (--fail-on {fail_on})")
     session.console.note(
-        f"{told}, in the mesh as it would be; no reason not to write (--fail-on makes it one)"
+        f"{told}, in the mesh as it would be; put goes on (--fail-on error would stop it)"
     )
