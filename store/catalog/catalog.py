@@ -82,11 +82,11 @@ class Catalog:
             memory: What a former run remembered beside the snapshot that is applied first.
             decode: Reads one stored value; `store.codec.decode` unless given.
         """
-        if decode is None:
-            from store.codec import decode as decode_stored
+        if decode is not None:
+            return cls(Tables(), Decodings(decode), memory=memory)
+        from store import codec
 
-            decode = decode_stored
-        return cls(Tables(), Decodings(decode), memory=memory)
+        return cls(Tables(), Decodings(codec.decode, codec.parse), memory=memory)
 
     @property
     def label(self) -> tuple[Epoch, int] | None:

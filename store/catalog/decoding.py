@@ -51,13 +51,20 @@ class Decodings:
 
     Args:
         decode: `store.codec.decode`.
+        parse: Makes the model of a value that `decode` has found valid, cheaper than that (`store.codec.parse`);
+            `decode` again where there is none.
         models_max: How many models are kept.
     """
 
     def __init__(
-        self, decode: Callable[[str, bytes], DecodedValue], *, models_max: int = MODELS_MAX
+        self,
+        decode: Callable[[str, bytes], DecodedValue],
+        parse: Callable[[str, bytes], Model] | None = None,
+        *,
+        models_max: int = MODELS_MAX,
     ) -> None:
         self._decode = decode
+        self._parse = parse
         self._models: _Recent[Model | None] = _Recent(models_max)
         self._verdicts: _Recent[tuple[Diagnostic, ...]] = _Recent(VERDICTS_MAX)
 
@@ -75,7 +82,10 @@ class Decodings:
         """The parsed object of a valid entry."""
         name = _name(entry)
         model = self._models.get(name)
-        if model is None:
+        if model is None and self._parse is not None and self._verdicts.get(name) == ():
+            model = self._parse(entry.key, entry.value)
+            self._models.put(name, model)
+        elif model is None:
             model = self._remember(name, entry)
         assert model is not None, f"{entry.key}@{entry.mod_revision} was taken for valid and is not"
         return model

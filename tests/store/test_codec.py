@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.codec import DEPTH_MAX, VALUE_BYTES_MAX, Decoded, canonical, decode, encode
+from store.codec import DEPTH_MAX, VALUE_BYTES_MAX, Decoded, canonical, decode, encode, parse
 from store.diagnostics import Level
 from store.errors import InputError
 from store.objects.base import MeshObject
@@ -335,3 +335,19 @@ def test_no_damaged_bytes_make_it_raise(position: int, noise: bytes) -> None:
     value = encode(REVIEWS)
     at = position % len(value)
     assert_sound(decode(KEY, value[:at] + noise + value[at + 1 :]))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (KEY, encode(REVIEWS)),
+        (KEY, yaml.safe_dump(REVIEWS).encode()),
+        (KEY, encode(changed(metadata={"name": "reviews", "uid": "1", "generation": 4}))),
+        ("hosts/vm-7", json.dumps(HOST).encode()),
+    ],
+    ids=["json", "yaml", "identity from the key", "host"],
+)
+def test_parsing_a_valid_value_again_gives_the_same_model(key: str, value: bytes) -> None:
+    decoded = decode(key, value)
+    assert decoded.object is not None
+    assert parse(key, value) == decoded.object

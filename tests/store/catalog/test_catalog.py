@@ -10,7 +10,7 @@ import pytest
 from store.catalog import Catalog, Remembered
 from store.catalog.decoding import Decodings
 from store.catalog.folding import Tables
-from store.codec import decode
+from store.codec import Decoded, decode, parse
 from store.objects.base import ObjectRef
 from store.objects.kinds import Kind
 from store.snapshot import Entry, Epoch, Snapshot
@@ -219,6 +219,24 @@ def test_forgotten_models_are_read_again() -> None:
     catalog = Catalog(Tables(), Decodings(decode, models_max=3)).apply(snapshot(*entries)).catalog
     for ref in list(catalog.objects) * 2:
         assert catalog.model(ref).ref == ref
+
+
+def test_a_forgotten_model_of_a_valid_value_is_made_without_checking_it_again() -> None:
+    entries = [
+        entry(f"ns/default/virtualservices/r{n}", route().replace(b'"reviews"}', b'"r%d"}' % n, 1))
+        for n in range(10)
+    ]
+    checked: list[str] = []
+
+    def counted(key: str, value: bytes) -> Decoded:
+        checked.append(key)
+        return decode(key, value)
+
+    decodings = Decodings(counted, parse, models_max=3)
+    catalog = Catalog(Tables(), decodings).apply(snapshot(*entries)).catalog
+    for ref in list(catalog.objects) * 2:
+        assert catalog.model(ref).ref == ref
+    assert sorted(checked) == sorted(one.key for one in entries)
 
 
 def test_a_thousand_hostile_values_change_nothing_for_the_others() -> None:
