@@ -16,7 +16,6 @@ from sidecar.mesh.names import resolve
 from sidecar.mesh.source import ObjectInForce, ObjectSource
 from sidecar.mesh.view import View
 from store.diagnostics import Diagnostic, Path, diagnose, nearest_hint
-from store.keys import object_key
 from store.objects.base import MeshObject, ObjectRef
 from store.objects.host import HostRegistration
 from store.snapshot import Entry, Snapshot
@@ -136,7 +135,7 @@ class World:
             old = objects.get(ref)
             created = revision if old is None else old.entry.create_revision
             version = 1 if old is None else old.entry.version + 1
-            entry = Entry(object_key(ref), b"", created, revision, version)
+            entry = Entry(str(ref), b"", created, revision, version)
             objects[ref] = _AsIfInForce(ref, entry, one.model)
         hosts = {} if stored is None else stored.hosts
         return Mesh.build(_Source(objects, hosts, snapshot), hosts)

@@ -94,6 +94,14 @@ ANALYSIS_CODES = (
         "Remove one of the two, or give it other conditions.",
     ),
     Code(
+        "MESH0215",
+        _W,
+        "certificate of several servers",
+        "Two servers of one gateway port have the same certificate and other hosts. Clients with HTTP/2 use the "
+        "connection to one host for the other one as well, and get 404 there.",
+        "Make one server of both, or give each a certificate for its own hosts alone.",
+    ),
+    Code(
         "MESH0220",
         _E,
         "delegate cannot be used",
@@ -163,14 +171,14 @@ ANALYSIS_CODES = (
         "MESH0241",
         _W,
         "ServiceEntries disagree about resolution",
-        "Two ServiceEntries of one namespace define one host; the resolution of the older one holds for both.",
+        "Two ServiceEntries of one namespace define one host; the resolution of the first, by age, holds for both.",
         "Make the resolutions equal, or merge the entries.",
     ),
     Code(
         "MESH0242",
         _W,
         "address of two services",
-        "Two services claim one virtual address; requests to it reach the older one.",
+        "Two services claim one virtual address; requests to it reach the one that was there first.",
         "Give each service an address of its own.",
     ),
     Code(
@@ -193,7 +201,7 @@ ANALYSIS_CODES = (
         "MESH0252",
         _E,
         "Sidecars compete",
-        "Two Sidecars are for the same workloads; they are not merged, and the oldest is used.",
+        "Two Sidecars are for the same workloads; they are not merged, and the first by age is used.",
         "Merge them, or make their selectors exclude each other.",
     ),
     Code(

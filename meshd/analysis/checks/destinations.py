@@ -115,8 +115,9 @@ def _without_service(world: World, use: Use, client: str) -> Iterator[Diagnostic
         )
         hint = f"if {meant} is meant, write: {_in_namespace(world, use, meant)}"
         yield world.problem("MESH0206", ref, at, message, hint)
-    if not places and not world.is_whole:
-        yield from _of_subset(world, use, world.view(client))
+    view = world.view(client)
+    if not places and view.rule(use.host).sources:
+        yield from _of_subset(world, use, view)
 
 
 def _hint_for_host(world: World, use: Use, meant: str) -> str:

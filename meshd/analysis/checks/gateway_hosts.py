@@ -40,7 +40,11 @@ def check(world: World) -> Iterator[Diagnostic]:
                     yield _unknown(world, facts, index, ref)
                 continue
             offered = _offered(world, ref, facts.ref.namespace)
-            if intersection(offered, facts.hosts) or not facts.hosts:
+            if (
+                intersection(offered, facts.hosts)
+                or not facts.hosts
+                or not world.model(ref, Gateway).spec.servers
+            ):
                 opened += offered
             else:
                 is_known = False
@@ -93,7 +97,8 @@ def _apart(world: World, facts: VirtualServiceFacts, ref: ObjectRef) -> Diagnost
     elsewhere = [h for h in entries if any(matches(h.rpartition("/")[2], w) for w in facts.hosts)]
     if elsewhere:
         hint = f"{', '.join(elsewhere)} is for VirtualServices of another namespace: change the part before the slash"
-    return world.problem("MESH0211", facts.ref, ("spec", "hosts"), message, hint, at_key=True)
+    at = ("spec", "hosts", 0) if len(written) == 1 else ("spec", "hosts")
+    return world.problem("MESH0211", facts.ref, at, message, hint, at_key=True)
 
 
 def _not_opened(

@@ -27,7 +27,9 @@ def check(world: World) -> Iterator[Diagnostic]:
         selectors.setdefault(facts.selector, facts.ref.namespace)
     for selector, namespace in selectors.items():
         context = Context("", namespace, dict(selector), is_gateway=True)
-        for server in gateway_servers(View(world.sound_mesh, context)):
+        servers = gateway_servers(View(world.sound_mesh, context))
+        yield from _shared_certificates(world, servers)
+        for server in servers:
             yield from _conflicts(world, server)
             for host in server.virtual_hosts:
                 yield from _hidden(world, server, host)
@@ -41,6 +43,32 @@ def _conflicts(world: World, server: GatewayServer) -> Iterator[Diagnostic]:
             yield world.problem(
                 "MESH0213", place.ref, path_of(place.path), message, hint, at_key=True
             )
+
+
+def _shared_certificates(world: World, servers: tuple[GatewayServer, ...]) -> Iterator[Diagnostic]:
+    """Servers whose certificate another server of the port has as well (Istio's IST0138)."""
+    first: dict[tuple[str, int, str], GatewayServer] = {}
+    for server in servers:
+        tls = server.tls
+        certificate = tls and (tls.credential_name or tls.server_certificate)
+        if not certificate or not server.is_tls_terminated:
+            continue
+        other = first.setdefault((server.bind, server.port, certificate), server)
+        here, there = server.sources[0], other.sources[0]
+        if other is server or here.ref is None or there.ref is None:
+            continue
+        field = "credentialName" if tls and tls.credential_name else "serverCertificate"
+        at = (*path_of(here.path), "tls", field)
+        message = (
+            f"{world.named(there.ref, path_of(there.path))} has the same certificate for {_hosts(other)} on port "
+            f"{server.port}; HTTP/2 clients of one may come to the other by one connection, and get 404"
+        )
+        hint = "make one server with all hosts of it, or use certificates of their own"
+        yield world.problem("MESH0215", here.ref, at, message, hint)
+
+
+def _hosts(server: GatewayServer) -> str:
+    return ", ".join(server.sni_hosts) or "every host"
 
 
 def _hidden(world: World, server: GatewayServer, host: VirtualHost) -> Iterator[Diagnostic]:

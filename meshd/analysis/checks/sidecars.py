@@ -1,6 +1,6 @@
 """Sidecars that are for the same workloads, and hosts of theirs that nothing defines.
 
-After Istio's analyzers sidecar (IST0110, IST0111). Sidecars are never merged: the oldest is used.
+After Istio's analyzers sidecar (IST0110, IST0111). Sidecars are never merged: the first by age, then by name, is used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sidecar.mesh.facts import SidecarFacts
 from sidecar.mesh.labels import includes
 from sidecar.mesh.model import HostName
 from sidecar.mesh.names import is_wildcard, resolve
-from store.diagnostics import Diagnostic
+from store.diagnostics import Diagnostic, Path
 from store.objects.sidecar import Sidecar
 
 __all__ = ["check"]
@@ -26,9 +26,11 @@ def check(world: World) -> Iterator[Diagnostic]:
             shared = _shared(world, elder, younger)
             if shared:
                 name = world.named(elder.ref, ("spec",))
-                message = f"{name} is older and is used for {shared}; Sidecars are not merged"
+                message = f"{name} comes first and is used for {shared}; Sidecars are not merged"
                 hint = "merge the two, or give them selectors that exclude each other"
-                at = ("spec", "workloadSelector")
+                at: Path = ("spec",)
+                if younger.selector:
+                    at = ("spec", "workloadSelector", "labels", younger.selector[0][0])
                 yield world.problem("MESH0252", younger.ref, at, message, hint, at_key=True)
     if world.is_whole:
         for facts in world.facts(SidecarFacts):
