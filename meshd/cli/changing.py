@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,6 +13,9 @@ from meshd.cli.session import Session
 from store.changes import ChangeSet
 from store.etcd.client import EtcdClient
 from store.history import Action
+
+if TYPE_CHECKING:
+    from store.objects.mesh_config import HistorySettings
 
 __all__ = ["Writing", "carry_out", "confirm", "writing_options"]
 
@@ -67,32 +70,65 @@ def carry_out(session: Session, client: EtcdClient, change_set: ChangeSet, writi
     Returns:
         The exit status: 1 when a sidecar lags or has quarantined one of the objects.
     """
-    from store.etcd.publishing import Published, authorship, publish, publish_in_batches
+    from store.etcd.publishing import authorship, publish, publish_in_batches
 
     if writing.dry_run:
         _say(session, change_set, " (dry run)")
         session.console.note("dry run: nothing was written")
         return exits.OK
     by = authorship(session.author, writing.message)
-    published: list[Published] = []
     if writing.batches and change_set.effective:
-        for piece in publish_in_batches(client, change_set, by):
-            published.append(piece)
-            _say(session, piece.change_set)
+        pieces = publish_in_batches(client, change_set, by)
     else:
-        published.append(publish(client, change_set, by))
-    if not (writing.batches and change_set.effective):
-        _say(session, change_set)
-    last = published[-1]
-    for piece in published:
+        pieces = iter((publish(client, change_set, by),))
+    revision = 0
+    for piece in pieces:
+        revision = piece.revision
+        _say(session, piece.change_set)
         if piece.change:
             told = " (the answer was lost; read back)" if piece.is_read_back else ""
-            session.console.note(f"revision {piece.revision}, change {piece.change}{told}")
+            session.console.note(f"revision {revision}, change {piece.change}{told}")
+    status = exits.OK
     if writing.wait:
         from meshd.cli.waiting import wait_in_force
 
-        return wait_in_force(session, change_set, last.revision, writing.timeout_s)
-    return exits.OK
+        status = wait_in_force(session, change_set, revision, writing.timeout_s)
+    _forget_history(session, client, change_set.namespaces)
+    return status
+
+
+def _forget_history(session: Session, client: EtcdClient, namespaces: Sequence[str]) -> None:
+    """Keep history within what the MeshConfig allows, in the namespaces just written to.
+
+    What is done is done: where this cannot be, the next change does it.
+    """
+    from store.errors import MeshError
+    from store.etcd.history import forget_expired
+
+    try:
+        kept = _history_settings(client) if namespaces else None
+        for namespace in namespaces:
+            assert kept is not None, "there are namespaces"
+            gone = forget_expired(
+                client, namespace, age_s_max=kept.max_age, kept_max=kept.max_changes
+            )
+            if gone:
+                session.console.detail(
+                    f"history of {namespace or 'the mesh'}: {len(gone)} forgotten"
+                )
+    except MeshError as problem:
+        session.console.detail(f"history was not trimmed: {problem}")
+
+
+def _history_settings(client: EtcdClient) -> HistorySettings:
+    """What the MeshConfig says about history; the defaults where there is none, or it is invalid."""
+    from store.codec import decode
+    from store.keys import MESH_KEY, absolute_key
+    from store.objects.mesh_config import HistorySettings, MeshConfig
+
+    entry = client.get(absolute_key(client.settings.prefix, MESH_KEY))
+    found = decode(MESH_KEY, entry.value).object if entry is not None else None
+    return found.spec.history if isinstance(found, MeshConfig) else HistorySettings()
 
 
 def confirm(session: Session, names: Sequence[str], *, is_agreed: bool, deed: str) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from meshd.cli import exits
+from meshd.cli.completing import complete_names
+from meshd.cli.main import program
 from tests.harness.command_line import CommandLine
 from tests.harness.processes import EtcdProcess
 from tests.harness.transcripts import check_transcript
@@ -66,3 +68,17 @@ spec:
   - route:
     - destination: {host: reviews}
 """
+
+
+def test_names_are_completed_from_the_store_and_remembered_while_it_is_away(
+    own_etcd: EtcdProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("MESHD_ETCD", own_etcd.url)
+    CommandLine(tmp_path, {"MESHD_ETCD": own_etcd.url})("put", "-q", "-f", "-", stdin=ROUTE)
+    context = program.make_context("meshd", ["get"], obj={})
+    for _ in ("asked", "remembered"):
+        assert complete_names(context, program.params[0], "vs/r") == ["vs/reviews"]
+        own_etcd.kill()
+    (tmp_path / "meshd" / "completion.json").write_text("torn{")
+    assert complete_names(context, program.params[0], "vs/r") == []

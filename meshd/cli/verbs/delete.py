@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from meshd.cli.changing import Writing, carry_out, confirm, writing_options
+from meshd.cli.completing import complete_names
 from meshd.cli.names import parse_labels, select
 from meshd.cli.options import verb
 from meshd.cli.session import Session
@@ -23,7 +24,9 @@ __all__ = ["command"]
         "meshd delete all -n shop -l release=canary --yes",
     ),
 )
-@click.argument("names", nargs=-1, metavar="KIND NAME... | KIND/NAME...")
+@click.argument(
+    "names", nargs=-1, metavar="KIND NAME... | KIND/NAME...", shell_complete=complete_names
+)
 @click.option(
     "-f", "--file", "paths", multiple=True, metavar="PATH", help="Objects of these files."
 )

@@ -14,6 +14,7 @@ import click
 
 from meshd.cli import exits
 from meshd.cli.changing import Writing, carry_out, writing_options
+from meshd.cli.completing import complete_names
 from meshd.cli.names import select
 from meshd.cli.options import verb
 from meshd.cli.session import Session
@@ -34,7 +35,13 @@ MARK = "#!"
     "edit",
     examples=("meshd edit vs reviews", "EDITOR='code --wait' meshd edit vs/reviews dr/reviews"),
 )
-@click.argument("names", nargs=-1, required=True, metavar="KIND NAME... | KIND/NAME...")
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="KIND NAME... | KIND/NAME...",
+    shell_complete=complete_names,
+)
 @writing_options
 def command(session: Session, /, names: tuple[str, ...], **flags: Any) -> int:
     """Edit objects in your editor and write them back.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from meshd.cli import exits
+from meshd.cli.completing import complete_nodes
 from meshd.cli.options import verb
 from meshd.cli.session import Session
 
@@ -17,7 +18,7 @@ def command() -> None:
 
 
 @verb("accept", examples=("meshd epoch accept", "meshd epoch accept vm-7"))
-@click.argument("nodes", nargs=-1, metavar="[NODE...]")
+@click.argument("nodes", nargs=-1, metavar="[NODE...]", shell_complete=complete_nodes)
 def accept(session: Session, /, nodes: tuple[str, ...]) -> int:
     """Make sidecars of this machine follow the etcd that they hold off.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshd.cli import exits
+from meshd.cli.completing import complete_names
 from meshd.cli.names import Selection, parse_labels, select
 from meshd.cli.options import output_option, verb
 from meshd.cli.session import Session
@@ -47,7 +48,12 @@ _COLUMNS: dict[Kind, tuple[tuple[str, str], ...]] = {
         "meshd get all -A -l release=canary -o name",
     ),
 )
-@click.argument("names", nargs=-1, metavar="KIND [NAME...] | KIND/NAME...")
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="KIND [NAME...] | KIND/NAME...",
+    shell_complete=complete_names,
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")
 @click.option(
     "-l", "--labels", "selectors", multiple=True, metavar="A=B", help="Only so labelled ones."

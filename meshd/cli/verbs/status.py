@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from meshd.cli import exits
+from meshd.cli.completing import complete_nodes
 from meshd.cli.options import output_option, verb
 from meshd.cli.session import Session
 
@@ -32,7 +33,7 @@ _WIDE = ("ROLE", "MODE", "SERVICES", "REGISTRATION", "VERSION", "UP")
     "status",
     examples=("meshd status", "meshd status vm-7", "meshd status -o json | jq '.[].config'"),
 )
-@click.argument("nodes", nargs=-1, metavar="[NODE...]")
+@click.argument("nodes", nargs=-1, metavar="[NODE...]", shell_complete=complete_nodes)
 @click.option("--no-headers", is_flag=True, help="Leave the titles of the table out.")
 @output_option("table", "wide", "json")
 def command(session: Session, /, nodes: tuple[str, ...], no_headers: bool, output: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshd.cli import exits
+from meshd.cli.completing import complete_nodes
 from meshd.cli.options import output_option, verb
 from meshd.cli.session import Session
 
@@ -29,7 +30,13 @@ _METHOD = re.compile(r"[A-Za-z][A-Za-z-]*")
     ),
 )
 @click.argument("words", nargs=-1, metavar="[METHOD] URL")
-@click.option("--from", "node", metavar="NODE", help="The sidecar that the request leaves through.")
+@click.option(
+    "--from",
+    "node",
+    metavar="NODE",
+    shell_complete=complete_nodes,
+    help="The sidecar that the request leaves through.",
+)
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Header.")
 @click.option("--context", metavar="NAME", default="", help="Workload context of that sidecar.")
 @click.option(
