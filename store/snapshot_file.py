@@ -13,7 +13,7 @@ well and counted anew, so that what is served from disk is what was in force.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from store.errors import MeshError
 from store.snapshot import Entry, Epoch, Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["SnapshotFileRefused", "StoredSnapshot", "decode", "encode"]
 
@@ -55,6 +55,8 @@ class StoredSnapshot:
     """Virtual hosts that Envoy had asked for."""
     saved_at_ms: int
     """When it was saved, in milliseconds of Unix time: for people, no decision depends on it."""
+    kept: Mapping[str, bytes] = field(default_factory=dict)
+    """Registrations in force that the store holds no more, by host, as the store had them."""
 
 
 def encode(stored: StoredSnapshot) -> bytes:
@@ -71,6 +73,7 @@ def encode(stored: StoredSnapshot) -> bytes:
             "entries": [_entry_out(entry) for entry in snapshot.entries()],
             "memory": [_remembered_out(row) for row in stored.memory],
             "names": list(stored.names),
+            "kept": dict(stored.kept),
         },
         unicode_errors=_KEYS,
     )
@@ -94,9 +97,10 @@ def decode(content: bytes) -> StoredSnapshot:
             tuple(_remembered_in(row) for row in found["memory"]),
             tuple(str(name) for name in found["names"]),
             int(found["saved_at_ms"]),
+            {str(host): bytes(value) for host, value in found.get("kept", {}).items()},
         )
         expected = str(found["hash"])
-    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException) as error:
         raise SnapshotFileRefused(
             f"its checksum is right, but it cannot be understood: {error!r}"
         ) from error

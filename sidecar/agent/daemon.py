@@ -11,20 +11,22 @@ daemon attaches to it again.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import trio
 
+from sidecar.agent.application import check_application, run_application
 from sidecar.agent.envoy import find_envoy
+from sidecar.agent.host_facts import find_address
 from sidecar.agent.http_api import serve_on
 from sidecar.agent.log import configure, log
 from sidecar.agent.node_shell import NodeShell
-from sidecar.agent.notify import Notifier
+from sidecar.agent.notify import Notifier, tell_systemd
+from sidecar.agent.run_files import hold_lock
 from sidecar.agent.settings import SidecarSettings
+from sidecar.agent.stopping import SIGNALS, StopRequest
 from store.errors import InputError, MeshError
 
 __all__ = ["run_daemon"]
@@ -41,104 +43,100 @@ def run_daemon(settings: SidecarSettings, app: Sequence[str] = ()) -> int:
         app: Command of an application to run beside the sidecar; empty for none.
 
     Raises:
-        MeshError: The daemon cannot start: a directory, a socket or Envoy is not to be had.
+        MeshError: The daemon cannot start: a directory, a socket or Envoy is not to be had, or another daemon
+            serves this node already.
     """
     configure(settings.log_level, settings.node)
-    _make_private(settings.run_dir, 0o755)
-    _make_private(settings.run_dir / settings.node, 0o700)
-    _make_private(settings.data_dir, 0o755)
-    _make_private(settings.data_dir / settings.node, 0o700)
+    own = settings.run_dir / settings.node
+    for directory in (own, settings.data_dir / settings.node):
+        _make_own(directory)
     if settings.envoy.managed:
         find_envoy(settings.envoy.path)
-    try:
-        return trio.run(_main, settings, tuple(app), strict_exception_groups=True)
-    except* MeshError as group:
-        raise _first(group) from group
+    if app:
+        check_application(app)
+    # Held for the whole life of the process: a successor must not find half of this one's sockets.
+    with hold_lock(own / "sidecar.lock"):
+        try:
+            return trio.run(_main, settings, tuple(app), strict_exception_groups=True)
+        except BaseExceptionGroup as group:
+            problem = _operating_error(group)
+            if problem is None:
+                raise
+            raise problem from group
 
 
-def _first(group: BaseExceptionGroup[MeshError]) -> MeshError:
+def _operating_error(group: BaseExceptionGroup[BaseException]) -> MeshError | None:
+    """The first of a group of errors that all are somebody else's fault; None when one is a bug."""
+    _, bugs = group.split(MeshError)
+    if bugs is not None:
+        return None
     one = group.exceptions[0]
-    return _first(one) if isinstance(one, BaseExceptionGroup) else one
+    if isinstance(one, BaseExceptionGroup):
+        return _operating_error(one)
+    return one if isinstance(one, MeshError) else None
 
 
-def _make_private(path: Path, mode: int) -> None:
+def _make_own(directory: Path) -> None:
+    """A directory that only this user can open; one that somebody else made is refused (it may be in /tmp)."""
     try:
-        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        if directory.stat().st_uid != os.geteuid():
+            raise InputError(
+                f"directory {directory} belongs to another user",
+                hint="Set run_dir and data_dir to directories of this user's own",
+            )
+        directory.chmod(0o700)
     except OSError as problem:
         raise InputError(
-            f"directory {path} cannot be made: {problem.strerror}",
-            hint="set run_dir and data_dir to directories that this user may write",
+            f"directory {directory} cannot be made: {problem.strerror}",
+            hint="Set run_dir and data_dir to directories that this user may write",
         ) from problem
 
 
 async def _main(settings: SidecarSettings, app: tuple[str, ...]) -> int:
-    shell = NodeShell(settings)
     notifier = Notifier()
+    stop = StopRequest()
     status = 0
-    async with trio.open_nursery() as nursery:
-        await nursery.start(shell.run)
-        await nursery.start(serve_on, settings.run_dir / settings.node / "status.sock", shell)
-        nursery.start_soon(_tell_systemd, shell, notifier)
-        log.info("started", node=settings.node, run_dir=str(settings.run_dir))
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    failed: InputError | None = None
+    with trio.open_signal_receiver(*SIGNALS) as signals:
+        shell = NodeShell(settings, await find_address(settings))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop.listen, signals)
+            # Starting waits for nothing that may never come: a signal meanwhile is heeded right after it.
+            await nursery.start(shell.run)
+            await nursery.start(
+                serve_on, settings.run_dir / settings.node / "status.sock", shell.answers
+            )
+            nursery.start_soon(tell_systemd, notifier, shell.wait_ready, shell.answers.summary)
+            log.info("started", node=settings.node, run_dir=str(settings.run_dir))
             if app:
-                status = await _run_app(app, settings, shell, signals)
+                try:
+                    status = await _beside(app, settings, shell, stop)
+                except InputError as problem:
+                    failed = problem
             else:
-                await signals.__anext__()
-        notifier.stopping()
-        log.info("stopping")
-        await shell.leave(DRAIN_S if app else 0.0)
-        nursery.cancel_scope.cancel()
+                await stop.wait()
+            notifier.stopping()
+            log.info("stopping")
+            if app or settings.on_stop == "leave":
+                await shell.end(DRAIN_S)
+            else:
+                await shell.stay()
+            nursery.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
     return status
 
 
-async def _tell_systemd(shell: NodeShell, notifier: Notifier) -> None:
-    await shell.wait_ready()
-    notifier.ready(shell.summary())
-    while notifier.watchdog_s:
-        notifier.alive()
-        notifier.status(shell.summary())
-        await trio.sleep(notifier.watchdog_s / 2)
-
-
-async def _run_app(
-    app: tuple[str, ...], settings: SidecarSettings, shell: NodeShell, signals: object
+async def _beside(
+    app: tuple[str, ...], settings: SidecarSettings, shell: NodeShell, stop: StopRequest
 ) -> int:
-    """Run the application once requests can be routed; pass signals on; end when it does."""
-    await shell.wait_ready()
     context = settings.effective_contexts()[0]
-    proxy = f"http://{context.outbound_bind}:{context.outbound_port}"
-    environment = {**os.environ, "MESHD_OUTBOUND": proxy}
-    try:
-        process = subprocess.Popen(app, env=environment)  # noqa: ASYNC220 - a fork, over at once
-    except OSError as problem:
-        raise InputError(
-            f'the application "{app[0]}" cannot be started: {problem.strerror}'
-        ) from problem
-    log.info("app_started", command=app[0], pid=process.pid)
-    ended = trio.Event()
-    status = 0
-
-    async def wait() -> None:
-        nonlocal status
-        status = await trio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
-        ended.set()
-
-    async def forward() -> None:
-        async for number in signals:  # type: ignore[attr-defined]
-            log.info("draining", signal=signal.Signals(number).name)
-            await shell.leave(DRAIN_S)
-            process.send_signal(number)
-
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait)
-            nursery.start_soon(forward)
-            await ended.wait()
-            nursery.cancel_scope.cancel()
-    finally:
-        if process.poll() is None:
-            process.kill()
-    log.info("app_ended", status=status)
-    sys.stdout.flush()
-    return status if status >= 0 else 128 - status
+    return await run_application(
+        app,
+        f"http://{context.outbound_bind}:{context.outbound_port}",
+        stop,
+        wait_ready=shell.wait_ready,
+        withdraw=partial(shell.withdraw, DRAIN_S),
+    )

@@ -1,4 +1,4 @@
-"""What is known of Envoy's process and connection, for status: no decision is taken here."""
+"""What is known of Envoy's process, connection and state, for status and readiness; no decision is taken here."""
 
 from __future__ import annotations
 
@@ -8,41 +8,62 @@ from typing import Any
 import trio
 
 from sidecar.agent.envoy import EnvoyEvent, EnvoyExited, EnvoyStarted
+from sidecar.agent.envoy_admin import AdminClient
 from sidecar.agent.log import log
+from store.errors import AgentUnavailable
 
 __all__ = ["EnvoyWatch"]
+
+ADMIN_RETRY_S = 0.2
+"""Pause between looks at an Envoy whose admin socket does not answer yet."""
+ADMIN_WITHIN_S = 2.0
+"""How long one look may take: a frozen Envoy accepts and says nothing."""
 
 
 class EnvoyWatch:
     """Remembers the events of one Envoy."""
 
     def __init__(self) -> None:
-        self.connected = False
-        """Whether Envoy's ADS stream is open."""
-        self.restarted = False
-        """Whether the last event was a start after an end."""
+        self.is_current = False
+        """Whether Envoy said on its present stream that all of some state is in force."""
+        self.restarts = 0
+        """Starts after the first."""
+        self._stream: int | None = None
         self._pid: int | None = None
         self._adopted = False
-        self._starts = 0
+        self._has_run = False
         self._since_s = 0.0
         self._error = ""
         self._version = ""
         self._new = trio.Event()
 
+    @property
+    def connected(self) -> bool:
+        """Whether Envoy's ADS stream is open."""
+        return self._stream is not None
+
+    def opened(self, stream: int) -> None:
+        """A stream was opened; it may be another Envoy, which has nothing yet."""
+        self._stream, self.is_current = stream, False
+        self._new.set()
+        log.info("envoy_connected")
+
+    def closed(self, stream: int) -> None:
+        """A stream ended; one that a newer stream replaced is of no interest."""
+        if stream == self._stream:
+            self._stream, self.is_current = None, False
+            log.warning("envoy_disconnected")
+
     def note(self, event: EnvoyEvent, now_s: float) -> None:
         """Take an event of the process."""
-        self.restarted = False
         match event:
             case EnvoyStarted():
-                self._starts += 1
-                self.restarted = self._starts > 1
+                self.restarts += self._has_run
+                self._has_run = True
                 self._pid, self._since_s, self._adopted = event.pid, now_s, event.adopted
-                if not event.adopted:
-                    self._error = ""
                 log.info("envoy_started", pid=event.pid, adopted=event.adopted)
                 if event.outdated:
                     log.warning("envoy_outdated", reason="it was started with other settings")
-                self._new.set()
             case EnvoyExited():
                 self._pid, self._since_s = None, now_s
                 self._error = f"ended with status {event.status}: {event.log_tail[-500:]}".strip()
@@ -55,19 +76,22 @@ class EnvoyWatch:
                     log_tail=event.log_tail[-2000:],
                 )
 
-    async def wait_for_new(self) -> None:
-        """Return when an Envoy has been started or adopted since the last call."""
-        await self._new.wait()
-        self._new = trio.Event()
-
-    def learn(self, server_info: Mapping[str, Any]) -> None:
-        """Take what Envoy says of itself."""
-        parts = str(server_info.get("version", "")).split("/")
-        self._version = parts[1] if len(parts) > 1 else parts[0]
+    async def learn_versions(self, admin: AdminClient) -> None:
+        """Ask each Envoy that connects which version it is, until cancelled."""
+        while True:
+            await self._new.wait()
+            self._new = trio.Event()
+            while self.connected:
+                try:
+                    with trio.move_on_after(ADMIN_WITHIN_S):
+                        self._version = _version(await admin.server_info())
+                        break
+                except AgentUnavailable:
+                    await trio.sleep(ADMIN_RETRY_S)
 
     def describe(self, now_s: float) -> dict[str, Any]:
         """The `envoy` part of the status."""
-        state = "running" if self._pid is not None else "backoff" if self._starts else "starting"
+        state = "running" if self._pid is not None else "backoff" if self._has_run else "starting"
         if self._pid is None and self.connected:
             state = "running"  # one that a unit of its own runs
         return {
@@ -76,7 +100,13 @@ class EnvoyWatch:
             "pid": self._pid,
             "adopted": self._adopted,
             "connected": self.connected,
-            "restarts": max(0, self._starts - 1),
+            "restarts": self.restarts,
             "uptime_s": round(now_s - self._since_s, 3) if self._pid is not None else 0.0,
             "error": self._error if self._pid is None else "",
         }
+
+
+def _version(server_info: Mapping[str, Any]) -> str:
+    """`1.40.0` of `<commit>/1.40.0/Clean/RELEASE/BoringSSL`."""
+    parts = str(server_info.get("version", "")).split("/")
+    return parts[1] if len(parts) > 1 else parts[0]

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from urllib.parse import urlsplit
 
+import trio
+
+from sidecar.agent.envoy import EnvoyLaunch, find_envoy
 from sidecar.agent.settings import FIRST_INBOUND_PORT, SidecarSettings, WorkloadSettings
 from sidecar.mesh.model import Context
 from sidecar.mesh.protocols import declared_protocol
 from sidecar.registration.record import OwnPort, OwnRecord, OwnWorkload
 from sidecar.routing.table import InboundKey
+from sidecar.xds.bootstrap import BootstrapSettings, bootstrap_json
 from sidecar.xds.compile import Bind, CompileOptions, InboundPort
+from sidecar.xds.compile.listeners import inbound_listener_name
 from sidecar.xds.desired import BuilderSettings
 
-__all__ = ["HostFacts", "own_address"]
+__all__ = ["HostFacts", "find_address", "own_address"]
+
+ADDRESS_WITHIN_S = 1.0
+"""How long names of etcd's members may take to be looked up: a host must start when DNS is away, too."""
+ANYWHERE = ("192.0.2.1", "2001:db8::1")
+"""Addresses kept for documentation (RFC 5737, RFC 3849): the way to them is the default route."""
 
 
 class HostFacts:
@@ -96,6 +107,39 @@ class HostFacts:
             ),
         )
 
+    @property
+    def inbound_listeners(self) -> frozenset[str]:
+        """Names of the listeners in front of the local workloads."""
+        return frozenset(inbound_listener_name(port.bind) for port in self._inbound())
+
+    def envoy_launch(self) -> EnvoyLaunch:
+        """How this host's Envoy is started.
+
+        Raises:
+            NotFoundError: There is no Envoy to start.
+        """
+        settings = self._settings
+        run_dir, data_dir = (
+            place / settings.node for place in (settings.run_dir, settings.data_dir)
+        )
+        bootstrap = BootstrapSettings(
+            node_id=settings.node,
+            ads_socket=str(run_dir / "ads.sock"),
+            admin_socket=str(run_dir / "admin.sock"),
+            locality=settings.locality_value,
+            outlier_log=str(data_dir / "outlier.log"),
+        )
+        return EnvoyLaunch(
+            binary=find_envoy(settings.envoy.path),
+            run_dir=run_dir,
+            log_file=data_dir / "envoy.log",
+            bootstrap=bootstrap_json(bootstrap),
+            admin_socket=run_dir / "admin.sock",
+            concurrency=settings.envoy.concurrency,
+            drain_time_s=settings.envoy.drain_time_s,
+            log_level=settings.envoy.log_level,
+        )
+
     def workload_name(self, workload: WorkloadSettings) -> str:
         """The workload's name, or the one that it gets where it has none."""
         return workload.name or "-".join(
@@ -140,24 +184,44 @@ class HostFacts:
         return found
 
 
+async def find_address(settings: SidecarSettings) -> str:
+    """`own_address`, within a second; where names cannot be looked up by then, the default route decides."""
+    with trio.move_on_after(ADDRESS_WITHIN_S):
+        return await trio.to_thread.run_sync(partial(own_address, settings), abandon_on_cancel=True)
+    return settings.address or _default_address()
+
+
 def own_address(settings: SidecarSettings) -> str:
     """The address that peers reach this host under: as told, else where the route to etcd leaves from.
 
-    Asks the routing table by connecting a datagram socket; no packet is sent.
+    Where no member's name can be looked up, the default route decides: a host that starts without DNS must not
+    register an address of loopback. Asks the routing table by connecting a datagram socket; no packet is sent.
     """
     if settings.address:
         return settings.address
     for endpoint in settings.etcd.endpoints:
         place = urlsplit(endpoint)
-        try:
-            found = socket.getaddrinfo(place.hostname, place.port or 2379, type=socket.SOCK_DGRAM)
-        except OSError:
-            continue
-        for family, kind, protocol, _, address in found:
-            with socket.socket(family, kind, protocol) as probe:
-                try:
-                    probe.connect(address)
-                except OSError:
-                    continue
-                return str(probe.getsockname()[0])
-    return "127.0.0.1"
+        if found := _leaving_for(place.hostname or "", place.port or 2379):
+            return found
+    return _default_address()
+
+
+def _default_address() -> str:
+    found = (_leaving_for(address, 9) for address in ANYWHERE)
+    return next((address for address in found if address), "127.0.0.1")
+
+
+def _leaving_for(host: str, port: int) -> str:
+    """Local address of the route to `host`; empty when there is none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    except OSError:
+        return ""
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as probe:
+            try:
+                probe.connect(address)
+            except OSError:
+                continue
+            return str(probe.getsockname()[0])
+    return ""

@@ -3,7 +3,7 @@
     GET  /healthz                    the process lives
     GET  /readyz                     a configuration is in force in Envoy
     GET  /v1/status                  everything `meshd status` shows
-    GET  /v1/in-force?revision=R     answers when revision R is in force, or 408 after `timeout_s`
+    GET  /v1/in-force?revision=R     answers when revision R is in force, or 408 after `timeout_s` (default 30)
     GET  /v1/trace?method=..&url=..  where a request would go, and why (`header=name:value`, repeated)
     GET  /v1/endpoints?host=H        destinations of a host with their endpoints and health
     POST /v1/epoch/accept            follow the etcd that is held as another life of the store
@@ -27,12 +27,15 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
+from sidecar.agent.log import log
 from store.errors import ConflictError, InputError, MeshError, NotFoundError
 
 __all__ = ["Answers", "application", "serve_on"]
 
 WAIT_MAX_S = 300.0
 """Longest wait that a caller may ask for; a caller that wants more asks again."""
+SILENT_MAX_S = 330
+"""How long a caller may say nothing, also while it waits for its answer, before its connection is closed."""
 SOCKET_PATH_MAX = 107
 """Bytes that a unix socket's path may have on Linux (sockaddr_un, less the final zero)."""
 
@@ -112,6 +115,12 @@ async def _answer(answers: Answers, scope: Mapping[str, Any]) -> Reply:
         return _problem(HTTPStatus.BAD_REQUEST, problem)
     except MeshError as problem:
         return _problem(HTTPStatus.SERVICE_UNAVAILABLE, problem)
+    except Exception:  # noqa: BLE001 - the boundary: a question that trips over a bug must not end the daemon
+        log.exception("status_api_failed", path=scope["path"])
+        return _json(
+            {"error": "this is a bug in meshd-sidecar", "hint": "see its log"},
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+        )
 
 
 async def _dispatch(answers: Answers, method: str, path: str, query: Query) -> Reply:
@@ -199,6 +208,7 @@ async def serve_on(
     config.accesslog = None
     config.errorlog = None
     config.graceful_timeout = 0.2
+    config.read_timeout = SILENT_MAX_S
     try:
         await serve(application(answers), config, mode="asgi", task_status=task_status)  # type: ignore[arg-type]
     finally:

@@ -1,7 +1,8 @@
 """Keeps the last known good on disk: the snapshot that Envoy last had in force, and what a restart must remember.
 
 Written in a worker thread, at most as often as one write takes fifty times over, so that a mesh of thousands of
-objects that changes all the time does not wear the disk; what is newest is always written in the end.
+objects that changes all the time does not wear the disk; what is newest is always written in the end, also when
+the disk was full meanwhile. What is on disk already is not written again.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
 from store.catalog.parts import CatalogMemory
+from store.codec import decode
 from store.errors import MeshError
 from store.etcd.cache import Loaded, SnapshotCache
+from store.keys import host_key
+from store.objects.host import HostRegistration
 from store.snapshot import Snapshot
 
 __all__ = ["LastGood"]
@@ -24,6 +28,20 @@ SETTLE_S = 0.2
 """A burst of changes is written once."""
 WRITE_SHARE = 50
 """Writing takes at most one part in so many of the time."""
+RETRY_S = 5.0
+"""Pause after a write that failed."""
+
+
+class _Content(NamedTuple):
+    """What one file holds. Compared by snapshots' labels and hashes, not key by key."""
+
+    snapshot: Snapshot
+    memory: CatalogMemory
+    kept: Mapping[str, HostRegistration]
+    names: tuple[str, ...]
+
+    def is_same(self, other: _Content | None) -> bool:
+        return other is not None and self.snapshot.is_same(other.snapshot) and self[1:] == other[1:]
 
 
 class LastGood:
@@ -36,14 +54,16 @@ class LastGood:
 
     def __init__(self, directory: Path, prefix: str) -> None:
         self._cache = SnapshotCache(directory, prefix)
-        self._wanted: tuple[Snapshot, CatalogMemory] | None = None
+        self._wanted: _Content | None = None
         self._has_wanted = trio.Event()
-        self._written_revision = 0
+        self._written: _Content | None = None
         self._saved_at: float | None = None
         self._error = ""
         self._lock = trio.Lock()
         self.memory: CatalogMemory = ()
         """What a former run remembered beside the snapshot."""
+        self.kept: Mapping[str, HostRegistration] = {}
+        """Registrations that a former run had in force although they had run out."""
         self.names: tuple[str, ...] = ()
         """Virtual hosts that Envoy had asked for: kept with the snapshot."""
         self.refused = ""
@@ -56,43 +76,63 @@ class LastGood:
         if loaded.snapshot is None:
             return None
         self.memory, self.names = loaded.memory, loaded.names
+        self.kept = _decoded(loaded.kept)
         self._saved_at = loaded.saved_at
-        self._written_revision = loaded.snapshot.revision
+        self._written = _Content(loaded.snapshot, self.memory, self.kept, self.names)
         return loaded.snapshot
 
-    def keep(self, snapshot: Snapshot, memory: CatalogMemory) -> None:
-        """This is in force now: write it soon."""
-        self._wanted = (snapshot, memory)
-        self._has_wanted.set()
+    def keep(
+        self,
+        snapshot: Snapshot,
+        memory: CatalogMemory,
+        kept: Mapping[str, HostRegistration] | None = None,
+    ) -> None:
+        """This is in force now: write it soon, with `names` as they are now."""
+        content = _Content(snapshot, memory, kept or {}, self.names)
+        if not content.is_same(self._wanted or self._written):
+            self._wanted = content
+            self._has_wanted.set()
 
     async def run(self, failed: Callable[[str], None]) -> None:
-        """Write what is wanted until cancelled."""
+        """Write what is wanted until cancelled.
+
+        Args:
+            failed: Told the reason when writing begins to fail.
+        """
         while True:
             await self._has_wanted.wait()
             await trio.sleep(SETTLE_S)
-            began_s = trio.current_time()
+            began_s, error_before = trio.current_time(), self._error
             await self.flush()
             if self._error:
-                failed(self._error)
-            await trio.sleep((trio.current_time() - began_s) * WRITE_SHARE)
+                if not error_before:
+                    failed(self._error)
+                await trio.sleep(RETRY_S)
+            else:
+                await trio.sleep((trio.current_time() - began_s) * WRITE_SHARE)
 
     async def flush(self) -> None:
-        """Write at once what is wanted and not yet written."""
+        """Write at once what is wanted and not yet written; cancelling waits for a write under way."""
         async with self._lock:
-            wanted, self._wanted = self._wanted, None
-            self._has_wanted = trio.Event()
+            wanted = self._wanted
             if wanted is None:
                 return
-            snapshot, memory = wanted
             saved_at = time.time()
             try:
-                await trio.to_thread.run_sync(
-                    lambda: self._cache.save(snapshot, memory, self.names, saved_at)
-                )
+                await trio.to_thread.run_sync(self._save, wanted, saved_at)
             except MeshError as problem:
-                self._error = str(problem)
+                self._error = str(problem)  # It stays wanted.
                 return
-            self._error, self._written_revision, self._saved_at = "", snapshot.revision, saved_at
+            self._error, self._written, self._saved_at = "", wanted, saved_at
+            if self._wanted is wanted:
+                self._wanted, self._has_wanted = None, trio.Event()
+
+    def _save(self, content: _Content, saved_at: float) -> None:
+        kept = {
+            host: registration.model_dump_json(by_alias=True, exclude_unset=True).encode()
+            for host, registration in content.kept.items()
+        }
+        self._cache.save(content.snapshot, content.memory, content.names, saved_at, kept=kept)
 
     def age_s(self) -> float | None:
         """Seconds since the file was written; None where there is none."""
@@ -101,8 +141,14 @@ class LastGood:
     def describe(self) -> Mapping[str, Any]:
         """The `last_known_good` part of the status."""
         return {
-            "revision": self._written_revision,
+            "revision": self._written.snapshot.revision if self._written is not None else 0,
             "age_s": self.age_s(),
             "error": self._error,
             "refused": self.refused,
         }
+
+
+def _decoded(stored: Mapping[str, bytes]) -> Mapping[str, HostRegistration]:
+    """Registrations that can still be read; one that this version cannot read is left out."""
+    found = {host: decode(host_key(host), value).object for host, value in stored.items()}
+    return {host: model for host, model in found.items() if isinstance(model, HostRegistration)}

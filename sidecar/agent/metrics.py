@@ -6,12 +6,31 @@ as things happen. Labels are bounded: kinds, resource types, reasons, states, ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter as Tally
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
+
+from sidecar.xds.events import (
+    DeltaRequest,
+    Effect,
+    Event,
+    ResourceRejected,
+    SendResponse,
+    StreamClosed,
+    StreamOpened,
+)
+from store.keys import HostKey, parse_key
+from store.objects.base import ObjectRef
+from store.objects.kinds import Kind
 
 __all__ = ["Metrics"]
 
@@ -19,15 +38,10 @@ _FAST_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
 class Metrics:
-    """The sidecar's registry.
+    """The sidecar's registry."""
 
-    Args:
-        status: Gives the status that gauges are read from.
-    """
-
-    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_StatusGauges(status))
         self.convergence_seconds = Histogram(
             "meshd_config_convergence_seconds",
             "From the arrival of a revision to Envoy's acknowledgement of all of it.",
@@ -40,82 +54,60 @@ class Metrics:
             buckets=_FAST_S,
             registry=self.registry,
         )
+        self.ack_seconds = Histogram(
+            "meshd_xds_ack_seconds",
+            "From sending a response to Envoy's answer, ACK or NACK.",
+            buckets=_FAST_S,
+            registry=self.registry,
+        )
         self.pushes = Counter(
             "meshd_xds_pushes", "Responses sent to Envoy.", ["type"], registry=self.registry
         )
         self.nacks = Counter(
             "meshd_xds_nacks", "Resources that Envoy refused.", ["type"], registry=self.registry
         )
-        self.watch_restarts = Counter(
-            "meshd_store_watch_restarts", "Watches opened anew.", ["reason"], registry=self.registry
-        )
-        self.envoy_restarts = Counter(
-            "meshd_envoy_restarts",
-            "Times that Envoy ended and was started again.",
-            registry=self.registry,
-        )
         self.cache_failures = Counter(
             "meshd_cache_write_failures",
-            "Last known good could not be written.",
+            "Times that the last known good could no longer be written.",
             registry=self.registry,
         )
+        self._sent_at_s: dict[str, float] = {}
 
-    def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def dialogue(self, said: Event | Effect, now_s: float) -> None:
+        """Count one event or effect of the ADS session."""
+        match said:
+            case SendResponse():
+                self.pushes.labels(_short(said.type_url)).inc()
+                self._sent_at_s[said.nonce] = now_s
+            case DeltaRequest(nonce=nonce) if nonce in self._sent_at_s:
+                self.ack_seconds.observe(now_s - self._sent_at_s.pop(nonce))
+            case ResourceRejected():
+                self.nacks.labels(_short(said.type_url)).inc()
+            case StreamOpened() | StreamClosed():
+                self._sent_at_s.clear()
+            case _:
+                pass
+
+    def text(self, status: Mapping[str, Any]) -> bytes:
+        """Everything, in Prometheus' text format.
+
+        Args:
+            status: The sidecar's status of this moment, which gauges are read from.
+        """
+        now = CollectorRegistry()
+        now.register(_FromStatus(status))
+        return generate_latest(self.registry) + generate_latest(now)
 
 
-class _StatusGauges(Collector):
-    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+class _FromStatus(Collector):
+    def __init__(self, status: Mapping[str, Any]) -> None:
         self._status = status
 
-    def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand: the registry must not scrape a node that is still being built."""
-        return iter(())
-
     def collect(self) -> Iterator[Metric]:
-        """The gauges, from the status of this moment."""
-        status = self._status()
-        config, store, envoy = status["config"], status["store"], status["envoy"]
-        yield InfoMetricFamily(
-            "meshd_build",
-            "Versions.",
-            {"version": status["version"], "envoy": str(envoy["version"] or "")},
-        )
-        stages = GaugeMetricFamily(
-            "meshd_config_revision", "etcd revision by stage.", labels=["stage"]
-        )
-        stages.add_metric(["received"], config["revision_received"])
-        stages.add_metric(["in_force"], config["revision_in_force"])
-        yield stages
-        yield _gauge(
-            "meshd_config_stale_seconds",
-            "Since the store was last in contact; 0 while it is.",
-            config["age_s"] or 0,
-        )
-        yield _gauge(
-            "meshd_store_up", "Whether the store is in contact.", store["state"] == "watching"
-        )
-        yield _gauge(
-            "meshd_envoy_up", "Whether Envoy runs and is connected.", bool(envoy["connected"])
-        )
-        objects = GaugeMetricFamily(
-            "meshd_config_objects", "Objects in force, by kind.", labels=["kind"]
-        )
-        for kind, count in status["objects"].items():
-            objects.add_metric([kind], count)
-        yield objects
-        yield _gauge(
-            "meshd_config_quarantined_objects",
-            "Objects whose newest value is not in force because it is invalid or was refused.",
-            len(status["quarantined"]),
-        )
-        resources = GaugeMetricFamily(
-            "meshd_xds_resources", "Resources that Envoy should have, by type.", labels=["type"]
-        )
-        for name, count in status["resources"].items():
-            resources.add_metric([name], count)
-        yield resources
+        status = self._status
+        yield from _of_config(status)
+        yield from _of_store(status["store"])
+        yield from _of_envoy(status)
         yield _gauge(
             "meshd_services", "Services that the contexts of this host can see.", status["services"]
         )
@@ -124,9 +116,95 @@ class _StatusGauges(Collector):
             "Hosts whose lease ran out and whose endpoints are kept all the same.",
             len(status["kept_hosts"]),
         )
+        yield _gauge(
+            "meshd_registered",
+            "Whether the store holds this host's registration.",
+            status["registration"]["state"] == "registered",
+        )
+
+
+def _of_config(status: Mapping[str, Any]) -> Iterator[Metric]:
+    config, store = status["config"], status["store"]
+    version = {"version": status["version"], "envoy": str(status["envoy"]["version"] or "")}
+    yield InfoMetricFamily("meshd_build", "Versions.", version)
+    stages = {
+        "seen": store["revision"],
+        "compiled": config["revision_received"],
+        "acked": config["revision_in_force"],
+    }
+    yield _gauges("meshd_config_revision", "etcd revision by stage.", "stage", stages)
+    yield _gauge(
+        "meshd_config_stale_seconds",
+        "Since the store was last in contact; 0 while it is.",
+        config["age_s"] or 0,
+    )
+    yield _gauges(
+        "meshd_config_objects", "Objects in force, by kind.", "kind", _by_kind(status["objects"])
+    )
+    yield _gauges(
+        "meshd_config_quarantined_objects",
+        "Objects whose newest value is not in force because it is invalid or was refused.",
+        "kind",
+        _by_kind(Tally(_kind_of(row["key"]) for row in status["quarantined"])),
+    )
+
+
+def _of_store(store: Mapping[str, Any]) -> Iterator[Metric]:
+    is_up = store["state"] == "watching"
+    yield _gauge("meshd_store_up", "Whether the store is in contact.", is_up)
+    restarts = CounterMetricFamily(
+        "meshd_store_watch_restarts", "Watches opened anew.", labels=["reason"]
+    )
+    compacted = store["compactions"]
+    restarts.add_metric(["compacted"], compacted)
+    restarts.add_metric(["broken"], max(0, store["watches"] - 1 - compacted))
+    yield restarts
+
+
+def _of_envoy(status: Mapping[str, Any]) -> Iterator[Metric]:
+    envoy = status["envoy"]
+    is_up = bool(envoy["connected"])
+    yield _gauge("meshd_envoy_up", "Whether Envoy runs and is connected.", is_up)
+    yield _gauge("meshd_xds_streams", "Open ADS streams.", is_up)
+    restarts = CounterMetricFamily(
+        "meshd_envoy_restarts", "Times that Envoy ended and was started again."
+    )
+    restarts.add_metric([], envoy["restarts"])
+    yield restarts
+    yield _gauges(
+        "meshd_xds_resources",
+        "Resources that Envoy should have, by type.",
+        "type",
+        status["resources"],
+    )
+    refused = len(status["rejected"])
+    yield _gauge("meshd_xds_rejected_resources", "Resources that Envoy refuses now.", refused)
+
+
+def _by_kind(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts of every kind, so that a series is there before its first object is."""
+    return {**{kind.value: 0 for kind in Kind}, **counts}
+
+
+def _kind_of(key: str) -> str:
+    named = parse_key(key)
+    if isinstance(named, ObjectRef):
+        return named.kind.value
+    return "HostRegistration" if isinstance(named, HostKey) else "other"
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     family = GaugeMetricFamily(name, text)
     family.add_metric([], float(value))
     return family
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], float(value))
+    return family
+
+
+def _short(type_url: str) -> str:
+    return type_url.rpartition(".")[2]

@@ -7,8 +7,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Awaitable, Callable
 
-__all__ = ["Notifier"]
+import trio
+
+__all__ = ["Notifier", "tell_systemd"]
+
+STATUS_S = 30.0
+"""How often the status line is brought up to date where no watchdog sets the pace."""
 
 
 class Notifier:
@@ -24,8 +30,14 @@ class Notifier:
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
         watchdog = told.get("WATCHDOG_USEC", "")
-        self.watchdog_s = int(watchdog) / 1e6 if watchdog.isdigit() else 0.0
+        is_meant = told.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_s = int(watchdog) / 1e6 if watchdog.isdigit() and is_meant else 0.0
         """How often the service manager must hear from us, 0 when it does not watch."""
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether there is a service manager that listens."""
+        return bool(self._address)
 
     def ready(self, status: str) -> None:
         """Configuration is in force: what waits for this unit may start."""
@@ -52,3 +64,26 @@ class Notifier:
                 speaker.send(text.encode())
             except OSError:
                 return  # a service manager that went away is no reason to stop serving
+
+
+async def tell_systemd(
+    notifier: Notifier, wait_ready: Callable[[], Awaitable[None]], summary: Callable[[], str]
+) -> None:
+    """Say that the daemon is ready once it is, then feed the watchdog and the status line until cancelled.
+
+    A task like any other: where the event loop hangs, so does this, and the watchdog bites.
+
+    Args:
+        notifier: The service manager.
+        wait_ready: Returns when a configuration is in force.
+        summary: One line of status.
+    """
+    if not notifier.is_heard:
+        return
+    await wait_ready()
+    notifier.ready(summary())
+    while True:
+        await trio.sleep(notifier.watchdog_s / 2 or STATUS_S)
+        if notifier.watchdog_s:
+            notifier.alive()
+        notifier.status(summary())

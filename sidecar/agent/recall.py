@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import random
-
 import trio
 
 from sidecar.agent.log import log
+from sidecar.agent.pauses import pause_s
 from store.catalog.generations import Compacted, Recall, RecallSource
 from store.errors import MeshError
 from store.etcd.client import EtcdClient
@@ -36,7 +35,7 @@ async def look_up(client: EtcdClient, recall: Recall) -> Entry | Compacted | Non
             failures += 1
             if failures == 1:
                 log.warning("earlier_value_not_found_yet", key=recall.key, reason=str(problem))
-            await trio.sleep(random.uniform(0.1, min(RETRY_S, 0.2 * 2**failures)))
+            await trio.sleep(pause_s(failures, RETRY_S))
 
 
 def _ask(client: EtcdClient, recall: Recall) -> Entry | Compacted | None:

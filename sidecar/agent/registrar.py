@@ -1,14 +1,17 @@
 """Keeps this host's registration in etcd: one key, one lease, renewed at a third of its life.
 
+    OFF ──> WAITING ──> REGISTERING ──> REGISTERED <──> UNREACHABLE | TAKEN
+                                             └──withdraw──> LEAVING ──> WITHDRAWN
+
 Losing the lease is ordinary (etcd was stopped, or away for longer than the lease's life): a new one is granted
-and the key written again. Leaving is a step: `draining`, then `withdrawn`, then deleted, so that no one takes it
-for a death. What the record says is decided by `sidecar.registration.record`.
+and the key written again. A key that another host with the same node id holds under a living lease is never
+overwritten. Leaving is a step: `draining`, then `withdrawn`, then deleted, so that no one takes it for a death.
+What the record says is decided by `sidecar.registration.record`.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -16,20 +19,28 @@ from typing import TypeVar
 import trio
 
 from sidecar.agent.log import log
+from sidecar.agent.pauses import pause_s
 from sidecar.registration.record import OwnRecord, Stage
-from store.errors import MeshError, StoreUnavailable
+from store.codec import decode
+from store.errors import ConflictError, MeshError
 from store.etcd.client import EtcdClient
 from store.etcd.failures import LeaseLost
 from store.keys import host_key
+from store.objects.host import HostRegistration
+from store.snapshot import Entry
+from store.transactions import Guard, Put, Transaction
 
-__all__ = ["Registrar", "RegistrarView"]
+__all__ = ["HostTaken", "Registrar", "RegistrarView"]
 
-RETRY_FIRST_S = 0.2
 RETRY_LONGEST_S = 5.0
 LEAVE_WITHIN_S = 3.0
-"""How long leaving may take when etcd does not answer; afterwards the lease runs out by itself."""
+"""How long each step of leaving may take when etcd does not answer; the lease then runs out by itself."""
 
 T = TypeVar("T")
+
+
+class HostTaken(ConflictError):
+    """Another host is registered under this host's node id; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +48,9 @@ class RegistrarView:
     """What status shows."""
 
     state: str
-    """`off`, `registering`, `registered`, `unreachable`, `leaving`, `withdrawn`."""
+    """`off`, `waiting`, `registering`, `registered`, `unreachable`, `taken`, `leaving`, `withdrawn`."""
     error: str = ""
-    """Why it is unreachable."""
+    """Why it is not registered."""
     renewed_at_s: float | None = None
     """When the lease was last renewed, monotonic seconds."""
     ttl_s: float = 0.0
@@ -61,7 +72,10 @@ class Registrar:
         self._ttl_s = ttl_s
         self._lease = 0
         self._written: bytes | None = None
-        self._again = trio.Event()
+        self._written_revision = 0
+        self._wake = trio.Event()
+        self._running = trio.CancelScope()
+        self._is_leaving = False
         self.view = RegistrarView("off")
         """What status shows."""
 
@@ -89,92 +103,148 @@ class Registrar:
             for workload in self._record.workloads
         ]
 
-    async def run(self, on_registered: Callable[[], None] = lambda: None) -> None:
-        """Register and stay registered until cancelled; never gives up on etcd."""
+    def wait_for(self, reason: str) -> None:
+        """Say why `run` has not been called yet."""
+        if self.view.state in ("off", "waiting"):
+            self.view = RegistrarView("waiting", reason)
+
+    async def run(self) -> None:
+        """Register and stay registered until cancelled or withdrawn; never gives up on etcd."""
         failures = 0
+        if self._is_leaving:
+            return
         self.view = RegistrarView("registering")
-        while True:
-            try:
-                await self._renew()
-            except LeaseLost:
-                log.warning("registration_lost", reason="the lease ran out", key=self.key)
-                self._lease, self._written = 0, None
-                continue
-            except MeshError as problem:
-                failures += 1
-                if failures == 1:
-                    log.warning("registration_unreachable", reason=str(problem))
-                self.view = replace(self.view, state="unreachable", error=str(problem))
-                ceiling = min(RETRY_LONGEST_S, RETRY_FIRST_S * 2**failures)
-                await trio.sleep(random.uniform(RETRY_FIRST_S / 2, ceiling))
-                continue
-            failures = 0
-            on_registered()
-            with trio.move_on_after(self.view.ttl_s / 3):
-                await self._again.wait()
-            self._again = trio.Event()
+        with self._running:
+            while True:
+                try:
+                    await self._renew()
+                except MeshError as problem:
+                    failures += 1
+                    self._failed(problem)
+                    await trio.sleep(pause_s(failures, RETRY_LONGEST_S))
+                    continue
+                failures = 0
+                with trio.move_on_after(self.view.ttl_s / 3):
+                    await self._wake.wait()
+                self._wake = trio.Event()
 
-    def write_again(self, record: OwnRecord | None = None) -> None:
-        """The key must be written now: the record changed, or the store no longer has the key."""
-        self._record = record or self._record
-        self._written = None
-        self._again.set()
+    def compare(self, entry: Entry | None, revision: int) -> None:
+        """The store holds this under our key at `revision`: mend it where it is not what was written.
 
-    async def leave(self, drain: Callable[[], object] | None = None) -> None:
-        """Withdraw in steps and delete the key; bounded in time, for etcd may be away.
+        A key that is gone is written again at once. One that someone overwrote is mended with the next renewal:
+        two writers must not chase each other.
+        """
+        if self._written is None or revision < self._written_revision or self._is_leaving:
+            return
+        if entry is None:
+            log.warning("registration_missing", key=self.key)
+            self._written = None
+            self._wake.set()
+        elif (entry.value, entry.lease) != (self._written, self._lease):
+            log.warning("registration_overwritten", key=self.key, revision=entry.mod_revision)
+            self._written = None
+
+    async def withdraw(self, drain: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Withdraw in steps and delete the key; bounded in time, for etcd may be away. Later calls do nothing.
 
         Args:
             drain: Awaited between `draining` and `withdrawn`; returns when nothing is in flight.
         """
-        if self.view.state == "off":
+        if self._is_leaving:
             return
-        with trio.move_on_after(LEAVE_WITHIN_S) as scope:
-            scope.shield = True
-            self.view = replace(self.view, state="leaving")
-            try:
-                await self._step(Stage.DRAINING)
-            except MeshError as problem:
-                log.warning("registration_not_withdrawn", reason=str(problem))
-                return
+        self._is_leaving = True
+        self._running.cancel()
+        if not self._lease:
+            return
+        self.view = replace(self.view, state="leaving")
+        if not await self._step(partial(self._enter, Stage.DRAINING)):
+            return
         if drain is not None:
-            with trio.CancelScope(shield=True):
-                await drain()  # type: ignore[misc]
-        with trio.move_on_after(LEAVE_WITHIN_S) as scope:
-            scope.shield = True
-            try:
-                await self._step(Stage.WITHDRAWN)
-                await self._call(partial(self._client.lease_revoke, self._lease))
-                self.view = replace(self.view, state="withdrawn")
-            except MeshError as problem:
-                log.warning("registration_not_withdrawn", reason=str(problem))
+            await drain()
+        if await self._step(self._end):
+            self.view = replace(self.view, state="withdrawn")
 
-    async def _step(self, stage: Stage) -> None:
+    async def _step(self, step: Callable[[], Awaitable[None]]) -> bool:
+        """Whether a step of leaving was done in time."""
+        reason = f"etcd did not answer within {LEAVE_WITHIN_S:g} s"
+        with trio.move_on_after(LEAVE_WITHIN_S):
+            try:
+                await step()
+                return True
+            except MeshError as problem:
+                reason = str(problem)
+        log.warning("registration_not_withdrawn", key=self.key, reason=reason)
+        self.view = replace(self.view, error=reason)
+        return False
+
+    async def _enter(self, stage: Stage) -> None:
         self._record = self._record.at(stage)
-        self._written = None
         await self._renew()
 
+    async def _end(self) -> None:
+        await self._enter(Stage.WITHDRAWN)
+        await self._call(partial(self._client.lease_revoke, self._lease))  # deletes the key, too
+
+    def _failed(self, problem: MeshError) -> None:
+        state = "taken" if isinstance(problem, HostTaken) else "unreachable"
+        if self.view.state != state:
+            write = log.error if state == "taken" else log.warning
+            write(f"registration_{state}", key=self.key, reason=str(problem))
+        self.view = replace(self.view, state=state, error=str(problem))
+
     async def _renew(self) -> None:
-        if not self._lease:
-            lease = await self._call(partial(self._client.lease_grant, self._ttl_s))
-            self._lease = lease.id
-            self.view = replace(self.view, ttl_s=lease.ttl_s)
-        else:
-            await self._call(partial(self._client.lease_keepalive, self._lease))
+        """Keep the lease alive, and write the key where that is due."""
+        await self._hold_lease()
         value = self._record.encode()
         if value != self._written:
-            try:
-                await self._call(partial(self._client.put, self.key, value, lease=self._lease))
-            except StoreUnavailable:
-                self._written = None
-                raise
-            self._written = value
+            await self._write(value)
             log.info("registered", key=self.key, stage=self._record.stage.value)
         self.view = replace(
             self.view,
-            state="leaving" if self._record.stage is not Stage.SERVING else "registered",
+            state="leaving" if self._is_leaving else "registered",
             error="",
             renewed_at_s=trio.current_time(),
         )
+
+    async def _hold_lease(self) -> None:
+        if self._lease:
+            try:
+                await self._call(partial(self._client.lease_keepalive, self._lease))
+                return
+            except LeaseLost:
+                log.warning("registration_lost", reason="the lease ran out", key=self.key)
+                self._lease, self._written = 0, None
+        lease = await self._call(partial(self._client.lease_grant, self._ttl_s))
+        self._lease, self._written = lease.id, None
+        self.view = replace(self.view, ttl_s=lease.ttl_s)
+
+    async def _write(self, value: bytes) -> None:
+        """Write the key over what is there, unless that is another host's; an unknown outcome is read back.
+
+        A call that was given up may still reach the store: the guard keeps it from overwriting what came later.
+        """
+        found = await self._call(partial(self._client.get, self.key))
+        if found is not None and (found.value, found.lease) == (value, self._lease):
+            self._written, self._written_revision = value, found.mod_revision
+            return
+        if found is not None and (owner := self._other_owner(found)):
+            raise HostTaken(
+                f'node id "{self._record.host}" is taken: a host at {owner} is registered under {self.key}',
+                hint="Give every host a node id of its own; a host that moved is let in when its old lease ends",
+            )
+        guard = Guard(self.key, found.mod_revision if found is not None else 0)
+        change = Transaction((guard,), (Put(self.key, value, self._lease),))
+        committed = await self._call(partial(self._client.commit, change))
+        self._written, self._written_revision = value, committed.revision
+
+    def _other_owner(self, found: Entry) -> str:
+        """Address of the other host whose living registration this is; empty when it is ours to replace."""
+        if found.lease in (0, self._lease):
+            return ""
+        model = decode(host_key(self._record.host), found.value).object
+        if not isinstance(model, HostRegistration) or model.address == self._record.address:
+            return ""
+        return model.address
 
     async def _call(self, call: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True)

@@ -100,7 +100,11 @@ def _view(node: Node, context: str) -> View:
 
 def _request(query: Mapping[str, list[str]]) -> Request:
     url = _last(query, "url")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises where the port is no number
+    except ValueError as problem:
+        raise InputError(f'?url= is no URL, found "{url}": {problem}') from problem
     if not parts.scheme or not parts.netloc:
         raise InputError(
             f'?url= must be a whole URL, found "{url}"', hint="for instance http://reviews:9080/"

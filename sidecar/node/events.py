@@ -14,9 +14,11 @@ from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import DesiredChange
 from store.catalog.generations import Compacted, Recall
 from store.catalog.parts import CatalogMemory
+from store.objects.host import HostRegistration
 from store.snapshot import Entry, Snapshot
 
 __all__ = [
+    "CompareRegistration",
     "Desire",
     "Effect",
     "EnvoyAsked",
@@ -27,7 +29,6 @@ __all__ = [
     "KeepLastGood",
     "LookUp",
     "LookedUp",
-    "RegistrationMissing",
     "SnapshotArrived",
     "Source",
     "Tick",
@@ -115,12 +116,21 @@ class KeepLastGood:
     """This snapshot is in force in Envoy: keep it on disk, with what a restart must remember."""
 
     snapshot: Snapshot
+    """What is in force."""
     memory: CatalogMemory
+    """What the catalog remembers beside it."""
+    kept: Mapping[str, HostRegistration] = field(default_factory=dict)
+    """Registrations that are in force although they ran out: the store holds them no more."""
 
 
 @dataclass(frozen=True, slots=True)
-class RegistrationMissing:
-    """The store does not hold this host's own registration: write it again if it should."""
+class CompareRegistration:
+    """This is what the store holds under this host's own key: mend it where it is not what was written."""
+
+    entry: Entry | None
+    """The key's value; None when the store does not hold it."""
+    revision: int
+    """Revision of the snapshot that was looked into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,4 +144,4 @@ class Transition:
     """`error`: a person must act; `warning`: degraded; `info`: a change of state."""
 
 
-Effect = Desire | LookUp | KeepLastGood | RegistrationMissing | Transition
+Effect = Desire | LookUp | KeepLastGood | CompareRegistration | Transition

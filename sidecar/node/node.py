@@ -17,6 +17,7 @@ from sidecar.mesh.mesh import CONFIG_REF, Mesh
 from sidecar.mesh.model import Context, MeshChange
 from sidecar.mesh.view import View
 from sidecar.node.events import (
+    CompareRegistration,
     Desire,
     Effect,
     EnvoyAsked,
@@ -27,7 +28,6 @@ from sidecar.node.events import (
     KeepLastGood,
     LookedUp,
     LookUp,
-    RegistrationMissing,
     SnapshotArrived,
     Source,
     Tick,
@@ -51,13 +51,16 @@ from sidecar.xds.events import ResourceRejected
 from store.catalog import Catalog, CatalogChange
 from store.catalog.catalog import CatalogStep
 from store.catalog.parts import CatalogMemory
+from store.keys import host_key
 from store.objects.base import ObjectRef
+from store.objects.host import HostRegistration
 from store.snapshot import Snapshot
 
 __all__ = ["InForceMark", "Node"]
 
-WAITING_LABELS_MAX = 256
-"""Snapshots remembered until Envoy has them in force; beyond it the oldest are forgotten."""
+WAITING_LABELS_MAX = 1024
+"""Snapshots remembered until Envoy has them in force, as many as the session remembers labels; beyond it the oldest
+are forgotten. They share what is equal, so each costs what it changed."""
 
 QUARANTINES_SAID_MAX = 20
 """Quarantined values that one step logs by name; the status lists them all."""
@@ -69,7 +72,6 @@ class InForceMark:
 
     label: str
     snapshot: Snapshot
-    source: Source
     memory: CatalogMemory
 
 
@@ -81,6 +83,7 @@ class Node:
         contexts: Workload contexts, by name.
         make_builder: Makes the desired-state builder.
         memory: What a former run remembered beside the snapshot that comes first.
+        kept: Registrations that a former run had in force although they had run out.
     """
 
     def __init__(
@@ -90,11 +93,13 @@ class Node:
         make_builder: Callable[[Sequence[Context]], Builder],
         *,
         memory: CatalogMemory = (),
+        kept: Mapping[str, HostRegistration] | None = None,
     ) -> None:
-        self._host = host
+        self._own_key = host_key(host)
         self._contexts = tuple(contexts)
         self._builder = make_builder(self._contexts)
         self._registrations = Registrations()
+        self._kept_before = dict(kept or {})
         self.catalog = Catalog.empty(memory=memory)
         """Objects in force."""
         self.mesh: Mesh | None = None
@@ -131,7 +136,7 @@ class Node:
             case LookedUp():
                 self._step(self.catalog.recalled(event.recall, event.answer), now_s)
             case EnvoyAsked():
-                self._out.append(Desire(self._builder.ask(event.names)))
+                self._ask(event.names)
             case EnvoyInForce():
                 self._has_in_force(event.label)
             case EnvoyRejected():
@@ -165,14 +170,24 @@ class Node:
         self._step(step, now_s, was_watched=was_watched)
         if step.catalog.refusal and step.catalog.refusal != before.refusal:
             self._say("store_format_too_new", "error", reason=step.catalog.refusal)
-        if event.source is Source.ETCD and self._host not in step.catalog.hosts:
-            self._out.append(RegistrationMissing())
+        if event.source is Source.ETCD:
+            own = event.snapshot.get(self._own_key)
+            self._out.append(CompareRegistration(own, event.snapshot.revision))
+
+    def _ask(self, names: Sequence[str]) -> None:
+        if self.mesh is None:
+            # An answer would say that what Envoy should have is known, and that it is nothing.
+            self._builder.preload(names)
+        else:
+            self._out.append(Desire(self._builder.ask(names)))
 
     def _step(self, step: CatalogStep, now_s: float, *, was_watched: bool = True) -> None:
         before, self.catalog = self.catalog, step.catalog
         self._out += [LookUp(recall) for recall in step.recalls]
         if step.change.quarantine:
             self._say_quarantine(before, step.catalog)
+        if self._kept_before and step.catalog.snapshot is not None:
+            self._keep_again(step.catalog.hosts, now_s)
         seen = RegistrationsSeen(step.catalog.hosts, step.change.hosts, was_watched=was_watched)
         self._note(self._registrations.handle(seen, now_s))
         self._advance(step.change)
@@ -180,6 +195,14 @@ class Node:
             read = SettingsRead(self.mesh.config.registration)
             self._note(self._registrations.handle(read, now_s))
             self._advance(CatalogChange())
+
+    def _keep_again(self, hosts: Mapping[str, HostRegistration], now_s: float) -> None:
+        """Go on keeping what a former run kept: seen, then gone. Their grace periods begin anew."""
+        gone = {host: row for host, row in self._kept_before.items() if host not in hosts}
+        self._kept_before = {}
+        for seen in ({**hosts, **gone}, hosts):
+            event = RegistrationsSeen(seen, None, was_watched=False)
+            self._note(self._registrations.handle(event, now_s))
 
     def _advance(self, change: CatalogChange) -> None:
         """Bring mesh and desired state to the catalog and the registrations of now."""
@@ -197,9 +220,7 @@ class Node:
             for context in self._contexts
         }
         label = f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}"
-        self._remember(
-            InForceMark(label, catalog.snapshot, self.source or Source.ETCD, catalog.memory)
-        )
+        self._remember(InForceMark(label, catalog.snapshot, catalog.memory))
         self._out.append(Desire(self._builder.update(self.views, mesh_change, label)))
 
     def _reject(self, rejected: ResourceRejected, now_s: float) -> None:
@@ -237,8 +258,9 @@ class Node:
         for older in waiting[: waiting.index(label)]:
             del self._waiting[older]
         self.in_force = mark
-        if mark.source is Source.ETCD:
-            self._out.append(KeepLastGood(mark.snapshot, mark.memory))
+        registered = self._registrations.registrations()
+        kept = {host: registered[host] for host in self._registrations.kept()}
+        self._out.append(KeepLastGood(mark.snapshot, mark.memory, kept))
 
     def _remember(self, mark: InForceMark) -> None:
         self._waiting.pop(mark.label, None)

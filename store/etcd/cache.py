@@ -8,8 +8,8 @@ a file that is torn, corrupt, of another format or another mesh is refused with 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from store.catalog.parts import CatalogMemory
@@ -44,6 +44,8 @@ class Loaded:
     """When it was saved, in seconds of Unix time."""
     refused: tuple[str, ...] = ()
     """Why files that are there were not used."""
+    kept: Mapping[str, bytes] = field(default_factory=dict)
+    """Registrations in force that the store held no more, by host."""
 
 
 class SnapshotCache:
@@ -59,7 +61,13 @@ class SnapshotCache:
         self._prefix = prefix
 
     def save(
-        self, snapshot: Snapshot, memory: CatalogMemory, names: Sequence[str], saved_at: float
+        self,
+        snapshot: Snapshot,
+        memory: CatalogMemory,
+        names: Sequence[str],
+        saved_at: float,
+        *,
+        kept: Mapping[str, bytes] | None = None,
     ) -> None:
         """Write a new file; the newest becomes the one before. Blocks until the disk has it.
 
@@ -68,12 +76,13 @@ class SnapshotCache:
             memory: What the catalog remembers beside it.
             names: Virtual hosts that Envoy has asked for.
             saved_at: Seconds of Unix time.
+            kept: Registrations in force that the store holds no more, by host.
 
         Raises:
             CacheWriteFailed: The disk is full, read-only or broken; what was there is still there.
         """
         stored = StoredSnapshot(
-            self._prefix, snapshot, memory, tuple(names), round(saved_at * 1000)
+            self._prefix, snapshot, memory, tuple(names), round(saved_at * 1000), dict(kept or {})
         )
         unfinished = self._directory / UNFINISHED
         try:
@@ -112,6 +121,7 @@ class SnapshotCache:
                     stored.names,
                     stored.saved_at_ms / 1000,
                     tuple(refused),
+                    stored.kept,
                 )
         return Loaded(refused=tuple(refused))
 

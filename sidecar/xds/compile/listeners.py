@@ -101,6 +101,11 @@ def compile_http_egress(
     )
 
 
+def inbound_listener_name(bind: Bind) -> str:
+    """Name of the listener in front of a local workload's port."""
+    return f"inbound_{bind}"
+
+
 def compile_inbound_listener(
     port: InboundPort,
     vh: VirtualHost | None,
@@ -117,7 +122,7 @@ def compile_inbound_listener(
         vh: Routes of an HTTP port, all to the local workload; not looked at for others.
         options: Facts about this host.
     """
-    name = f"inbound_{port.bind}"
+    name = inbound_listener_name(port.bind)
     if vh is None or not port.protocol.is_http:
         chain = tcp_chain("plain", "inbound", ((port.key.name, 1),), options)
         return listener(name, port.bind, [chain], direction=pb.TrafficDirection.INBOUND)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 
 from sidecar.mesh.model import Context
 from sidecar.node.events import (
+    CompareRegistration,
     Desire,
     Effect,
     EnvoyAsked,
@@ -16,7 +18,6 @@ from sidecar.node.events import (
     KeepLastGood,
     LookedUp,
     LookUp,
-    RegistrationMissing,
     SnapshotArrived,
     Source,
     Tick,
@@ -27,18 +28,23 @@ from sidecar.xds.compile import Bind
 from sidecar.xds.desired import Builder, BuilderSettings
 from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import DesiredChange, TypeUrl
+from store.objects.host import HostRegistration
 from store.snapshot import Entry, Epoch, Snapshot
 
 EPOCH = Epoch(1, 0xABC)
 VS_KEY = "ns/default/virtualservices/probe"
 
 
-def make_node(host: str = "me", budget_services: int = 500) -> Node:
+def make_node(
+    host: str = "me",
+    budget_services: int = 500,
+    kept: Mapping[str, HostRegistration] | None = None,
+) -> Node:
     settings = BuilderSettings(
         outbound={"": Bind("127.0.0.1", 15001)}, budget_services=budget_services
     )
     contexts = (Context("", "default"),)
-    return Node(host, contexts, lambda _: partial(Builder, settings)())
+    return Node(host, contexts, lambda _: partial(Builder, settings)(), kept=kept)
 
 
 def virtual_service(revision: int, version: int, body: str = "v1") -> Entry:
@@ -164,20 +170,118 @@ def test_what_is_in_force_is_kept_and_a_stray_label_changes_nothing() -> None:
     assert node.in_force.label == label
 
 
-def test_a_snapshot_from_disk_is_in_force_but_not_written_again() -> None:
-    node = make_node()
-    effects = node.handle(
-        SnapshotArrived(Snapshot.of(EPOCH, 5, [virtual_service(5, 1)]), Source.DISK), 0.0
-    )
-    assert node.handle(EnvoyInForce(desired(effects).label), 1.0) == []
-
-
-def test_a_missing_registration_of_ones_own_is_told() -> None:
+def test_what_the_store_holds_under_ones_own_key_is_compared() -> None:
     node = make_node("h1")
-    missing = arrive(node, Snapshot.of(EPOCH, 5, []))
-    assert any(isinstance(effect, RegistrationMissing) for effect in missing)
-    there = arrive(node, Snapshot.of(EPOCH, 6, [registration("h1", 6)]))
-    assert not any(isinstance(effect, RegistrationMissing) for effect in there)
+    own = registration("h1", 6)
+    for snapshot, entry in ((Snapshot.of(EPOCH, 5, []), None), (Snapshot.of(EPOCH, 6, [own]), own)):
+        effects = arrive(node, snapshot)
+        assert CompareRegistration(entry, snapshot.revision) in effects
+
+
+def test_the_disk_says_nothing_about_ones_own_key() -> None:
+    effects = make_node("h1").handle(SnapshotArrived(Snapshot.of(EPOCH, 5, []), Source.DISK), 0.0)
+    assert not any(isinstance(effect, CompareRegistration) for effect in effects)
+
+
+def test_a_store_of_a_newer_format_is_not_loaded_but_ones_own_key_is_seen_in_it() -> None:
+    node = make_node("h1")
+    newer = Entry("format", b'{"format": 99, "oldestReader": 99}', 3, 3, 1)
+    own = registration("h1", 4)
+    effects = arrive(node, Snapshot.of(EPOCH, 5, [newer, own]))
+    assert "store_format_too_new" in said(effects)
+    assert not any(isinstance(effect, Desire) for effect in effects)
+    assert CompareRegistration(own, 5) in effects
+
+
+def test_a_refusal_that_lies_in_the_host_quarantines_nothing() -> None:
+    node = make_node()
+    change = desired(arrive(node, Snapshot.of(EPOCH, 5, [virtual_service(5, 1)])))
+    name, refused = next(iter(change.upserts[TypeUrl.VIRTUAL_HOST].items()))
+    rejected = ResourceRejected(
+        TypeUrl.VIRTUAL_HOST,
+        name,
+        refused.version,
+        "Address already in use",
+        refused.sources,
+        conflict=True,
+    )
+    effects = node.handle(EnvoyRejected(rejected), 3.0)
+    assert said(effects) == {"resource_rejected"}
+    assert not node.catalog.quarantined
+
+
+def test_a_refusal_of_what_a_registration_made_is_told_and_changes_nothing() -> None:
+    node = make_node()
+    change = desired(arrive(node, Snapshot.of(EPOCH, 5, [registration("h1", 4)])))
+    name, refused = next(iter(change.upserts[TypeUrl.ENDPOINTS].items()))
+    rejected = ResourceRejected(
+        TypeUrl.ENDPOINTS, name, refused.version, "malformed", refused.sources
+    )
+    effects = node.handle(EnvoyRejected(rejected), 3.0)
+    assert said(effects) == {"resource_rejected"}
+    assert not any(isinstance(effect, Desire) for effect in effects)
+
+
+def test_a_refusal_of_what_a_service_entry_made_quarantines_it() -> None:
+    node = make_node()
+    document = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "ServiceEntry",
+        "metadata": {"name": "outside", "namespace": "default"},
+        "spec": {
+            "hosts": ["outside.example.com"],
+            "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}],
+            "resolution": "STATIC",
+            "endpoints": [{"address": "192.0.2.7"}],
+        },
+    }
+    entry = Entry("ns/default/serviceentries/outside", json.dumps(document).encode(), 5, 5, 1)
+    change = desired(arrive(node, Snapshot.of(EPOCH, 5, [entry])))
+    name, refused = next(
+        (name, resource)
+        for name, resource in change.upserts[TypeUrl.CLUSTER].items()
+        if "outside" in name
+    )
+    rejected = ResourceRejected(TypeUrl.CLUSTER, name, refused.version, "no", refused.sources)
+    effects = node.handle(EnvoyRejected(rejected), 3.0)
+    assert "object_quarantined" in said(effects)
+    (row,) = node.catalog.quarantined
+    assert (row.key, row.serving_revision) == (entry.key, None)
+    assert name in desired(effects).removals[TypeUrl.CLUSTER]
+
+
+def test_a_question_of_envoys_before_the_first_snapshot_is_no_desired_state() -> None:
+    node = make_node(budget_services=0)
+    asked = "outbound/reviews:9080"
+    assert node.handle(EnvoyAsked((asked,)), 0.5) == []
+    change = desired(arrive(node, Snapshot.of(EPOCH, 5, [registration("h1", 4)])))
+    assert asked in hosts_of(change), "what was asked for is there with the first state"
+
+
+def test_kept_registrations_outlive_a_restart_of_the_sidecar() -> None:
+    node = make_node()
+    hosts = [registration(f"h{number}", 4) for number in range(1, 5)]
+    first = Snapshot.of(EPOCH, 5, hosts)
+    arrive(node, first, 0.0)
+    label = desired(arrive(node, first.apply((), ["hosts/h1"], 6), 10.0)).label
+    (effect,) = node.handle(EnvoyInForce(label), 10.0)
+    assert isinstance(effect, KeepLastGood)
+    assert set(effect.kept) == {"h1"}
+    again = make_node(kept=effect.kept)
+    effects = again.handle(SnapshotArrived(effect.snapshot, Source.DISK), 100.0)
+    assert set(again.registrations.registrations()) == {"h1", "h2", "h3", "h4"}
+    assert set(again.registrations.kept()) == {"h1"}
+    assert "removals_halted" not in said(effects)
+    effects = arrive(again, effect.snapshot.apply([registration("h1", 7)], (), 7), 101.0)
+    assert "host_returned" in said(effects)
+
+
+def test_a_host_that_came_back_while_the_sidecar_was_down_is_not_kept() -> None:
+    kept = make_node()
+    arrive(kept, Snapshot.of(EPOCH, 5, [registration("h1", 4), registration("h2", 4)]))
+    node = make_node(kept=dict(kept.registrations.registrations()))
+    arrive(node, Snapshot.of(EPOCH, 9, [registration("h1", 8), registration("h2", 4)]))
+    assert not node.registrations.kept()
 
 
 def test_a_registration_that_ran_out_stays_until_nothing_speaks_for_it() -> None:

@@ -1,0 +1,197 @@
+"""What the sidecar answers: status, readiness, traces, waits for a revision. Reads everything, changes nothing.
+
+The one exception is `accept_epoch`, which passes a person's decision on to the Mirror.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from typing import Any
+
+import trio
+
+from sidecar.agent.ads_driver import AdsDriver
+from sidecar.agent.bell import Bell
+from sidecar.agent.envoy_watch import EnvoyWatch
+from sidecar.agent.http_api import Query
+from sidecar.agent.last_good import LastGood
+from sidecar.agent.metrics import Metrics
+from sidecar.agent.registrar import Registrar
+from sidecar.agent.settings import SidecarSettings
+from sidecar.agent.tracing import endpoints_answer, trace_answer
+from sidecar.node.events import Source
+from sidecar.node.node import InForceMark, Node
+from sidecar.node.status import config_state, kept_hosts, mesh_counts, quarantined, rejected
+from sidecar.registration.record import Stage
+from store.errors import ConflictError
+from store.etcd.watch import MirrorTask
+from store.mirror.status import MirrorState
+
+__all__ = ["NodeAnswers"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeAnswers:
+    """Implements `sidecar.agent.http_api.Answers` for one sidecar."""
+
+    settings: SidecarSettings
+    """Its settings."""
+    node: Node
+    """Its core."""
+    mirror: MirrorTask
+    """Its view of the store."""
+    driver: AdsDriver
+    """Its session with Envoy."""
+    envoy: EnvoyWatch
+    """What is known of its Envoy."""
+    registrar: Registrar
+    """Its registration."""
+    last_good: LastGood
+    """Its disk."""
+    measured: Metrics
+    """Its metrics."""
+    changed: Bell
+    """Rings whenever any of these may have changed."""
+    started_at_s: float
+    """When the daemon began, monotonic seconds."""
+
+    def is_ready(self) -> bool:
+        """Whether some configuration is in force in Envoy now."""
+        return self.node.in_force is not None and self.envoy.is_current
+
+    async def wait_in_force(self, revision: int) -> Mapping[str, Any]:
+        """Return when `revision` or a later one of the epoch that is followed is in force.
+
+        Revisions of different epochs cannot be compared: while another epoch is held, or the newest snapshot's
+        epoch is not in force yet, nothing is.
+        """
+        began_s = trio.current_time()
+        await self.changed.until(lambda: self._reached(revision) is not None)
+        mark = self._reached(revision)
+        assert mark is not None, "it was reached a moment ago"
+        return {
+            "node": self.settings.node,
+            "epoch": str(mark.snapshot.epoch),
+            "revision_in_force": mark.snapshot.revision,
+            "took_s": trio.current_time() - began_s,
+            "quarantined": quarantined(self.node),
+            "rejected": rejected(self.driver.view()),
+        }
+
+    def _reached(self, revision: int) -> InForceMark | None:
+        mark, newest = self.node.in_force, self.node.catalog.snapshot
+        if mark is None or newest is None or not self.is_ready():
+            return None
+        is_followed = mark.snapshot.epoch == newest.epoch and self.mirror.status.held is None
+        return mark if is_followed and mark.snapshot.revision >= revision else None
+
+    def status(self) -> Mapping[str, Any]:
+        """Everything that is known of this sidecar."""
+        now_s = trio.current_time()
+        mirror = self.mirror.status
+        session = self.driver.view()
+        config = config_state(self.node, session, is_held=mirror.state is MirrorState.HELD)
+        if mirror.is_fresh and config["source"] == Source.DISK.value:
+            config["source"] = Source.ETCD.value  # the store has said that nothing changed since
+        config["age_s"] = self._age_s(now_s)
+        config["held"] = (
+            None
+            if mirror.held is None
+            else {"cluster_id": f"{mirror.held.cluster_id:x}", "reason": mirror.held.reason}
+        )
+        counters = mirror.counters
+        return {
+            "node": self.settings.node,
+            "version": installed_version("meshd"),
+            "pid": os.getpid(),
+            "uptime_s": round(now_s - self.started_at_s, 3),
+            "role": self.settings.role,
+            "contexts": [
+                {
+                    "name": context.name,
+                    "namespace": context.namespace,
+                    "labels": context.labels,
+                    "outbound": f"{context.outbound_bind}:{context.outbound_port}",
+                }
+                for context in self.settings.effective_contexts()
+            ],
+            "config": config,
+            "store": {
+                "state": mirror.state.value,
+                "endpoints": list(self.settings.etcd.endpoints),
+                "version": mirror.server_version,
+                "revision": mirror.revision,
+                "error": mirror.reason,
+                "since_s": round(now_s - mirror.since_s, 3),
+                "watches": counters.streams,
+                "compactions": counters.compactions,
+                "lists": counters.lists,
+            },
+            "envoy": self.envoy.describe(now_s),
+            "rejected": rejected(session),
+            "quarantined": quarantined(self.node),
+            "registration": self._registration(now_s),
+            "kept_hosts": kept_hosts(self.node, now_s),
+            "last_known_good": self.last_good.describe(),
+            **mesh_counts(self.node),
+        }
+
+    def _age_s(self, now_s: float) -> float | None:
+        """Seconds since what is in force was last known to be current; None while the store is followed."""
+        mirror = self.mirror.status
+        if mirror.is_fresh:
+            return None
+        if mirror.heard_s is not None and mirror.held is None:
+            return round(now_s - mirror.heard_s, 3)
+        if self.node.source is Source.DISK:
+            return self.last_good.age_s()
+        return round(now_s - mirror.since_s, 3) if mirror.held is not None else None
+
+    def _registration(self, now_s: float) -> Mapping[str, Any]:
+        view = self.registrar.view
+        left = None if view.renewed_at_s is None else view.renewed_at_s + view.ttl_s - now_s
+        return {
+            "state": view.state,
+            "stage": self.registrar.stage.value if view.state != "off" else Stage.SERVING.value,
+            "lease_s_left": None if left is None else round(left, 3),
+            "workloads": self.registrar.describe(),
+            "error": view.error,
+        }
+
+    def summary(self) -> str:
+        """One line for `systemctl status`."""
+        mark = self.node.in_force
+        session = self.driver.view()
+        state = config_state(
+            self.node, session, is_held=self.mirror.status.state is MirrorState.HELD
+        )["state"]
+        return f"revision {mark.snapshot.revision if mark else 0} in force, {state}"
+
+    def trace(self, query: Query) -> Mapping[str, Any]:
+        """Where a request would go, and why."""
+        return trace_answer(self.node, query)
+
+    def endpoints(self, host: str) -> Mapping[str, Any]:
+        """Destinations of a host and their endpoints."""
+        return endpoints_answer(self.node, host)
+
+    def accept_epoch(self) -> Mapping[str, Any]:
+        """Follow the store that is held as another epoch.
+
+        Raises:
+            ConflictError: Nothing is held.
+        """
+        held = self.mirror.status.held
+        if held is None:
+            raise ConflictError(
+                "no other epoch of the store is held", hint="Nothing needs to be accepted"
+            )
+        self.mirror.accept_epoch()
+        return {"accepted": f"{held.cluster_id:x}", "revision": held.revision}
+
+    def metrics(self) -> bytes:
+        """Prometheus text."""
+        return self.measured.text(self.status())
