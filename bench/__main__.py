@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 __all__ = ["BENCHES", "main"]
 
-BENCHES = ("propagate",)
+BENCHES = ("propagate", "startup", "cli", "mirror")
 """Modules of this package, by the name they are run by."""
 
 

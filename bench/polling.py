@@ -5,18 +5,23 @@ Raw sockets: an HTTP client would cost more than what is measured.
 
 from __future__ import annotations
 
+import random
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bench.published import PROBE_HOST
 
-__all__ = ["Poller", "wait_until_all_serve"]
+__all__ = ["Poller", "timed_changes", "wait_until_all_serve"]
 
 GIVE_UP_S = 30.0
 """When a change that is still not served is a failure of the bench."""
 RETRY_S = 0.01
 """Wait before another try to connect."""
+
+
+GAP_S = (0.01, 0.03)
+"""Pause between changes, drawn from this range: changes must not fall in step with anyone's timer."""
 
 
 class Poller:
@@ -106,3 +111,20 @@ def wait_until_all_serve(
             if pause_s:
                 time.sleep(pause_s)
     return time.perf_counter()
+
+
+def timed_changes(
+    put: Callable[[int], object], pollers: Sequence[Poller], changes: int, *, pause_s: float = 0.0
+) -> list[float]:
+    """Make changes one by one; seconds from each acknowledgement until all serve it. Two are made to warm up."""
+    draw = random.Random(0)
+    samples: list[float] = []
+    for number in range(1, changes + 3):
+        time.sleep(draw.uniform(*GAP_S))
+        put(number)
+        acknowledged = time.perf_counter()
+        served = wait_until_all_serve(pollers, number, pause_s=pause_s)
+        samples.append(served - acknowledged)
+    for poller in pollers:
+        poller.close()
+    return samples[2:]

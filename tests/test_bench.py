@@ -1,0 +1,80 @@
+"""Each bench runs and says what its keys promise; how fast it is, is for people to judge."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.__main__ import BENCHES, main
+from bench.report import Report, milliseconds, quantile
+
+
+def found(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, object]:
+    assert main([*arguments, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert isinstance(values, dict)
+    return values
+
+
+def test_without_a_name_every_bench_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in BENCHES)
+
+
+def test_quantiles_are_values_that_were_measured() -> None:
+    samples = [number / 1000 for number in range(1, 101)]
+    assert quantile(samples, 0.5) == 0.050
+    assert quantile(samples, 0.99) == 0.099
+    assert quantile([7.0], 0.99) == 7.0
+    assert milliseconds(samples) == {"p50": 50.0, "p99": 99.0}
+
+
+def test_a_table_lines_up_and_shows_what_was_not_measured() -> None:
+    table = Report({}, ("what", "ms"), [("a", 1.234), ("longer", None)], ("why",)).table()
+    assert table.splitlines()[:4] == ["what      ms", "a       1.23", "longer     -", "note: why"]
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_propagate_measures_one_sidecar_and_the_last_of_several(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sizes = ["--services", "5", "--changes", "3", "--hosts", "2", "--host-changes", "2"]
+    values = found(capsys, "propagate", *sizes, "--traefik-changes", "0")
+    assert set(values) == {"meshd", "traefik_default", "traefik_unthrottled", "meshd_last_of_12"}
+    assert values["traefik_default"] is None
+    for key in ("meshd", "meshd_last_of_12"):
+        taken = values[key]
+        assert isinstance(taken, dict)
+        assert set(taken["put_to_served_ms"]) == {"p50", "p99"}
+        assert 0 < taken["put_to_served_ms"]["p50"] <= taken["put_to_served_ms"]["p99"]
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_startup_measures_a_start_with_and_without_etcd(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = found(capsys, "startup", "--services", "5", "--times", "1")
+    taken = values["5"]
+    assert isinstance(taken, dict)
+    assert set(taken) == {"from_etcd_s", "last_known_good_s", "memory_mib"}
+    assert all(value > 0 for value in taken.values())
+
+
+@pytest.mark.slow
+def test_cli_measures_the_programs_beside_a_bare_python(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = found(capsys, "cli", "--times", "1")
+    assert {"python_ms", "meshd_help_ms"} <= set(values)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_mirror_measures_each_step_of_a_load(capsys: pytest.CaptureFixture[str]) -> None:
+    values = found(capsys, "mirror", "--objects", "30")
+    assert values["objects"] == 31
+    assert {"list_ms", "snapshot_ms", "catalog_ms", "mesh_ms", "change_ms"} <= set(values)
