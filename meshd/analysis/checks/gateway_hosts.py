@@ -40,14 +40,11 @@ def check(world: World) -> Iterator[Diagnostic]:
                     yield _unknown(world, facts, index, ref)
                 continue
             offered = _offered(world, ref, facts.ref.namespace)
-            if (
-                intersection(offered, facts.hosts)
-                or not facts.hosts
-                or not world.model(ref, Gateway).spec.servers
-            ):
+            if intersection(offered, facts.hosts) or not facts.hosts:
                 opened += offered
-            else:
-                is_known = False
+                continue
+            is_known = False
+            if world.model(ref, Gateway).spec.servers:
                 yield _apart(world, facts, ref)
         if is_known and spec.gateways:
             yield from _not_opened(world, facts, opened)

@@ -37,7 +37,8 @@ def check(world: World) -> Iterator[Diagnostic]:
 
 def _conflicts(world: World, server: GatewayServer) -> Iterator[Diagnostic]:
     for place, reason in server.passed_over:
-        if place.ref is not None and place.ref.kind is Kind.GATEWAY:
+        is_opened = place in server.sources
+        if place.ref is not None and place.ref.kind is Kind.GATEWAY and not is_opened:
             message = f"this server is not opened: {reason}"
             hint = "give it another port or other hosts, or its Gateway another selector"
             yield world.problem(
