@@ -184,12 +184,22 @@ class Session:
         if event.nonce:
             self._answered(channel, event)
         channel.subscribe(event, self._seq, now_s)
+        if first:
+            self._supersede_labels()
         if type_url is TypeUrl.ENDPOINTS and first:
             self._repair_warming(channel, now_s)
         elif type_url is TypeUrl.VIRTUAL_HOST and first:
             self._mark(self._ledgers[TypeUrl.ROUTES].desired, now_s)
         elif type_url is TypeUrl.ROUTES and not first:
             self._resend_virtual_hosts(event.subscribe, now_s)
+
+    def _supersede_labels(self) -> None:
+        """Forget older states once a type is asked for: what is sent of it is of the newest, and not there yet.
+
+        Else a state that came before Envoy did would be told to be in force as soon as Envoy asks for anything.
+        """
+        while self._labels and self._labels[0][0] < self._seq:
+            self._labels.popleft()
 
     def _repair_warming(self, endpoints: Channel, now_s: float) -> None:
         """Send endpoints that Envoy claims to hold, where one of its clusters may wait for them.

@@ -246,6 +246,22 @@ def test_in_force_is_told_once_for_the_newest_label_and_again_for_a_new_stream()
     assert told == [InForce("e@4")]
 
 
+@pytest.mark.parametrize("label", ["e@1", "e@2"])
+def test_a_state_that_came_before_envoy_is_not_in_force_because_a_newer_one_is_on_its_way(
+    label: str,
+) -> None:
+    """Also under the label of the newer one: an earlier value that was looked up changes no revision."""
+    wire = Wire()
+    wire.handle(change(label, resource(LDS, "out")))
+    wire.handle(change("e@2", resource(LDS, "out", "2")))
+    wire.open()
+    wire.ack(wire.ask(CDS)[0])
+    (sent,) = wire.ask(LDS)
+    assert show([sent]) == ["LDS out@2"]
+    assert wire.session.snapshot().in_force == ""
+    assert show(wire.ack(sent)) == ["in force e@2"]
+
+
 def test_what_envoy_already_has_is_not_sent_again_on_reconnect() -> None:
     envoy = in_force("a", "b")
     envoy.wire.close()
