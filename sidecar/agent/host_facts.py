@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import trio
 
 from sidecar.agent.envoy import EnvoyLaunch, find_envoy
-from sidecar.agent.settings import FIRST_INBOUND_PORT, SidecarSettings, WorkloadSettings
+from sidecar.agent.settings import FIRST_INBOUND_PORT, SidecarSettings
 from sidecar.mesh.model import Context
 from sidecar.mesh.protocols import declared_protocol
 from sidecar.registration.record import OwnPort, OwnRecord, OwnWorkload
@@ -87,7 +87,7 @@ class HostFacts:
             network=settings.network,
             workloads=tuple(
                 OwnWorkload(
-                    name=self.workload_name(workload),
+                    name=settings.workload_name(workload),
                     namespace=workload.namespace or settings.namespace,
                     service=workload.service,
                     labels={**settings.labels, **workload.labels},
@@ -138,12 +138,6 @@ class HostFacts:
             concurrency=settings.envoy.concurrency,
             drain_time_s=settings.envoy.drain_time_s,
             log_level=settings.envoy.log_level,
-        )
-
-    def workload_name(self, workload: WorkloadSettings) -> str:
-        """The workload's name, or the one that it gets where it has none."""
-        return workload.name or "-".join(
-            part for part in (workload.service, self._settings.node) if part
         )
 
     def _number_ports(self) -> dict[tuple[int, int], int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ def main() -> None:
     except MeshError as problem:
         click.echo(f"meshd-sidecar: {problem}", err=True)
         sys.exit(problem.exit_status)
+    except Exception:  # noqa: BLE001 - the outermost boundary: a bug ends the process with its trace
+        traceback.print_exc()
+        click.echo(
+            "meshd-sidecar: this is a bug in meshd-sidecar: report the lines above", err=True
+        )
+        sys.exit(EXIT_BUG)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -62,7 +69,7 @@ def command(
     """
     context.obj = config
     if show_config or check_config:
-        from sidecar.agent.settings import from_layers
+        from sidecar.agent.settings_layers import from_layers
         from sidecar.agent.settings_report import report
 
         stack = _stack(config, {})
@@ -104,7 +111,7 @@ def run(context: click.Context, /, config: Path | None, app: tuple[str, ...], **
     have finished.
     """
     from sidecar.agent.daemon import run_daemon
-    from sidecar.agent.settings import from_layers
+    from sidecar.agent.settings_layers import from_layers
 
     settings = from_layers(_stack(config or context.obj, _nested(flags)))
     return run_daemon(settings, app)
@@ -128,7 +135,7 @@ DEFAULT_CONFIG = Path("/etc/meshd/sidecar.toml")
 
 
 def _stack(config: Path | None, flags: Mapping[str, Any]) -> Any:
-    from sidecar.agent.settings import layers
+    from sidecar.agent.settings_layers import layers
 
     if config is None and DEFAULT_CONFIG.exists():
         config = DEFAULT_CONFIG

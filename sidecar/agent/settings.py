@@ -1,7 +1,7 @@
 """Settings of `meshd-sidecar`: one frozen model, from flags, then environment, then a TOML file, then defaults.
 
 Every field has a unit in its name where it has one, a default, bounds and a line of advice. Unknown keys are
-refused. `layers()` keeps where each value came from, for `--show-config`.
+refused. Where the values come from: `sidecar.agent.settings_layers`.
 """
 
 from __future__ import annotations
@@ -9,27 +9,21 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sidecar.mesh.model import Locality
-from store.errors import InputError
 from store.etcd.settings import EtcdSettings
 from store.keys import is_host_name
 
 __all__ = [
     "ContextSettings",
-    "Layer",
     "SidecarSettings",
     "WorkloadPortSettings",
     "WorkloadSettings",
     "default_run_dir",
-    "from_layers",
-    "layers",
 ]
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -194,6 +188,25 @@ class SidecarSettings(_Table):
             raise ValueError("two contexts share an outbound address and port")
         return self
 
+    @model_validator(mode="after")
+    def _workloads_are_told_apart(self) -> SidecarSettings:
+        names = [
+            (workload.namespace or self.namespace, self.workload_name(workload))
+            for workload in self.workloads
+        ]
+        if twice := {name for _, name in names if names.count((_, name)) > 1}:
+            raise ValueError(
+                f'two workloads are named "{min(twice)}": give each a name of its own (`name`)'
+            )
+        ports = [port.inbound_port for one in self.workloads for port in one.ports]
+        if shared := {port for port in ports if port is not None and ports.count(port) > 1}:
+            raise ValueError(f"two ports of workloads have inbound_port {min(shared)}")
+        return self
+
+    def workload_name(self, workload: WorkloadSettings) -> str:
+        """The workload's name, or the one that it gets where it has none."""
+        return workload.name or "-".join(part for part in (workload.service, self.node) if part)
+
     @property
     def locality_value(self) -> Locality:
         """The locality, parsed."""
@@ -225,111 +238,3 @@ def _default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/meshd")
     return Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "meshd"
-
-
-Layer = tuple[str, Mapping[str, Any]]
-"""Where settings came from (`flags`, `environment`, a file's name), and the nested settings."""
-
-
-def layers(
-    config: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any]
-) -> tuple[Layer, ...]:
-    """The layers of settings, strongest first.
-
-    Args:
-        config: A TOML file, or None.
-        environment: Process environment; `MESHD_NODE`, `MESHD_ENVOY__CONCURRENCY`, `MESHD_ETCD` (endpoints).
-        flags: Nested settings from the command line, unset ones left out.
-
-    Raises:
-        InputError: The file cannot be read or is not TOML.
-    """
-    found: list[Layer] = [("flags", flags), ("environment", _from_environment(environment))]
-    if config is not None:
-        try:
-            found.append((str(config), tomllib.loads(config.read_text(encoding="utf-8"))))
-        except OSError as problem:
-            raise InputError(f"{config}: cannot be read: {problem.strerror}") from problem
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-            raise InputError(f"{config}: is not TOML: {problem}") from problem
-    return tuple(found)
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    if endpoints := environment.get("MESHD_ETCD"):
-        nested["etcd"] = {"endpoints": endpoints.split(",")}
-    for variable, text in environment.items():
-        path = variable.removeprefix("MESHD_").lower().split("__")
-        if not variable.startswith("MESHD_") or variable == "MESHD_ETCD":
-            continue
-        if path[0] not in SidecarSettings.model_fields:
-            continue  # MESHD_TEST_DEEP, MESHD_VENV and the like are not ours to judge
-        place = nested
-        for part in path[:-1]:
-            place = place.setdefault(part, {})
-        place[path[-1]] = _parse(text)
-    return nested
-
-
-def _parse(text: str) -> Any:
-    """Environment values: TOML for tables and lists, else text (numbers are read by the model)."""
-    if text[:1] in ("{", "["):
-        try:
-            return tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            return text
-    return text
-
-
-def merge(stack: tuple[Layer, ...]) -> dict[str, Any]:
-    """One nested mapping; tables are merged, everything else is replaced by the stronger layer."""
-    result: dict[str, Any] = {}
-    for _, layer in reversed(stack):
-        result = _merged(result, layer)
-    return result
-
-
-def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(under)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = _merged(result[key], value) if both and key != "labels" else value
-    return result
-
-
-def from_layers(stack: tuple[Layer, ...]) -> SidecarSettings:
-    """The effective settings.
-
-    Raises:
-        InputError: With every wrong setting, where it was set, and what was allowed.
-    """
-    try:
-        return SidecarSettings.model_validate(merge(stack))
-    except ValidationError as problem:
-        lines = [_complaint(stack, error["loc"], error["msg"]) for error in problem.errors()]
-        raise InputError(
-            "the settings are wrong:\n  " + "\n  ".join(lines),
-            hint="`meshd-sidecar --show-config` prints every setting with its meaning",
-        ) from problem
-
-
-def _complaint(stack: tuple[Layer, ...], location: tuple[int | str, ...], message: str) -> str:
-    path = ".".join(str(part) for part in location) or "settings"
-    return f"{path} ({origin(stack, location)}): {message.removeprefix('Value error, ')}"
-
-
-def origin(stack: tuple[Layer, ...], location: tuple[int | str, ...]) -> str:
-    """The strongest layer that says anything at `location`; `default` where none does."""
-    for name, layer in stack:
-        place: Any = layer
-        for part in location:
-            if isinstance(place, Mapping) and part in place:
-                place = place[part]
-            elif isinstance(place, (list, tuple)) and isinstance(part, int) and part < len(place):
-                place = place[part]
-            else:
-                break
-        else:
-            return name
-    return "default"

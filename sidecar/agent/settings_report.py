@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sidecar.agent.settings import Layer, SidecarSettings, origin
+from sidecar.agent.settings import SidecarSettings
+from sidecar.agent.settings_layers import Layer, origin
 
 __all__ = ["report"]
 

@@ -18,6 +18,10 @@ __all__ = ["watch_successes"]
 
 PERIOD_S = 5.0
 """How often Envoy's counters are read; far below the shortest sensible grace period."""
+LOOK_SHARE = 20
+"""Looking takes at most one part in so many of the time: an Envoy of thousands of clusters has much to say."""
+LOOK_WITHIN_S = 10.0
+"""How long one look may take; an Envoy that hangs says nothing."""
 
 
 async def watch_successes(
@@ -25,21 +29,33 @@ async def watch_successes(
 ) -> None:
     """Tell which kept hosts answered requests since the last look; runs until cancelled."""
     before: Mapping[tuple[str, str], int] = {}
+    pause_s = PERIOD_S
     while True:
-        await trio.sleep(PERIOD_S)
+        await trio.sleep(pause_s)
         kept = node.registrations.kept()
         if not kept:
-            before = {}
+            before, pause_s = {}, PERIOD_S
             continue
-        try:
-            counts = _successes(await admin.clusters())
-        except AgentUnavailable:
+        began_s = trio.current_time()
+        counts = await _look(admin)
+        pause_s = max(PERIOD_S, (trio.current_time() - began_s) * LOOK_SHARE)
+        if counts is None:
             continue
         grown = {place[1] for place, count in counts.items() if count > before.get(place, count)}
         before = counts
         hosts = frozenset(host for host in kept if _addresses(node, host) & grown)
         if hosts:
             tell(hosts)
+
+
+async def _look(admin: AdminClient) -> Mapping[tuple[str, str], int] | None:
+    """Successes so far; None when Envoy does not say."""
+    try:
+        with trio.move_on_after(LOOK_WITHIN_S):
+            return _successes(await admin.clusters())
+    except AgentUnavailable:
+        pass
+    return None
 
 
 def _successes(clusters: Any) -> dict[tuple[str, str], int]:

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from sidecar.agent.host_facts import HostFacts, own_address
-from sidecar.agent.settings import SidecarSettings, from_layers, layers
+from sidecar.agent.settings import SidecarSettings
+from sidecar.agent.settings_layers import from_layers, layers
 
 
 def settings(**told: Any) -> SidecarSettings:

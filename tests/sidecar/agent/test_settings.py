@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.agent.settings import from_layers, layers, origin
+from sidecar.agent.settings_layers import from_layers, layers, origin
 from sidecar.agent.settings_report import report
 from store.errors import InputError
 
@@ -95,3 +95,39 @@ def test_the_report_is_a_file_that_means_the_same(tmp_path: Path) -> None:
     shown.write_text(report(settings, stack))
     assert from_layers(layers(shown, {}, {})) == settings
     assert "Node id" in shown.read_text(), "the advice is missing"
+
+
+def test_how_to_reach_etcd_is_said_by_the_same_variables_as_for_meshd() -> None:
+    told = {
+        "MESHD_ETCD": "http://a:1,http://b:2",
+        "MESHD_ETCD_USER": "host-1",
+        "MESHD_PREFIX": "/other/v1",
+        "MESHD_ETCD__REQUEST_TIMEOUT_S": "2.5",
+    }
+    etcd = from_layers(layers(None, told, {})).etcd
+    assert etcd.endpoints == ("http://a:1", "http://b:2")
+    assert (etcd.user, etcd.prefix, etcd.request_timeout_s) == ("host-1", "/other/v1", 2.5)
+
+
+@pytest.mark.parametrize(
+    ("workloads", "complaint"),
+    [
+        ([{"service": "reviews"}, {"service": "reviews"}], 'two workloads are named "reviews-n"'),
+        (
+            [
+                {"service": "a", "ports": [{"number": 1, "inbound_port": 15006}]},
+                {"service": "b", "ports": [{"number": 2, "inbound_port": 15006}]},
+            ],
+            "two ports of workloads have inbound_port 15006",
+        ),
+    ],
+)
+def test_workloads_must_be_told_apart(workloads: list[dict[str, object]], complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        from_layers(layers(None, {}, {"node": "n", "workloads": workloads}))
+
+
+def test_workloads_of_one_name_may_live_in_different_namespaces() -> None:
+    workloads = [{"service": "a", "namespace": "x"}, {"service": "a", "namespace": "y"}]
+    settings = from_layers(layers(None, {}, {"workloads": workloads}))
+    assert len(settings.workloads) == 2
