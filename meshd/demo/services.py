@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import signal
 import ssl
 import sys
@@ -76,7 +77,7 @@ def application(service: Service) -> web.Application:
                 *(_call(service, name, request) for name in service.calls)
             )
             body["calls"] = dict(zip(service.calls, behind, strict=True))
-        return web.json_response(body)
+        return web.json_response(body, dumps=_line)
 
     async def health(_request: web.Request) -> web.Response:
         return web.json_response({"alive": True})
@@ -88,6 +89,11 @@ def application(service: Service) -> web.Application:
 
 
 _SESSION = web.AppKey("session", ClientSession)
+
+
+def _line(body: object) -> str:
+    """One line of JSON; the end of line is for people with curl."""
+    return json.dumps(body) + "\n"
 
 
 def _client_name(request: web.Request) -> str:

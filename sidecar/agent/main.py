@@ -118,6 +118,19 @@ def run(context: click.Context, /, config: Path | None, app: tuple[str, ...], **
 
 
 @command.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings."
+)
+@click.pass_context
+def envoy(context: click.Context, /, config: Path | None) -> None:
+    """Become this host's Envoy, where a unit of its own runs it (envoy.managed = false)."""
+    from sidecar.agent.envoy_unit import become_envoy
+    from sidecar.agent.settings_layers import from_layers
+
+    become_envoy(from_layers(_stack(config or context.obj, {})))
+
+
+@command.command()
 def version() -> None:
     """Print the version of this program and of the Envoy that it would start."""
     from importlib.metadata import version as installed
