@@ -16,7 +16,7 @@ from sidecar.mesh.view import View
 from store.diagnostics import Diagnostic, Path
 from store.objects.destination_rule import DestinationRule, DestinationRuleSpec, TrafficPolicy
 
-__all__ = ["check", "services_of", "unknown_hosts"]
+__all__ = ["check", "services_of"]
 
 _WITHOUT_ENDPOINTS = frozenset((Resolution.NONE, Resolution.DYNAMIC_DNS))
 
@@ -32,21 +32,10 @@ def services_of(world: World, facts: DestinationRuleFacts) -> list[Service]:
     return [service for service in services if service is not None]
 
 
-def unknown_hosts(world: World) -> Iterator[tuple[DestinationRuleFacts, DestinationRuleSpec]]:
-    """The rules whose host no service has, in any namespace."""
-    for facts in world.facts(DestinationRuleFacts):
-        known = world.mesh.services
-        if known.namespaces_of(facts.host):
-            continue
-        if is_wildcard(facts.host) and any(subset_of(h, facts.host) for h in known.hosts()):
-            continue
-        yield facts, world.model(facts.ref, DestinationRule).spec
-
-
 def check(world: World) -> Iterator[Diagnostic]:
     """Rules, subsets and port settings that nothing comes under."""
     if world.is_whole:
-        for facts, _ in unknown_hosts(world):
+        for facts in world.stray_rules:
             what = "a host of" if is_wildcard(facts.host) else "the host"
             message = f"no service has {what} {facts.host}, so the rule has no effect"
             near = ""

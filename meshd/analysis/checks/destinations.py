@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from meshd.analysis.checks.destination_rules import unknown_hosts
 from meshd.analysis.world import World
 from sidecar.mesh.facts import MESH_GATEWAY, VirtualServiceFacts
 from sidecar.mesh.model import HostName, Service
@@ -17,6 +16,7 @@ from sidecar.mesh.names import wildcards_over
 from sidecar.mesh.view import View
 from store.diagnostics import Diagnostic, Path
 from store.objects.destination import Destination
+from store.objects.destination_rule import DestinationRule
 from store.objects.virtual_service import HTTPRoute, VirtualService, VirtualServiceSpec
 
 __all__ = ["Use", "check", "uses"]
@@ -205,8 +205,8 @@ def _of_subset(world: World, use: Use, view: View) -> Iterator[Diagnostic]:
 
 def _subset_elsewhere(world: World, subset: str) -> str:
     """Which rule for a host that nothing defines has the subset: most likely that one's host is wrong."""
-    for facts, spec in unknown_hosts(world):
-        if any(one.name == subset for one in spec.subsets):
+    for facts in world.stray_rules:
+        if any(one.name == subset for one in world.model(facts.ref, DestinationRule).spec.subsets):
             at = ("spec", "host")
             return (
                 f"{world.named(facts.ref, at)} defines it for {facts.host}, which does not exist: "
