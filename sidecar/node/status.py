@@ -44,10 +44,10 @@ def config_state(node: Node, session: SessionView, *, is_held: bool) -> dict[str
     return {
         "state": state,
         "source": node.source.value if node.source else "none",
-        "epoch": str(snapshot.epoch) if snapshot else "",
-        "revision_received": snapshot.revision if snapshot else 0,
+        "epoch": str(snapshot.epoch) if snapshot is not None else "",
+        "revision_received": snapshot.revision if snapshot is not None else 0,
         "revision_in_force": mark.snapshot.revision if mark else 0,
-        "hash": snapshot.hash if snapshot else "",
+        "hash": snapshot.hash if snapshot is not None else "",
         "refusal": node.catalog.refusal,
     }
 

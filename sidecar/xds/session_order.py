@@ -113,8 +113,23 @@ def settled(channels: Mapping[TypeUrl, Channel], newest: int) -> int:
     needed = (TypeUrl.CLUSTER, TypeUrl.LISTENER)
     if not channels or any(not channels[type_url].requested for type_url in needed):
         return -1
+    if _will_ask(channels):
+        return -1
     oldest = (channel.oldest_change for channel in channels.values())
     return min((number for number in oldest if number is not None), default=newest + 1) - 1
+
+
+def _will_ask(channels: Mapping[TypeUrl, Channel]) -> bool:
+    """Whether Envoy has not yet asked for what it was told of: between its ACK and that request nothing waits.
+
+    A listener names its route configuration, and that its virtual hosts. A refused one asks for nothing.
+    """
+    routes, hosts = channels[TypeUrl.ROUTES], channels[TypeUrl.VIRTUAL_HOST]
+    if channels[TypeUrl.LISTENER].ledger.rejected:
+        return False
+    if not routes.wildcard and any(name not in routes.names for name in routes.ledger.desired):
+        return True
+    return bool(hosts.ledger.desired) and not hosts.requested and not routes.ledger.rejected
 
 
 def send_deadlines(channels: Mapping[TypeUrl, Channel]) -> Iterable[float]:
