@@ -135,9 +135,7 @@ class Calls:
             try:
                 answers[member.url] = self._call(member, method, request, given_s)
             except grpc.RpcError as error:
-                answers[member.url] = failures.explain(
-                    error, member.url, doing=doing, timeout_s=given_s
-                )
+                answers[member.url] = self._explain(error, member, doing, given_s)
                 if failures.is_unconnected(error):
                     member.drop()
         return answers
@@ -181,7 +179,7 @@ class Calls:
             try:
                 return once(member, share_s)
             except grpc.RpcError as error:
-                why = failures.explain(error, member.url, doing=doing, timeout_s=share_s)
+                why = self._explain(error, member, doing, share_s)
                 if error.code() not in _TRY_ANOTHER or not isinstance(why, StoreUnavailable):
                     raise why from error
                 if isinstance(why, failures.StoreDenied):
@@ -196,6 +194,17 @@ class Calls:
                     again.discard(member.url)
                     waiting.append(member)
         raise _summary(failed, doing)
+
+    def _explain(
+        self, error: grpc.RpcError, member: Member, doing: str, timeout_s: float
+    ) -> MeshError:
+        return failures.explain(
+            error,
+            member.url,
+            doing=doing,
+            timeout_s=timeout_s,
+            identity=self.settings.identity,
+        )
 
     def _in_order(self) -> list[Member]:
         with self._lock:

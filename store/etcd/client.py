@@ -6,7 +6,7 @@ Reads are linearizable, so a lagging member is never believed. Errors are those 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from store.errors import MeshError, StoreUnavailable
@@ -57,6 +57,10 @@ class Found(NamedTuple):
     """Absolute key -> entry."""
     revision: int
     """The revision that they were read at."""
+
+
+KEYS_NAMED = 2
+"""Keys of one call that a message names."""
 
 
 class Lease(NamedTuple):
@@ -140,7 +144,7 @@ class EtcdClient:
             request = rpc.TxnRequest(success=[_read_one(key, revision) for key in part])
             try:
                 answer = self._calls.read(
-                    "KV/Txn", request, doing=f"get {len(wanted)} keys", timeout_s=timeout_s
+                    "KV/Txn", request, doing=f"get {_named(wanted)}", timeout_s=timeout_s
                 )
             except AnswerTooLarge:
                 if at_once == 1:
@@ -200,9 +204,9 @@ class EtcdClient:
             OutcomeUnknown: It was sent and the answer was lost; read back, never repeat.
             InputError: It is larger than etcd takes.
         """
-        count = len(transaction.operations)
+        keys = _named([operation.key for operation in transaction.operations])
         answer = self._calls.write(
-            "KV/Txn", nested_request(transaction), doing=f"write {count} keys", timeout_s=timeout_s
+            "KV/Txn", nested_request(transaction), doing=f"write {keys}", timeout_s=timeout_s
         )
         if not answer.succeeded:
             raise GuardFailed(transaction.guards)
@@ -315,6 +319,13 @@ def _two_clusters(endpoint: str, found: int, expected: int) -> StoreUnavailable:
         "to different clusters",
         hint="Name endpoints of one cluster",
     )
+
+
+def _named(keys: Sequence[str]) -> str:
+    """Keys in a message: the first few, and how many more there are."""
+    shown = ", ".join(keys[:KEYS_NAMED])
+    more = len(keys) - KEYS_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown or "no key"
 
 
 def _bytes(key: str) -> bytes:

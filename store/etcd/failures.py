@@ -95,7 +95,9 @@ def is_token_refused(error: grpc.RpcError) -> bool:
     )
 
 
-def explain(error: grpc.RpcError, endpoint: str, *, doing: str, timeout_s: float) -> MeshError:
+def explain(
+    error: grpc.RpcError, endpoint: str, *, doing: str, timeout_s: float, identity: str = ""
+) -> MeshError:
     """The error of our tree for one gRPC status.
 
     Args:
@@ -103,10 +105,11 @@ def explain(error: grpc.RpcError, endpoint: str, *, doing: str, timeout_s: float
         endpoint: The endpoint that was asked.
         doing: What the call was for, as in "list /meshd/v1/".
         timeout_s: How long it was given.
+        identity: Who asked, as in `user "ann"`.
     """
     code, text = error.code(), _text(error)
     where = f"etcd {endpoint}: {doing}"
-    refused = _refusal(code, text, where)
+    refused = _refusal(code, text, where, identity)
     if refused is not None:
         return refused
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -120,7 +123,7 @@ def explain(error: grpc.RpcError, endpoint: str, *, doing: str, timeout_s: float
     return StoreUnavailable(f"{where}: {code.name}: {text}", hint="See the log of etcd")
 
 
-def _refusal(code: grpc.StatusCode, text: str, where: str) -> MeshError | None:
+def _refusal(code: grpc.StatusCode, text: str, where: str, identity: str) -> MeshError | None:
     """The error for statuses that etcd itself gave as an answer, None for those of the connection."""
     if "database space exceeded" in text:
         return StoreReadOnly(
@@ -137,10 +140,11 @@ def _refusal(code: grpc.StatusCode, text: str, where: str) -> MeshError | None:
     if "requested lease not found" in text:
         return LeaseLost(f"{where}: the lease has run out or was revoked", hint="Ask for a new one")
     if "authentication failed" in text:
-        return StoreDenied(f"{where}: {text}", hint="Check the user and its password file")
+        whose = f" ({identity})" if identity else ""
+        return StoreDenied(f"{where}: {text}{whose}", hint="Check the user and its password file")
     if code is grpc.StatusCode.PERMISSION_DENIED:
         return StoreDenied(
-            f"{where}: permission denied by etcd",
+            f"{where}: permission denied by etcd" + (f" to {identity}" if identity else ""),
             hint="Ask an administrator for a role with this key range (deploy/etcd/roles.sh)",
         )
     if _asks_who(text) or code is grpc.StatusCode.UNAUTHENTICATED:

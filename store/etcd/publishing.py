@@ -134,7 +134,7 @@ def publish_in_batches(
 def _read(client: EtcdClient, keys: Iterable[str]) -> tuple[Current, Entry | None]:
     """The keys and the `format` key, all at one revision."""
     prefix = client.settings.prefix
-    found = client.get_many(absolute_key(prefix, key) for key in (FORMAT_KEY, *keys))
+    found = client.get_many(absolute_key(prefix, key) for key in (*keys, FORMAT_KEY))
     entries = {
         relative: replace(entry, key=relative)
         for key, entry in found.entries.items()

@@ -59,6 +59,13 @@ class EtcdSettings(BaseModel):
     request_timeout_s: float = Field(default=5.0, gt=0.0, le=TIMEOUT_S_MAX)
     """Deadline of one call, all endpoints tried included, in seconds; etcd itself gives up after 7."""
 
+    @property
+    def identity(self) -> str:
+        """Who asks, in words; empty where etcd is told nobody."""
+        if self.user:
+            return f'user "{self.user}"'
+        return f"the user that certificate {self.cert} names" if self.cert else ""
+
     @field_validator("endpoints", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -80,7 +80,13 @@ class WatchStream:
         except MeshError as error:
             failure = failure_of(error)
         except grpc.RpcError as error:
-            what = explain(error, self._endpoint, doing="watch", timeout_s=0.0)
+            what = explain(
+                error,
+                self._endpoint,
+                doing="watch",
+                timeout_s=0.0,
+                identity=self._settings.identity,
+            )
             failure = failure_of(what)
         self._hand_over(WatchBroken(self.number, failure))
 

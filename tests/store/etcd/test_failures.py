@@ -139,3 +139,17 @@ def test_a_new_token_is_asked_for_only_where_it_may_help(
     code: grpc.StatusCode, text: str, may_help: bool
 ) -> None:
     assert failures.is_token_refused(Status(code, text)) is may_help
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied"),
+        (grpc.StatusCode.INVALID_ARGUMENT, "etcdserver: authentication failed, invalid user ID"),
+    ],
+)
+def test_a_denial_says_whose_right_is_missing(code: grpc.StatusCode, text: str) -> None:
+    told = explain(
+        Status(code, text), "http://a:1", doing="get /k", timeout_s=5.0, identity='user "ann"'
+    )
+    assert 'user "ann"' in told.message

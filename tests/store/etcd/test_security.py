@@ -146,10 +146,12 @@ def test_a_key_outside_of_the_role_is_denied_and_says_so(
 ) -> None:
     with EtcdClient(with_password(auth_etcd, tmp_path, "ann", "pass")) as client:
         client.put("/mine/k", b"v")
-        with pytest.raises(StoreDenied, match=r"write 1 keys: permission denied"):
+        with pytest.raises(StoreDenied, match=r'write /theirs/k: .*denied by etcd to user "ann"'):
             client.put("/theirs/k", b"v")
         with pytest.raises(StoreDenied, match=r"get /theirs/k: permission denied"):
             client.get("/theirs/k")
+        with pytest.raises(StoreDenied, match=r"get /theirs/a, /theirs/b and 1 more: permission"):
+            client.get_many(["/theirs/a", "/theirs/b", "/mine/k"])
 
 
 def test_an_expired_token_is_renewed_once_and_unseen(

@@ -100,3 +100,13 @@ def test_files_that_belong_together_are_taken_with_https(tmp_path: Path) -> None
 
 def test_every_setting_has_a_flag_and_a_variable() -> None:
     assert set(VARIABLES) == set(EtcdSettings.model_fields)
+
+
+def test_who_asks_is_named_by_user_or_by_certificate(tmp_path: Path) -> None:
+    file = tmp_path / "ann.pem"
+    file.write_text("x")
+    by_password = EtcdSettings(user="ann", password_file=str(file))
+    by_certificate = EtcdSettings(endpoints=("https://a:1",), cert=str(file), key=str(file))
+    assert by_password.identity == 'user "ann"'
+    assert by_certificate.identity == f"the user that certificate {file} names"
+    assert EtcdSettings().identity == ""
