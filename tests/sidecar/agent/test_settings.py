@@ -97,10 +97,14 @@ def test_the_report_is_a_file_that_means_the_same(tmp_path: Path) -> None:
     assert "Node id" in shown.read_text(), "the advice is missing"
 
 
-def test_how_to_reach_etcd_is_said_by_the_same_variables_as_for_meshd() -> None:
+def test_how_to_reach_etcd_is_said_by_the_same_variables_as_for_meshd(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "secret").write_text("pass")
     told = {
         "MESHD_ETCD": "http://a:1,http://b:2",
         "MESHD_ETCD_USER": "host-1",
+        "MESHD_ETCD_PASSWORD_FILE": str(tmp_path / "secret"),
         "MESHD_PREFIX": "/other/v1",
         "MESHD_ETCD__REQUEST_TIMEOUT_S": "2.5",
     }
