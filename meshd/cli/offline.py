@@ -56,7 +56,11 @@ def trace_offline(
         trace = explain_at_gateway(view, request, Balancer(view), gateway_port)
     else:
         trace = explain(view, request, Balancer(view))
-    label = f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}" if catalog.snapshot else ""
+    label = (
+        f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}"
+        if catalog.snapshot is not None
+        else ""
+    )
     return replace(trace, label=label)
 
 

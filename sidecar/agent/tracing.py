@@ -42,7 +42,7 @@ def trace_answer(node: Node, query: Mapping[str, list[str]]) -> Mapping[str, Any
     else:
         trace = explain(view, request, Balancer(view))
     snapshot = node.catalog.snapshot
-    label = f"{snapshot.epoch}@{snapshot.revision}" if snapshot else ""
+    label = f"{snapshot.epoch}@{snapshot.revision}" if snapshot is not None else ""
     return to_json(replace(trace, context=view.context.name, label=label))
 
 

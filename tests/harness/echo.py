@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import signal
 import socketserver
 import ssl
 import threading
@@ -77,6 +79,7 @@ class EchoBackend:
     tls: ssl.SSLContext | None = None
     """Serve HTTPS with this context."""
     port: int = 0
+    """0: one that is free."""
     hits: int = 0
     """Requests answered."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -88,7 +91,7 @@ class EchoBackend:
 
     def __enter__(self) -> EchoBackend:
         handler = type("Handler", (_Handler,), {"backend": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", self.port), handler)
         if self.tls is not None:
             self._server.socket = self.tls.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
@@ -107,6 +110,18 @@ class EchoBackend:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def main() -> None:
+    """`python -m tests.harness.echo NAME VERSION PORT`: an application as a process, until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name")
+    parser.add_argument("version")
+    parser.add_argument("port", type=int)
+    told = parser.parse_args()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    with EchoBackend(told.name, told.version, port=told.port):
+        signal.sigwait([signal.SIGTERM])
 
 
 class _TcpHandler(socketserver.StreamRequestHandler):
@@ -136,3 +151,7 @@ class TcpEcho:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -82,17 +82,20 @@ class MeshFixture:
         *workloads: Mapping[str, Any],
         wait: bool = True,
         app: Sequence[str] = (),
+        flags: Sequence[str] = (),
         **settings: Any,
     ) -> SidecarProcess:
         """Start a sidecar, and wait until it serves and its workloads are registered unless told not to."""
         told = {**self._settings, "etcd": {"endpoints": [self.etcd.url]}, **settings}
-        sidecar = SidecarProcess(node, self.root, {**told, "workloads": list(workloads)}, app)
+        if workloads:
+            told["workloads"] = list(workloads)
+        sidecar = SidecarProcess(node, self.root, told, app, flags)
         self.sidecars[node] = sidecar
         self._stack.callback(sidecar.remove)
         sidecar.start()
         if wait:
             sidecar.wait_ready()
-            if workloads:
+            if workloads or app:
                 self.wait_registered(sidecar)
         return sidecar
 

@@ -82,6 +82,8 @@ class SidecarProcess:
     """Nested settings, written as the sidecar's TOML file."""
     app: Sequence[str] = ()
     """Command of an application that it runs."""
+    flags: Sequence[str] = ()
+    """More words on its command line."""
     port: int = field(default_factory=listen_port)
     """The outbound listener."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -115,6 +117,7 @@ class SidecarProcess:
         config = self.root / f"{self.node}.toml"
         config.write_text("".join(f"{key} = {_toml(value)}\n" for key, value in told.items()))
         command = [sys.executable, "-m", "sidecar.agent.main", "run", "--config", str(config)]
+        command += self.flags
         if self.app:
             command += ["--", *self.app]
         with self.log.open("ab") as log:
