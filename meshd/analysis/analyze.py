@@ -14,7 +14,10 @@ __all__ = ["analyze"]
 
 
 def analyze(
-    written: Sequence[Written] = (), stored: ObjectSource | None = None
+    written: Sequence[Written] = (),
+    stored: ObjectSource | None = None,
+    *,
+    is_whole: bool = True,
 ) -> list[Diagnostic]:
     """What is wrong across objects, sorted.
 
@@ -25,13 +28,14 @@ def analyze(
         written: Objects about to be written, read as if they were in force.
         stored: The objects and registrations in force; None when they are not known: then nothing is said to be
             missing that may be there.
+        is_whole: Whether `stored` is everything; where it is a part, nothing is said to be missing either.
     """
-    found = _found(World(stored, written))
+    found = _found(World(stored, written, is_whole=is_whole))
     if written and stored is not None:
         about = {str(one.ref) for one in written}
         others = {problem for problem in found if problem.object not in about}
         if others:
-            found -= others & _found(World(stored))
+            found -= others & _found(World(stored, is_whole=is_whole))
     return sorted(found)
 
 

@@ -56,10 +56,17 @@ class World:
         stored: The objects and registrations in force; None when they are not known: then nothing is said to be
             missing that may be there.
         written: Objects about to be written; of several with one identity the last counts.
+        is_whole: Whether `stored` is everything, or only the part of it that may be read.
     """
 
-    def __init__(self, stored: ObjectSource | None, written: Sequence[Written] = ()) -> None:
-        self.is_whole = stored is not None
+    def __init__(
+        self,
+        stored: ObjectSource | None,
+        written: Sequence[Written] = (),
+        *,
+        is_whole: bool = True,
+    ) -> None:
+        self.is_whole = is_whole and stored is not None
         """Whether all objects and registrations are known, so that what is not here does not exist."""
         self.written: dict[ObjectRef, Written] = {one.ref: one for one in written}
         """The objects about to be written."""

@@ -102,6 +102,22 @@ ANALYSIS_CODES = (
         "Make one server of both, or give each a certificate for its own hosts alone.",
     ),
     Code(
+        "MESH0216",
+        _W,
+        "rule hidden from its gateway",
+        "exportTo of the VirtualService leaves out the namespace of the Gateway, so that gateway workloads there do "
+        "not see the rules.",
+        "Add the namespace of the Gateway to exportTo.",
+    ),
+    Code(
+        "MESH0217",
+        _W,
+        "match that never holds",
+        "The conditions ask for a gateway that the VirtualService is not bound to, or for a port that none of its "
+        "gateways opens.",
+        "Bind the VirtualService to the gateway, or correct the condition.",
+    ),
+    Code(
         "MESH0220",
         _E,
         "delegate cannot be used",

@@ -12,6 +12,7 @@ from sidecar.mesh.facts import MESH_GATEWAY, VirtualServiceFacts, gateway_name
 from sidecar.mesh.model import HostName, Provenance
 from sidecar.mesh.names import intersection, matches
 from sidecar.mesh.references import GatewayRef
+from sidecar.mesh.visibility import seen_by
 from sidecar.routing.gateway_hosts import Opening
 from store.diagnostics import Diagnostic
 from store.objects.base import ObjectRef
@@ -39,6 +40,8 @@ def check(world: World) -> Iterator[Diagnostic]:
                 if world.is_whole:
                     yield _unknown(world, facts, index, ref)
                 continue
+            if not seen_by(facts.export_to, ref.namespace):
+                yield _hidden(world, facts, ref)
             offered = _offered(world, ref, facts.ref.namespace)
             if intersection(offered, facts.hosts) or not facts.hosts:
                 opened += offered
@@ -59,6 +62,16 @@ def _unknown(world: World, facts: VirtualServiceFacts, index: int, ref: ObjectRe
         hint = near or "create it, or correct the name: NAME, or NAMESPACE/NAME"
     message = f"{ref} does not exist, so the rules are not in force there"
     return world.problem("MESH0210", facts.ref, ("spec", "gateways", index), message, hint)
+
+
+def _hidden(world: World, facts: VirtualServiceFacts, ref: ObjectRef) -> Diagnostic:
+    exported = ", ".join(facts.export_to)
+    message = (
+        f"exported to {exported}, which leaves out namespace {ref.namespace} of {ref}: gateway workloads there do not "
+        "see these rules"
+    )
+    hint = f"add {ref.namespace} to exportTo"
+    return world.problem("MESH0216", facts.ref, ("spec", "exportTo"), message, hint, at_key=True)
 
 
 def _offered(world: World, ref: ObjectRef, namespace: str) -> tuple[HostName, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from meshd.analysis import World, Written, analyze
 from sidecar.mesh.facts import VirtualServiceFacts
@@ -14,8 +16,9 @@ from sidecar.mesh.references import VirtualServiceRef
 from sidecar.mesh.view import View
 from sidecar.routing.conditions import Place
 from sidecar.routing.rules import routes_of
-from store.diagnostics import Path
+from store.diagnostics import CODES, Path
 from store.objects import parse_object
+from store.validation import check_object
 from tests.harness.catalogs import Store, key_of
 from tests.harness.worlds import CHANGES, OBJECTS
 from tests.harness.worlds import World as Changing
@@ -116,6 +119,68 @@ def test_doubts_of_the_table_that_serves_are_told_and_no_others(
             for path in sure
             if path.partition(".route")[0] in read
         )
+
+
+ODD = (
+    "",
+    "*",
+    ".",
+    "..",
+    "/",
+    "~",
+    "~/x",
+    "a/b/c",
+    "/a",
+    "*.",
+    "*.*",
+    "[",
+    "(",
+    "1.2.3.4",
+    "A_b",
+    "a" * 300,
+)
+"""Texts that are no names."""
+
+
+def spoilt(value: object, draw: st.DrawFn) -> object:
+    """A value of the same shape in which some texts and numbers are odd."""
+    if isinstance(value, Mapping):
+        return {key: spoilt(item, draw) for key, item in value.items()}
+    if isinstance(value, list):
+        return [spoilt(item, draw) for item in value]
+    if draw(st.integers(0, 3)):
+        return value
+    if isinstance(value, str):
+        return draw(st.sampled_from(ODD))
+    if type(value) is int:
+        return draw(st.sampled_from((0, -1, 65536)))
+    return value
+
+
+@st.composite
+def broken(draw: st.DrawFn) -> list[Written]:
+    """Objects that break rules of their own but have the right shape."""
+    found = []
+    for document in draw(st.lists(st.sampled_from(PUBLISHED), min_size=1, max_size=8)):
+        whole = {
+            **document,
+            **{part: spoilt(document[part], draw) for part in ("metadata", "spec")},
+        }
+        try:
+            [one] = written([whole])
+        except ValidationError:
+            continue
+        found.append(replace(one, is_valid=check_object(whole)[0] is not None))
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(CHANGES, broken())
+def test_objects_that_break_rules_are_analysed_as_well(
+    steps: list[Document | str], objects: list[Written]
+) -> None:
+    found = [*analyze(objects), *analyze(objects, mesh_after(steps).catalog)]
+    assert all(problem.message and problem.code in CODES for problem in found)
 
 
 def _is_stored(store: Store, document: Document) -> bool:
