@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from store.diagnostics import Diagnostic, Level
@@ -35,6 +35,7 @@ def analyse_as_if_applied(
     Args:
         session: This run.
         client: The store; None to look at the files alone: then nothing is said to be missing that may be stored.
+            Who may not read all of it gets its objects' namespaces judged, likewise.
         reading: The files; invalid objects are looked at as far as that goes.
     """
     from meshd.analysis import analyze, given_twice, written_document
@@ -44,12 +45,30 @@ def analyse_as_if_applied(
     twice = given_twice(reading.documents, session.namespace)
     if not written:
         return twice
-    stored = None
-    if client is not None:
-        from meshd.cli.catalogs import load_catalog
+    if client is None:
+        return sorted([*analyze(written), *twice])
+    stored, is_whole = _readable(session, client, {one.ref.namespace for one in written})
+    return sorted([*analyze(written, stored, is_whole=is_whole), *twice])
 
-        stored = load_catalog(client)
-    return sorted([*analyze(written, stored), *twice])
+
+def _readable(
+    session: Session, client: EtcdClient, namespaces: Collection[str]
+) -> tuple[Catalog, bool]:
+    """The mesh; or where not all of it may be read, these namespaces of it, and False. Says so."""
+    from meshd.cli.catalogs import load_catalog, load_namespaces
+    from store.etcd.failures import StoreDenied
+
+    try:
+        return load_catalog(client), True
+    except StoreDenied:
+        own = sorted(namespace for namespace in namespaces if namespace)
+        part = load_namespaces(client, own)
+        names = ", ".join(own)
+        session.console.note(
+            f"judged beside {f'namespace {names}' if own else 'the MeshConfig'} alone: "
+            f"{client.settings.identity or 'who asks'} may not read the rest of the mesh"
+        )
+        return part, False
 
 
 def analyse_catalog(catalog: Catalog) -> list[Diagnostic]:
