@@ -14,6 +14,7 @@ from meshd.analysis.checks.destinations import uses
 from meshd.analysis.world import World, path_of
 from sidecar.mesh.facts import DestinationRuleFacts
 from sidecar.mesh.model import HostName, Resolution, Service, ServicePort
+from sidecar.routing.destinations import cluster_key
 from store.diagnostics import Diagnostic
 from store.objects.base import ObjectRef
 from store.objects.destination_rule import ClientTLSMode
@@ -46,9 +47,11 @@ def _reached_by_http(world: World) -> set[tuple[HostName, int]]:
     """Hosts and ports that `http` rules send requests to."""
     found = set()
     for use in uses(world):
-        port = use.destination.port
-        if use.path[1] == "http" and port is not None and port.number:
-            found.add((use.host, port.number))
+        if use.path[1] == "http":
+            key = cluster_key(
+                world.view(use.facts.ref.namespace), use.destination, use.facts.ref.namespace, 0
+            )
+            found.add((key.host, key.port))
     return found
 
 
@@ -56,19 +59,26 @@ def _problem(
     world: World, ref: ObjectRef, tls: tuple[str, str], service: Service, port: ServicePort
 ) -> Diagnostic:
     path, mode = tls
-    source = service.source.ref
     message = (
         f"{mode} TLS is originated on port {port.number} of {service.host}, whose protocol is {port.protocol}: "
         "clients speak TLS themselves there, so the server gets TLS inside TLS"
     )
-    where, at = "the registration of its workloads", ""
+    source = service.source.ref
+    where = "the registration of its workloads"
     if source is not None:
         where = world.named(source, ("spec", "ports"))
-        at = " and targetPort: 443" if port.number == 443 else ""
-    new = "number: 80, protocol: HTTP" if port.number == 443 else "protocol: HTTP"
-    static = " and resolution: DNS" if service.resolution is Resolution.NONE else ""
     hint = (
-        f"let clients speak plain HTTP to it: in {where} write {new}{at}{static}, and the sidecar adds the TLS;\n"
+        f"let clients speak plain HTTP to it: in {where} write {_plain(service, port)}, and the sidecar adds the TLS;\n"
         "or, where clients bring their own TLS, remove tls here"
     )
     return world.problem("MESH0232", ref, (*path_of(path), "tls", "mode"), message, hint)
+
+
+def _plain(service: Service, port: ServicePort) -> str:
+    """What to write so that clients speak HTTP to the port, by its usual number where that is free."""
+    fields = ["protocol: HTTP"]
+    if port.number == 443 and service.port(80) is None:
+        fields = ["number: 80", "protocol: HTTP", f"targetPort: {port.target_port or port.number}"]
+    if service.resolution is Resolution.NONE:
+        fields.append("resolution: DNS")
+    return ", ".join(fields[:-1]) + (" and " if len(fields) > 1 else "") + fields[-1]
