@@ -1,0 +1,122 @@
+"""The last known good of one sidecar: what is written, when, and what a restart gets back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from sidecar.agent.last_good import RETRY_S, SETTLE_S, LastGood
+from store.objects.host import HostRegistration
+from store.snapshot import Entry, Epoch, Snapshot
+
+PREFIX = "/meshd/v1"
+EPOCH = Epoch(1, 0xABC)
+KEPT = {
+    "h9": HostRegistration.model_validate(
+        {
+            "apiVersion": "meshd.io/v1",
+            "kind": "HostRegistration",
+            "host": "h9",
+            "address": "10.0.0.9",
+            "workloads": [{"name": "reviews", "service": "reviews"}],
+        }
+    )
+}
+
+
+def snapshot(revision: int) -> Snapshot:
+    entry = Entry("ns/default/virtualservices/x", b"{}", 1, revision, 1)
+    return Snapshot.of(EPOCH, revision, [entry])
+
+
+def reopened(directory: Path) -> tuple[LastGood, Snapshot | None]:
+    last_good = LastGood(directory, PREFIX)
+    return last_good, last_good.load()
+
+
+def ignore(reason: str) -> None:
+    raise AssertionError(f"nothing was to fail: {reason}")
+
+
+async def test_what_was_kept_comes_back_with_names_and_kept_hosts(tmp_path: Path) -> None:
+    last_good = LastGood(tmp_path, PREFIX)
+    assert last_good.load() is None
+    last_good.names = ("outbound/reviews:9080",)
+    last_good.keep(snapshot(7), (), KEPT)
+    await last_good.flush()
+    again, found = reopened(tmp_path)
+    assert found is not None
+    assert found.is_same(snapshot(7))
+    assert again.names == ("outbound/reviews:9080",)
+    assert again.kept == KEPT
+    assert again.describe()["revision"] == 7
+    assert again.age_s() is not None
+
+
+async def test_a_burst_is_written_once_with_what_is_newest(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    autojump_clock.autojump_threshold = 0.05
+    last_good = LastGood(tmp_path, PREFIX)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(last_good.run, ignore)
+        for revision in range(1, 9):
+            last_good.keep(snapshot(revision), ())
+            await trio.sleep(SETTLE_S / 20)
+        await trio.sleep(3600)
+        nursery.cancel_scope.cancel()
+    assert last_good.describe()["revision"] == 8
+    assert not (tmp_path / "last-known-good.before.meshd").exists(), "it was written twice"
+
+
+async def test_what_is_on_disk_already_is_not_written_again(tmp_path: Path) -> None:
+    last_good = LastGood(tmp_path, PREFIX)
+    last_good.keep(snapshot(7), (), KEPT)
+    await last_good.flush()
+    again, found = reopened(tmp_path)
+    assert found is not None
+    again.keep(snapshot(7), (), KEPT)
+    await again.flush()
+    assert not (tmp_path / "last-known-good.before.meshd").exists()
+    again.names = ("outbound/ratings:9080",)
+    again.keep(snapshot(7), (), KEPT)
+    await again.flush()
+    assert reopened(tmp_path)[0].names == ("outbound/ratings:9080",)
+
+
+async def test_a_failed_write_is_told_once_and_tried_until_it_succeeds(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    autojump_clock.autojump_threshold = 0.05
+    blocked = tmp_path / "node"
+    blocked.write_text("a file where a directory should be")
+    last_good = LastGood(blocked, PREFIX)
+    failures: list[str] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(last_good.run, failures.append)
+        last_good.keep(snapshot(7), ())
+        await trio.sleep(10 * RETRY_S)
+        assert len(failures) == 1
+        assert last_good.describe()["error"] == failures[0]
+        blocked.unlink()
+        await trio.sleep(3 * RETRY_S)
+        nursery.cancel_scope.cancel()
+    assert last_good.describe() == {
+        "revision": 7,
+        "age_s": pytest.approx(0.0, abs=60),
+        "error": "",
+        "refused": "",
+    }
+
+
+async def test_another_meshs_file_is_refused_with_its_reason(tmp_path: Path) -> None:
+    last_good = LastGood(tmp_path, "/other/v1")
+    last_good.keep(snapshot(7), ())
+    await last_good.flush()
+    again, found = reopened(tmp_path)
+    assert found is None
+    assert "/other/v1" in again.refused
+    assert again.age_s() is None
