@@ -3,6 +3,7 @@
     alone     the objects as files, nothing else known
     mesh      forget all, then store the objects
     put       the objects as files over what is stored
+    part      the same, where what is stored is only what the writer may read
     stored    what is wrong in what is stored
 
 Each line is an object, `Kind namespace/name: SPEC` in YAML's flow style; lines that begin with a space go on with
@@ -83,11 +84,12 @@ class Runner:
                     one = registration_of(line) if is_host else yaml.safe_load(document_of(line))
                     self.store.put([one])
                 return "stored"
-            case "alone" | "put":
+            case "alone" | "put" | "part":
                 documents = as_files(lines).documents
                 written = [w for document in documents if (w := written_document(document))]
-                stored = self.store.catalog if command.verb == "put" else None
-                return said([*analyze(written, stored), *given_twice(documents, "default")])
+                stored = None if command.verb == "alone" else self.store.catalog
+                found = analyze(written, stored, is_whole=command.verb != "part")
+                return said([*found, *given_twice(documents, "default")])
             case "stored":
                 return said(analyze((), self.store.catalog))
         raise AssertionError(command.where)
