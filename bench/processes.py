@@ -20,6 +20,8 @@ from store.etcd.settings import EtcdSettings
 
 __all__ = ["Processes", "Sidecar", "free_port", "wait_for"]
 
+_NO_CACHE = "PYTHONDONTWRITEBYTECODE"
+"""Taken out of the environment: with it every start compiles the sources anew, and no installation runs so."""
 READY_S = 60.0
 """How long anything may take to get ready on a busy machine."""
 
@@ -164,11 +166,12 @@ def spawn(
     command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """A process with its output appended to a file."""
+    kept = {name: value for name, value in os.environ.items() if name != _NO_CACHE}
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=None if environment is None else {**os.environ, **environment},
+            env={**kept, **(environment or {})},
         )

@@ -14,20 +14,22 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from sidecar.agent.application import check_application, run_application
-from sidecar.agent.envoy import find_envoy
-from sidecar.agent.host_facts import find_address
-from sidecar.agent.http_api import serve_on
+from sidecar.agent.collection import Collection
+from sidecar.agent.envoy_side import EnvoySide
 from sidecar.agent.log import configure, log
-from sidecar.agent.node_shell import NodeShell
 from sidecar.agent.notify import Notifier, tell_systemd
 from sidecar.agent.run_files import hold_lock
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.stopping import SIGNALS, StopRequest
 from store.errors import InputError, MeshError
+
+if TYPE_CHECKING:
+    from sidecar.agent.node_shell import NodeShell
 
 __all__ = ["run_daemon"]
 
@@ -46,18 +48,20 @@ def run_daemon(settings: SidecarSettings, app: Sequence[str] = ()) -> int:
         MeshError: The daemon cannot start: a directory, a socket or Envoy is not to be had, or another daemon
             serves this node already.
     """
+    collection = Collection()
     configure(settings.log_level, settings.node)
     own = settings.run_dir / settings.node
     for directory in (own, settings.data_dir / settings.node):
         _make_own(directory)
-    if settings.envoy.managed:
-        find_envoy(settings.envoy.path)
+    envoy_side = EnvoySide(settings)
     if app:
         check_application(app)
     # Held for the whole life of the process: a successor must not find half of this one's sockets.
     with hold_lock(own / "sidecar.lock"):
         try:
-            return trio.run(_main, settings, tuple(app), strict_exception_groups=True)
+            return trio.run(
+                _main, settings, tuple(app), envoy_side, collection, strict_exception_groups=True
+            )
         except BaseExceptionGroup as group:
             problem = _operating_error(group)
             if problem is None:
@@ -94,17 +98,26 @@ def _make_own(directory: Path) -> None:
         ) from problem
 
 
-async def _main(settings: SidecarSettings, app: tuple[str, ...]) -> int:
+async def _main(
+    settings: SidecarSettings,
+    app: tuple[str, ...],
+    envoy_side: EnvoySide,
+    collection: Collection,
+) -> int:
     notifier = Notifier()
     stop = StopRequest()
     status = 0
     failed: InputError | None = None
     with trio.open_signal_receiver(*SIGNALS) as signals:
-        shell = NodeShell(settings, await find_address(settings))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stop.listen, signals)
+            if not envoy_side.may_run_already():
+                await nursery.start(envoy_side.run)
+            shell = await _load(settings, envoy_side, collection)
             # Starting waits for nothing that may never come: a signal meanwhile is heeded right after it.
             await nursery.start(shell.run)
+            from sidecar.agent.http_api import serve_on
+
             await nursery.start(
                 serve_on, settings.run_dir / settings.node / "status.sock", shell.answers
             )
@@ -127,6 +140,20 @@ async def _main(settings: SidecarSettings, app: tuple[str, ...]) -> int:
     if failed is not None:
         raise failed
     return status
+
+
+async def _load(
+    settings: SidecarSettings, envoy_side: EnvoySide, collection: Collection
+) -> NodeShell:
+    """The daemon's other half. Its modules take a third of a second to load: Envoy starts up meanwhile."""
+    try:
+        from sidecar.agent.host_facts import find_address
+        from sidecar.agent.node_shell import NodeShell
+
+        return NodeShell(settings, await find_address(settings), envoy_side, collection)
+    except BaseException:
+        await envoy_side.abandon()
+        raise
 
 
 async def _beside(

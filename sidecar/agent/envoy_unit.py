@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import NoReturn
 
-from sidecar.agent.host_facts import HostFacts
+from sidecar.agent.launch import envoy_launch
 from sidecar.agent.run_files import write_atomically
 from sidecar.agent.settings import SidecarSettings
 from store.errors import InputError
@@ -28,7 +28,7 @@ def become_envoy(settings: SidecarSettings) -> NoReturn:
             "envoy.managed is true: the sidecar starts and restarts Envoy itself",
             hint="Set managed = false in [envoy] where a unit of its own runs Envoy",
         )
-    launch = HostFacts(settings, settings.address or "127.0.0.1").envoy_launch()
+    launch = envoy_launch(settings)
     try:
         for directory in (launch.run_dir, launch.log_file.parent):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)

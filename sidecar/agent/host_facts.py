@@ -8,13 +8,11 @@ from urllib.parse import urlsplit
 
 import trio
 
-from sidecar.agent.envoy import EnvoyLaunch, find_envoy
 from sidecar.agent.settings import FIRST_INBOUND_PORT, SidecarSettings
 from sidecar.mesh.model import Context
 from sidecar.mesh.protocols import declared_protocol
 from sidecar.registration.record import OwnPort, OwnRecord, OwnWorkload
 from sidecar.routing.table import InboundKey
-from sidecar.xds.bootstrap import BootstrapSettings, bootstrap_json
 from sidecar.xds.compile import Bind, CompileOptions, InboundPort
 from sidecar.xds.compile.listeners import inbound_listener_name
 from sidecar.xds.desired import BuilderSettings
@@ -111,34 +109,6 @@ class HostFacts:
     def inbound_listeners(self) -> frozenset[str]:
         """Names of the listeners in front of the local workloads."""
         return frozenset(inbound_listener_name(port.bind) for port in self._inbound())
-
-    def envoy_launch(self) -> EnvoyLaunch:
-        """How this host's Envoy is started.
-
-        Raises:
-            NotFoundError: There is no Envoy to start.
-        """
-        settings = self._settings
-        run_dir, data_dir = (
-            place / settings.node for place in (settings.run_dir, settings.data_dir)
-        )
-        bootstrap = BootstrapSettings(
-            node_id=settings.node,
-            ads_socket=str(run_dir / "ads.sock"),
-            admin_socket=str(run_dir / "admin.sock"),
-            locality=settings.locality_value,
-            outlier_log=str(data_dir / "outlier.log"),
-        )
-        return EnvoyLaunch(
-            binary=find_envoy(settings.envoy.path),
-            run_dir=run_dir,
-            log_file=data_dir / "envoy.log",
-            bootstrap=bootstrap_json(bootstrap),
-            admin_socket=run_dir / "admin.sock",
-            concurrency=settings.envoy.concurrency,
-            drain_time_s=settings.envoy.drain_time_s,
-            log_level=settings.envoy.log_level,
-        )
 
     def _number_ports(self) -> dict[tuple[int, int], int]:
         """Inbound port of each (workload, port): as told, else counting up from 15006 past those told."""

@@ -19,13 +19,12 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve
 
 from sidecar.agent.log import log
 from store.errors import ConflictError, InputError, MeshError, NotFoundError
@@ -202,6 +201,11 @@ async def serve_on(
             hint="choose a shorter run_dir or node",
         )
     path.unlink(missing_ok=True)
+    # Loading it takes a tenth of a second, in which Envoy asks its first questions: they are answered meanwhile.
+    await trio.to_thread.run_sync(import_module, "hypercorn.trio")
+    from hypercorn.config import Config
+    from hypercorn.trio import serve
+
     config = Config()
     config.bind = [f"unix:{path}"]
     config.umask = 0o177

@@ -7,7 +7,6 @@ returns.
 
 from __future__ import annotations
 
-import gc
 import math
 import random
 from collections.abc import Iterable
@@ -15,13 +14,14 @@ from functools import partial
 
 import trio
 
-from sidecar.agent.ads_driver import AdsDriver, Report
+from sidecar.agent.ads_driver import Report
 from sidecar.agent.answers import NodeAnswers
 from sidecar.agent.bell import Bell
 from sidecar.agent.catch_up import catch_up
+from sidecar.agent.collection import Collection
 from sidecar.agent.convergence import Convergence
-from sidecar.agent.envoy import EnvoyEvent, EnvoyProcess
-from sidecar.agent.envoy_admin import AdminClient
+from sidecar.agent.envoy import EnvoyEvent
+from sidecar.agent.envoy_side import EnvoySide
 from sidecar.agent.envoy_watch import EnvoyWatch
 from sidecar.agent.host_facts import HostFacts
 from sidecar.agent.last_good import LastGood
@@ -79,11 +79,20 @@ class NodeShell:
     Args:
         settings: The effective settings.
         address: The address that peers reach this host under.
+        envoy_side: Envoy; `run` opens it where it is not open yet.
+        collection: Governs the collector.
     """
 
-    def __init__(self, settings: SidecarSettings, address: str) -> None:
+    def __init__(
+        self,
+        settings: SidecarSettings,
+        address: str,
+        envoy_side: EnvoySide,
+        collection: Collection,
+    ) -> None:
         self._settings = settings
-        run_dir = settings.run_dir / settings.node
+        self._envoy_side = envoy_side
+        self._collection = collection
         self._facts = facts = HostFacts(settings, address)
         self._last_good = LastGood(settings.data_dir / settings.node, settings.etcd.prefix)
         self._seed = self._last_good.load()
@@ -104,24 +113,13 @@ class NodeShell:
             start_at=random.randrange(1 << 16),
         )
         self._metrics = Metrics()
-        self._driver = AdsDriver(
-            run_dir / "ads.sock",
-            self._reported,
-            observe=self._observe,
-        )
-        self._admin = AdminClient(run_dir / "admin.sock")
+        self._driver = envoy_side.driver
         self._envoy = EnvoyWatch()
-        self._process = (
-            EnvoyProcess(facts.envoy_launch(), self._envoy_event)
-            if settings.envoy.managed
-            else None
-        )
         self._registrar = Registrar(self._client, facts.record(), settings.registration.ttl_s)
         self._convergence = Convergence()
         self._changed = Bell()
         self._nursery: trio.Nursery | None = None
         self._wake = trio.Event()
-        self._frozen = False
         self.answers = NodeAnswers(
             settings=settings,
             node=self._node,
@@ -146,28 +144,30 @@ class NodeShell:
                 self._nursery = nursery
                 if self._last_good.refused:
                     log.warning("last_known_good_refused", reason=self._last_good.refused)
-                if self._seed is not None:
-                    self._handle(SnapshotArrived(self._seed, Source.DISK))
-                    log.info("last_known_good_loaded", revision=self._seed.revision)
+                self._load_last_good()
+                self._envoy_side.listen(self)
                 nursery.start_soon(self._mirror.run)
-                if self._seed is not None and self._may_find_envoy():
+                if self._seed is not None and not self._envoy_side.is_open:
                     await catch_up(lambda: self._mirror.status, self._has_heard_etcd)
-                await nursery.start(self._driver.run)
-                if self._process is not None:
-                    await nursery.start(self._process.run)
+                await nursery.start(self._envoy_side.run)
                 nursery.start_soon(self._last_good.run, self._cache_failed)
                 nursery.start_soon(self._tick)
-                nursery.start_soon(watch_successes, self._admin, self._node, self._answered)
-                nursery.start_soon(self._envoy.learn_versions, self._admin)
+                nursery.start_soon(
+                    watch_successes, self._envoy_side.admin, self._node, self._answered
+                )
+                nursery.start_soon(self._envoy.learn_versions, self._envoy_side.admin)
                 if self._settings.registration.enabled and self._settings.workloads:
                     nursery.start_soon(self._register)
                 task_status.started()
         finally:
             self._client.close()
 
-    def _may_find_envoy(self) -> bool:
-        """Whether an Envoy may run already: this sidecar's last, or one that a unit of its own starts."""
-        return self._process is None or self._process.is_running_already()
+    def _load_last_good(self) -> None:
+        seed = self._seed
+        with self._collection.paused(0 if seed is None else len(seed)):
+            if seed is not None:
+                self._handle(SnapshotArrived(seed, Source.DISK))
+                log.info("last_known_good_loaded", revision=seed.revision)
 
     def _has_heard_etcd(self) -> bool:
         return self._node.source is Source.ETCD
@@ -188,8 +188,8 @@ class NodeShell:
         """Leave for good: withdraw, let requests in flight finish for at most `drain_s`, end Envoy."""
         await self.withdraw(drain_s)
         await self._last_good.flush()
-        if self._process is not None:
-            await self._process.stop(drain_s)
+        if self._envoy_side.process is not None:
+            await self._envoy_side.process.stop(drain_s)
 
     async def _register(self) -> None:
         """Register once what peers are to connect to is there: a refused listener would be a black hole."""
@@ -225,10 +225,11 @@ class NodeShell:
     def _publish(self, snapshot: Snapshot) -> None:
         label = f"{snapshot.epoch}@{snapshot.revision}"
         self._convergence.arrived(label, trio.current_time())
-        with self._metrics.compile_seconds.time():
+        with self._collection.paused(len(snapshot)), self._metrics.compile_seconds.time():
             self._handle(SnapshotArrived(snapshot, Source.ETCD))
 
-    def _reported(self, report: Report) -> None:
+    def reported(self, report: Report) -> None:
+        """The session's word (`sidecar.agent.envoy_side.Listener`)."""
         match report:
             case InForce():
                 self._envoy.is_current = True
@@ -245,23 +246,20 @@ class NodeShell:
                 self._envoy.closed(report.stream)
         self._changed.ring()
 
-    def _observe(self, said: SessionEvent | SessionEffect) -> None:
+    def observed(self, said: SessionEvent | SessionEffect) -> None:
+        """All that the session hears and says."""
         self._metrics.dialogue(said, trio.current_time())
         self._changed.ring()
 
     def _came_in_force(self, label: str) -> None:
         for took_s in self._convergence.in_force(label, trio.current_time()):
             self._metrics.convergence_seconds.observe(took_s)
-        if not self._frozen:
-            # The mesh is loaded: what lives now lives long. Without this a full collection walks all of it.
-            self._frozen = True
-            gc.collect()
-            gc.freeze()
 
     def _answered(self, hosts: frozenset[str]) -> None:
         self._handle(HostsAnswered(hosts))
 
-    def _envoy_event(self, event: EnvoyEvent) -> None:
+    def process_event(self, event: EnvoyEvent) -> None:
+        """Envoy's process started or ended."""
         self._envoy.note(event, trio.current_time())
         self._changed.ring()
 
