@@ -98,6 +98,15 @@ class World:
             )
         )
 
+    @cached_property
+    def rules_for_some(self) -> Mapping[HostName, tuple[DestinationRuleFacts, ...]]:
+        """The DestinationRules that are for chosen client workloads only, by host."""
+        found: dict[HostName, tuple[DestinationRuleFacts, ...]] = {}
+        for facts in self.facts(DestinationRuleFacts):
+            if facts.selector is not None:
+                found[facts.host] = (*found.get(facts.host, ()), facts)
+        return found
+
     def view(self, namespace: str) -> View:
         """What a workload of a namespace, without labels, sees."""
         if namespace not in self._views:

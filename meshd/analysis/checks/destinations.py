@@ -189,6 +189,8 @@ def _of_subset(world: World, use: Use, view: View) -> Iterator[Diagnostic]:
     rule = view.rule(use.host)
     if subset in rule.subsets or not (rule.sources or world.is_whole):
         return
+    if _has_for_some(world, use, subset):
+        return
     ref, at = use.facts.ref, (*use.path, "subset")
     if not rule.sources:
         message = f'no DestinationRule for {use.host} defines subset "{subset}": requests get 503'
@@ -201,6 +203,15 @@ def _of_subset(world: World, use: Use, view: View) -> Iterator[Diagnostic]:
     yield world.problem(
         "MESH0202", ref, at, message, f"its subsets: {has}" + (near and f"; {near}")
     )
+
+
+def _has_for_some(world: World, use: Use, subset: str) -> bool:
+    """Whether a rule for chosen clients defines the subset: which clients the VirtualService is for is not asked."""
+    specs = (
+        world.model(facts.ref, DestinationRule).spec
+        for facts in world.rules_for_some.get(use.host, ())
+    )
+    return any(one.name == subset for spec in specs for one in spec.subsets)
 
 
 def _subset_elsewhere(world: World, subset: str) -> str:
