@@ -257,8 +257,9 @@ class EtcdProcess:
         ]
         if self.tls:
             arguments += ["--cert-file", str(self.tls.cert), "--key-file", str(self.tls.key)]
-            arguments += ["--trusted-ca-file", str(self.tls.ca)]
-            arguments += [f"--client-cert-auth={str(self.tls.require_client_cert).lower()}"]
+            if self.tls.require_client_cert:
+                # The CA alone makes etcd ask for certificates, whatever --client-cert-auth says.
+                arguments += ["--trusted-ca-file", str(self.tls.ca), "--client-cert-auth=true"]
         if "--initial-cluster" not in self.flags:
             arguments += ["--initial-cluster", f"{self.name}={self.peer_url}"]
             # Alone it need not wait a second for other candidates.
