@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from functools import partial
 
-from sidecar.mesh.model import Context
 from sidecar.node.events import (
     CompareRegistration,
     Desire,
@@ -23,63 +20,10 @@ from sidecar.node.events import (
     Tick,
     Transition,
 )
-from sidecar.node.node import Node
-from sidecar.xds.compile import Bind
-from sidecar.xds.desired import Builder, BuilderSettings
 from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import DesiredChange, TypeUrl
-from store.objects.host import HostRegistration
-from store.snapshot import Entry, Epoch, Snapshot
-
-EPOCH = Epoch(1, 0xABC)
-VS_KEY = "ns/default/virtualservices/probe"
-
-
-def make_node(
-    host: str = "me",
-    budget_services: int = 500,
-    kept: Mapping[str, HostRegistration] | None = None,
-) -> Node:
-    settings = BuilderSettings(
-        outbound={"": Bind("127.0.0.1", 15001)}, budget_services=budget_services
-    )
-    contexts = (Context("", "default"),)
-    return Node(host, contexts, lambda _: partial(Builder, settings)(), kept=kept)
-
-
-def virtual_service(revision: int, version: int, body: str = "v1") -> Entry:
-    document = {
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "VirtualService",
-        "metadata": {"name": "probe", "namespace": "default"},
-        "spec": {
-            "hosts": ["probe.example.com"],
-            "http": [{"directResponse": {"status": 200, "body": {"string": body}}}],
-        },
-    }
-    return Entry(VS_KEY, json.dumps(document).encode(), 2, revision, version)
-
-
-def registration(host: str, revision: int, state: str = "serving") -> Entry:
-    document = {
-        "apiVersion": "meshd.io/v1",
-        "kind": "HostRegistration",
-        "host": host,
-        "state": state,
-        "address": f"10.0.0.{host[-1]}" if host[-1].isdigit() else "10.0.0.99",
-        "workloads": [
-            {
-                "name": "reviews",
-                "service": "reviews",
-                "ports": [{"number": 9080, "protocol": "HTTP", "targetPort": 15006}],
-            }
-        ],
-    }
-    return Entry(f"hosts/{host}", json.dumps(document).encode(), revision, revision, 1)
-
-
-def arrive(node: Node, snapshot: Snapshot, now_s: float = 1.0) -> list[Effect]:
-    return node.handle(SnapshotArrived(snapshot, Source.ETCD), now_s)
+from store.snapshot import Entry, Snapshot
+from tests.harness.nodes import EPOCH, VS_KEY, arrive, make_node, registration, virtual_service
 
 
 def desired(effects: list[Effect]) -> DesiredChange:
