@@ -1,7 +1,7 @@
 """The command line in tests: run `meshd` in this process, or transcripts of it.
 
-A transcript of the command line has blocks of three kinds (the third, `show FILE`, prints a file; `file NAME executable` makes a shell
-script):
+A transcript of the command line has blocks of three kinds (the third, `show FILE`, prints a file; `file NAME
+executable` makes a shell script):
 
     file reviews.yaml
     apiVersion: networking.istio.io/v1
