@@ -10,7 +10,13 @@ from collections import Counter as Tally
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -41,6 +47,8 @@ class Metrics:
     """The sidecar's registry."""
 
     def __init__(self) -> None:
+        # They would be a second series for each counter, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library gives it no types
         self.registry = CollectorRegistry()
         self.convergence_seconds = Histogram(
             "meshd_config_convergence_seconds",

@@ -1,0 +1,152 @@
+"""The command `meshd-sidecar`: flags, files and exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sidecar.agent import daemon, main
+from sidecar.agent.settings import SidecarSettings
+from store.errors import InputError, StoreUnavailable
+
+
+class Runs:
+    """Stands in for the daemon: notes what it was to run, and ends as told."""
+
+    def __init__(self) -> None:
+        self.outcome: int | Exception = 0
+        self.settings: list[SidecarSettings] = []
+        self.apps: list[tuple[str, ...]] = []
+
+    def __call__(self, settings: SidecarSettings, app: Sequence[str] = ()) -> int:
+        self.settings.append(settings)
+        self.apps.append(tuple(app))
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
+    runs = Runs()
+    monkeypatch.setattr(daemon, "run_daemon", runs)
+    monkeypatch.setattr(main, "DEFAULT_CONFIG", tmp_path / "absent.toml")
+    return runs
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Exit status of `meshd-sidecar WORDS...`."""
+    monkeypatch.setattr("sys.argv", ["meshd-sidecar", *words])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    return int(ended.value.code or 0)
+
+
+def test_flags_make_a_workload_and_what_follows_is_the_application(
+    monkeypatch: pytest.MonkeyPatch, runs: Runs
+) -> None:
+    words = "run --node h1 --etcd http://a:1,http://b:2 -n shop -l version=v1 -l tier=gold"
+    words += " --service reviews --port 9080 --app-port 8080 --protocol grpc --address 10.0.0.1"
+    words += " --outbound-port 16001 --run-dir /r --data-dir /d -- ./app --port 1 -l x"
+    assert call(monkeypatch, *words.split()) == 0
+    (settings,) = runs.settings
+    assert runs.apps == [("./app", "--port", "1", "-l", "x")]
+    assert (settings.node, settings.namespace, settings.address) == ("h1", "shop", "10.0.0.1")
+    assert settings.labels == {"version": "v1", "tier": "gold"}
+    assert settings.etcd.endpoints == ("http://a:1", "http://b:2")
+    assert (settings.outbound_port, str(settings.run_dir), str(settings.data_dir)) == (
+        16001,
+        "/r",
+        "/d",
+    )
+    (workload,) = settings.workloads
+    (port,) = workload.ports
+    assert workload.service == "reviews"
+    assert (port.number, port.app_port, port.protocol) == (9080, 8080, "grpc")
+
+
+def test_a_file_is_read_and_flags_win(
+    monkeypatch: pytest.MonkeyPatch, runs: Runs, tmp_path: Path
+) -> None:
+    config = tmp_path / "sidecar.toml"
+    config.write_text('node = "file"\nnamespace = "file"\n')
+    assert call(monkeypatch, "run", "--config", str(config), "--node", "flag") == 0
+    assert call(monkeypatch, "--config", str(config), "run") == 0
+    first, second = runs.settings
+    assert (first.node, first.namespace, second.node) == ("flag", "file", "file")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("run", "--service", "reviews"), "--service and --port go together"),
+        (("run", "--port", "9080"), "--service and --port go together"),
+        (("run", "--app-port", "9080"), "--app-port and --protocol need"),
+        (("run", "-l", "version"), "is not KEY=VALUE"),
+        (("run", "--node", "a/b"), "cannot be a node id"),
+        (("run", "--config", "/nowhere/x.toml"), "/nowhere/x.toml"),
+    ],
+)
+def test_wrong_input_exits_3_and_says_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+    runs: Runs,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    complaint: str,
+) -> None:
+    assert call(monkeypatch, *words) == 3
+    assert complaint in capsys.readouterr().err
+    assert not runs.settings
+
+
+@pytest.mark.parametrize("words", [(), ("run", "--colour"), ("run", "--port", "0"), ("rum",)])
+def test_wrong_usage_exits_2(
+    monkeypatch: pytest.MonkeyPatch, runs: Runs, words: tuple[str, ...]
+) -> None:
+    assert call(monkeypatch, *words) == 2
+    assert not runs.settings
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (0, 0),
+        (7, 7),
+        (143, 143),
+        (InputError("no"), 3),
+        (StoreUnavailable("no"), 6),
+        (KeyError("a bug"), 70),
+        (ExceptionGroup("tasks", [KeyError("a bug")]), 70),
+        (OSError(28, "no space"), 70),
+    ],
+)
+def test_the_exit_status_is_the_daemons_or_says_whose_fault_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+    runs: Runs,
+    capsys: pytest.CaptureFixture[str],
+    outcome: int | Exception,
+    status: int,
+) -> None:
+    runs.outcome = outcome
+    assert call(monkeypatch, "run") == status
+    errors = capsys.readouterr().err
+    assert ("Traceback" in errors) == (status == 70)
+
+
+def test_show_config_and_check_config_start_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    runs: Runs,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "sidecar.toml"
+    config.write_text('node = "h7"\n')
+    assert call(monkeypatch, "--config", str(config), "--show-config") == 0
+    assert 'node = "h7"' in capsys.readouterr().out
+    assert call(monkeypatch, "--config", str(config), "--check-config") == 0
+    config.write_text("nodule = 1\n")
+    assert call(monkeypatch, "--config", str(config), "--check-config") == 3
+    assert "nodule" in capsys.readouterr().err
+    assert not runs.settings
