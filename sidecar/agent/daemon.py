@@ -113,7 +113,7 @@ async def _main(
             nursery.start_soon(stop.listen, signals)
             if not envoy_side.may_run_already():
                 await nursery.start(envoy_side.run)
-            shell = await _load(settings, envoy_side, collection)
+            shell = await _load(settings, envoy_side, collection, beside_application=bool(app))
             # Starting waits for nothing that may never come: a signal meanwhile is heeded right after it.
             await nursery.start(shell.run)
             from sidecar.agent.http_api import serve_on
@@ -143,14 +143,21 @@ async def _main(
 
 
 async def _load(
-    settings: SidecarSettings, envoy_side: EnvoySide, collection: Collection
+    settings: SidecarSettings,
+    envoy_side: EnvoySide,
+    collection: Collection,
+    *,
+    beside_application: bool,
 ) -> NodeShell:
     """The daemon's other half. Its modules take a third of a second to load: Envoy starts up meanwhile."""
     try:
         from sidecar.agent.host_facts import find_address
         from sidecar.agent.node_shell import NodeShell
 
-        return NodeShell(settings, await find_address(settings), envoy_side, collection)
+        address = await find_address(settings)
+        return NodeShell(
+            settings, address, envoy_side, collection, beside_application=beside_application
+        )
     except BaseException:
         await envoy_side.abandon()
         raise

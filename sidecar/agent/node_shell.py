@@ -25,6 +25,7 @@ from sidecar.agent.envoy_side import EnvoySide
 from sidecar.agent.envoy_watch import EnvoyWatch
 from sidecar.agent.host_facts import HostFacts
 from sidecar.agent.last_good import LastGood
+from sidecar.agent.listening import wait_listening
 from sidecar.agent.log import log
 from sidecar.agent.metrics import Metrics
 from sidecar.agent.recall import look_up
@@ -89,8 +90,11 @@ class NodeShell:
         address: str,
         envoy_side: EnvoySide,
         collection: Collection,
+        *,
+        beside_application: bool = False,
     ) -> None:
         self._settings = settings
+        self._beside_application = beside_application
         self._envoy_side = envoy_side
         self._collection = collection
         self._facts = facts = HostFacts(settings, address)
@@ -102,6 +106,7 @@ class NodeShell:
             facts.contexts(),
             lambda _: builder(),
             memory=self._last_good.memory,
+            is_judged=self._last_good.is_judged,
             kept=self._last_good.kept,
         )
         self._node.preload(self._last_good.names)
@@ -195,6 +200,8 @@ class NodeShell:
         """Register once what peers are to connect to is there: a refused listener would be a black hole."""
         self._registrar.wait_for("its listeners are not in force in Envoy yet")
         await self._changed.until(self._takes_requests)
+        if self._beside_application:
+            await wait_listening(self._settings.workloads, self._registrar.wait_for)
         await self._registrar.run()
 
     def _takes_requests(self) -> bool:
