@@ -79,6 +79,8 @@ async def run_application(
             nursery.cancel_scope.cancel()
     finally:
         process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
     log.info("app_ended", status=status)
     return status if status >= 0 else SIGNALLED - status
 
