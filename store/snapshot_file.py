@@ -57,6 +57,8 @@ class StoredSnapshot:
     """When it was saved, in milliseconds of Unix time: for people, no decision depends on it."""
     kept: Mapping[str, bytes] = field(default_factory=dict)
     """Registrations in force that the store holds no more, by host, as the store had them."""
+    rules: str = ""
+    """Fingerprint of the rules that found every object and host valid that `memory` does not name; empty: unknown."""
 
 
 def encode(stored: StoredSnapshot) -> bytes:
@@ -74,6 +76,7 @@ def encode(stored: StoredSnapshot) -> bytes:
             "memory": [_remembered_out(row) for row in stored.memory],
             "names": list(stored.names),
             "kept": dict(stored.kept),
+            "rules": stored.rules,
         },
         unicode_errors=_KEYS,
     )
@@ -98,6 +101,7 @@ def decode(content: bytes) -> StoredSnapshot:
             tuple(str(name) for name in found["names"]),
             int(found["saved_at_ms"]),
             {str(host): bytes(value) for host, value in found.get("kept", {}).items()},
+            str(found.get("rules", "")),
         )
         expected = str(found["hash"])
     except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException) as error:

@@ -64,6 +64,8 @@ class LastGood:
         """What a former run remembered beside the snapshot."""
         self.kept: Mapping[str, HostRegistration] = {}
         """Registrations that a former run had in force although they had run out."""
+        self.is_judged = False
+        """Whether this program's own rules found valid what `memory` does not name: it need not be judged again."""
         self.names: tuple[str, ...] = ()
         """Virtual hosts that Envoy had asked for: kept with the snapshot."""
         self.refused = ""
@@ -76,6 +78,7 @@ class LastGood:
         if loaded.snapshot is None:
             return None
         self.memory, self.names = loaded.memory, loaded.names
+        self.is_judged = loaded.is_judged
         self.kept = _decoded(loaded.kept)
         self._saved_at = loaded.saved_at
         self._written = _Content(loaded.snapshot, self.memory, self.kept, self.names)

@@ -83,6 +83,7 @@ class Node:
         contexts: Workload contexts, by name.
         make_builder: Makes the desired-state builder.
         memory: What a former run remembered beside the snapshot that comes first.
+        is_judged: Whether the rules of this very program found everything else in that snapshot valid.
         kept: Registrations that a former run had in force although they had run out.
     """
 
@@ -93,6 +94,7 @@ class Node:
         make_builder: Callable[[Sequence[Context]], Builder],
         *,
         memory: CatalogMemory = (),
+        is_judged: bool = False,
         kept: Mapping[str, HostRegistration] | None = None,
     ) -> None:
         self._own_key = host_key(host)
@@ -100,7 +102,7 @@ class Node:
         self._builder = make_builder(self._contexts)
         self._registrations = Registrations()
         self._kept_before = dict(kept or {})
-        self.catalog = Catalog.empty(memory=memory)
+        self.catalog = Catalog.empty(memory=memory, is_judged=is_judged)
         """Objects in force."""
         self.mesh: Mesh | None = None
         """The mesh in force; None before the first snapshot."""

@@ -60,10 +60,12 @@ class Catalog:
         snapshot: Snapshot | None = None,
         refusal: str = "",
         memory: CatalogMemory = (),
+        is_judged: bool = False,
     ) -> None:
         self._tables = tables
         self._decodings = decodings
         self._memory = memory
+        self._is_judged = is_judged
         self.snapshot = snapshot
         """The snapshot that this catalog was folded from; None before the first."""
         self.refusal = refusal
@@ -74,19 +76,23 @@ class Catalog:
         cls,
         *,
         memory: CatalogMemory = (),
+        is_judged: bool = False,
         decode: Callable[[str, bytes], DecodedValue] | None = None,
     ) -> Catalog:
         """The catalog before the first snapshot.
 
         Args:
             memory: What a former run remembered beside the snapshot that is applied first.
+            is_judged: Whether the same rules found every object and host of that snapshot valid that `memory` does
+                not name: then they are not judged again.
             decode: Reads one stored value; `store.codec.decode` unless given.
         """
         if decode is not None:
-            return cls(Tables(), Decodings(decode), memory=memory)
+            return cls(Tables(), Decodings(decode), memory=memory, is_judged=is_judged)
         from store import codec
 
-        return cls(Tables(), Decodings(codec.decode, codec.parse), memory=memory)
+        decodings = Decodings(codec.decode, codec.parse)
+        return cls(Tables(), decodings, memory=memory, is_judged=is_judged)
 
     @property
     def label(self) -> tuple[Epoch, int] | None:
@@ -190,6 +196,8 @@ class Catalog:
         if named is None:
             folding.quarantine(entry.key, unserved(entry, self._decodings.verdict(entry)))
             return
+        if self._is_judged and self.snapshot is None and remembered is None:
+            self._decodings.take_for_valid(entry)
         state = self._from_memory(entry, epoch, remembered) if remembered is not None else None
         if state is None:
             state = fold(folding.state(entry.key), entry, epoch, self._decodings.verdict)
@@ -227,6 +235,7 @@ class Catalog:
             snapshot=self.snapshot,
             refusal=refusal,
             memory=self._memory,
+            is_judged=self._is_judged,
         )
         return CatalogStep(catalog, change, recalls)
 

@@ -90,6 +90,18 @@ class Decodings:
         assert model is not None, f"{entry.key}@{entry.mod_revision} was taken for valid and is not"
         return model
 
+    def take_for_valid(self, entry: Entry) -> None:
+        """The same rules found the entry valid before: its verdict is known. One without a model is judged anew."""
+        if self._parse is None:
+            return
+        try:
+            model = self._parse(entry.key, entry.value)
+        except ValueError:  # pydantic's errors are such
+            return
+        name = _name(entry)
+        self._verdicts.put(name, ())
+        self._models.put(name, model)
+
     def document(self, entry: Entry) -> Mapping[str, Any]:
         """The value of a valid entry as a mapping, decoded anew at each call (nobody asks often)."""
         document = self._decode(entry.key, entry.value).document

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from store.catalog.parts import CatalogMemory
 from store.errors import MeshError
+from store.etcd.rules import rules_fingerprint
 from store.snapshot import Snapshot
 from store.snapshot_file import SnapshotFileRefused, StoredSnapshot, decode, encode
 
@@ -46,6 +47,8 @@ class Loaded:
     """Why files that are there were not used."""
     kept: Mapping[str, bytes] = field(default_factory=dict)
     """Registrations in force that the store held no more, by host."""
+    is_judged: bool = False
+    """Whether the rules of this very program found every object and host valid that `memory` does not name."""
 
 
 class SnapshotCache:
@@ -82,7 +85,13 @@ class SnapshotCache:
             CacheWriteFailed: The disk is full, read-only or broken; what was there is still there.
         """
         stored = StoredSnapshot(
-            self._prefix, snapshot, memory, tuple(names), round(saved_at * 1000), dict(kept or {})
+            self._prefix,
+            snapshot,
+            memory,
+            tuple(names),
+            round(saved_at * 1000),
+            dict(kept or {}),
+            rules_fingerprint(),
         )
         unfinished = self._directory / UNFINISHED
         try:
@@ -122,6 +131,7 @@ class SnapshotCache:
                     stored.saved_at_ms / 1000,
                     tuple(refused),
                     stored.kept,
+                    is_judged=stored.rules != "" and stored.rules == rules_fingerprint(),
                 )
         return Loaded(refused=tuple(refused))
 

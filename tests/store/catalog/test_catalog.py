@@ -239,6 +239,56 @@ def test_a_forgotten_model_of_a_valid_value_is_made_without_checking_it_again() 
     assert sorted(checked) == sorted(one.key for one in entries)
 
 
+def judged(*entries: Entry, memory: tuple[Remembered, ...] = ()) -> tuple[Catalog, list[str]]:
+    """The catalog of a snapshot that these rules have judged before, and the keys judged again all the same."""
+    again: list[str] = []
+
+    def counted(key: str, value: bytes) -> Decoded:
+        again.append(key)
+        return decode(key, value)
+
+    catalog = Catalog(Tables(), Decodings(counted, parse), memory=memory, is_judged=True)
+    return catalog.apply(snapshot(*entries)).catalog, again
+
+
+def test_what_the_same_rules_found_valid_is_not_judged_again_and_gives_the_same_catalog() -> None:
+    entries = (entry(KEY, route(), 5), entry("hosts/vm-7", registration("vm-7"), 6))
+    catalog, again = judged(*entries)
+    assert again == []
+    fresh = Catalog.empty().apply(snapshot(*entries)).catalog
+    assert set(catalog.objects) == set(fresh.objects)
+    assert catalog.model(REF) == fresh.model(REF)
+    assert dict(catalog.hosts) == dict(fresh.hosts)
+
+
+def test_what_is_remembered_as_bad_or_belongs_nowhere_is_judged_all_the_same() -> None:
+    stale = Remembered(KEY, 5, entry(KEY, route("old"), 4))
+    entries = (entry(KEY, b"bad", 5), entry("ns/default/nothings/x", b"{}", 6))
+    catalog, again = judged(*entries, memory=(stale,))
+    assert KEY in again
+    assert catalog.objects[REF].entry.mod_revision == 4
+    assert {row.key for row in catalog.quarantined} == {one.key for one in entries}
+
+
+def test_a_value_that_was_judged_before_and_cannot_be_read_is_judged_again() -> None:
+    catalog, again = judged(entry(KEY, b"not what was judged", 5))
+    assert again == [KEY]
+    assert REF not in catalog.objects
+
+
+def test_only_the_first_snapshot_was_judged_before() -> None:
+    first = snapshot(entry(KEY, route(), 5))
+    again: list[str] = []
+
+    def counted(key: str, value: bytes) -> Decoded:
+        again.append(key)
+        return decode(key, value)
+
+    catalog = Catalog(Tables(), Decodings(counted, parse), is_judged=True).apply(first).catalog
+    catalog.apply(first.apply([entry(KEY, route("new"), 6)], (), 6))
+    assert again == [KEY]
+
+
 def test_a_thousand_hostile_values_change_nothing_for_the_others() -> None:
     chance = random.Random(5)
     good = entry(KEY, route())

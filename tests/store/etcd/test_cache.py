@@ -11,6 +11,7 @@ import pytest
 
 from store.catalog import Remembered
 from store.etcd.cache import BEFORE, NEWEST, UNFINISHED, CacheWriteFailed, SnapshotCache
+from store.etcd.rules import rules_fingerprint
 from store.snapshot import Entry, Epoch, Snapshot
 
 MEMORY = (Remembered("ns/default/gateways/g", 7, Entry("ns/default/gateways/g", b"{}", 3, 5, 2)),)
@@ -122,3 +123,25 @@ def test_a_writer_killed_at_random_instants_always_leaves_a_whole_state(tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0, "no kill fell into a write: the test shows nothing"
+
+
+def test_what_these_rules_judged_is_told_and_what_others_judged_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = SnapshotCache(tmp_path, "/meshd/v1")
+    cache.save(state(7), (), (), 0.0)
+    assert cache.load().is_judged
+    monkeypatch.setattr("store.etcd.cache.rules_fingerprint", lambda: "other rules")
+    assert not cache.load().is_judged
+    monkeypatch.setattr("store.etcd.cache.rules_fingerprint", lambda: "")
+    cache.save(state(8), (), (), 0.0)
+    assert not cache.load().is_judged
+
+
+def test_the_fingerprint_is_of_the_rules_and_the_same_in_every_process() -> None:
+    program = "from store.etcd.rules import rules_fingerprint; print(rules_fingerprint())"
+    other = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert len(rules_fingerprint()) == 64
+    assert other.stdout.strip() == rules_fingerprint()
