@@ -118,6 +118,12 @@ def explain(
             hint="etcd may be overloaded, frozen or without a leader: see `etcdctl endpoint status`; "
             "or allow more time",
         )
+    if is_without_leader(error):
+        return StoreUnavailable(
+            f"{where}: this member has no leader",
+            hint="The members are electing one, or fewer than half of them reach each other: see "
+            "`etcdctl endpoint status`",
+        )
     if code is grpc.StatusCode.UNAVAILABLE:
         return _unreachable(text, where)
     return StoreUnavailable(f"{where}: {code.name}: {text}", hint="See the log of etcd")

@@ -36,6 +36,7 @@ def told(code: grpc.StatusCode, text: str | None) -> MeshError:
         (UNAVAILABLE, UNCONNECTED, StoreUnavailable, "Connection refused"),
         (UNAVAILABLE, "Socket closed", StoreUnavailable, "cannot be reached (Socket closed)"),
         (UNAVAILABLE, None, StoreUnavailable, "cannot be reached"),
+        (UNAVAILABLE, "etcdserver: no leader", StoreUnavailable, "this member has no leader"),
         (UNAVAILABLE, "x last error: CERTIFICATE_VERIFY_FAILED", StoreUnavailable, "CA file"),
         (UNAVAILABLE, "x last error: Ssl handshake failed", StoreUnavailable, "TLS handshake"),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "", StoreUnavailable, "no answer within 5 s"),
