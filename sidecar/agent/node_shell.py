@@ -107,7 +107,6 @@ class NodeShell:
             lambda _: builder(),
             memory=self._last_good.memory,
             is_judged=self._last_good.is_judged,
-            is_judged=self._last_good.is_judged,
             kept=self._last_good.kept,
         )
         self._node.preload(self._last_good.names)
