@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +17,11 @@ from pathlib import Path
 import pytest
 
 from meshd.cli.agents import find_agents
+from meshd.cli.main import VERBS
 from meshd.demo.addresses import claim_subnet
 from meshd.demo.processes import Processes, clean_environment
+from sidecar.agent.main import command
+from sidecar.agent.settings import SidecarSettings
 from store.errors import AgentUnavailable
 from store.objects.kinds import Kind
 from store.validation.support import NOT_IN_FORCE
@@ -148,8 +150,6 @@ def test_the_tour_of_the_readme_does_what_it_says(home: Path) -> None:
             if number == 0:
                 run_dir = home / "t" / "run"
                 wait_until(partial(both_are_ready, run_dir), READY_S, "both sidecars to be ready")
-                for app in (app_1, app_2):
-                    wait_until(partial(listens, app), READY_S, f"the application on port {app}")
         assert Processes(home, {}).sweep() == [], "an Envoy was left behind"
         assert find_agents(home / "t" / "run") == ()
         for log in (home / "t").glob("vm-*.log"):
@@ -176,15 +176,6 @@ def both_are_ready(run_dir: Path) -> bool:
         )
     except AgentUnavailable:
         return False
-
-
-def listens(port: int) -> bool:
-    """Whether somebody accepts connections there."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def logs(directory: Path) -> str:
@@ -265,3 +256,37 @@ def test_every_document_is_named_in_the_readme() -> None:
     readme = (TOP / "README.md").read_text(encoding="utf-8")
     for document in (TOP / "docs").glob("*.md"):
         assert f"docs/{document.name}" in readme
+
+
+# -- names ------------------------------------------------------------------------------------------
+
+OPERATIONS = (TOP / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_every_metric_to_watch_is_one_that_the_sidecar_has() -> None:
+    source = (TOP / "sidecar" / "agent" / "metrics.py").read_text(encoding="utf-8")
+    declared = set(re.findall(r'"(meshd_[a-z_]+)"', source))
+    named = set(re.findall(r"\bmeshd_[a-z_]+", OPERATIONS))
+    assert len(named) > 5
+    assert {name.removesuffix("_total") for name in named} <= declared
+
+
+def test_every_setting_in_the_table_is_one() -> None:
+    [table] = re.findall(r"^\| setting \|.*?\n\n", OPERATIONS, re.MULTILINE | re.DOTALL)
+    names = re.findall(r"^\| `([a-z_.]+)` \| `?([^|`]+)`? \|", table, re.MULTILINE)
+    assert len(names) > 3
+    for name, default in names:
+        value: object = SidecarSettings()
+        for part in name.split("."):
+            assert part in type(value).model_fields, name  # type: ignore[attr-defined]
+            value = getattr(value, part)
+        if name != "contexts":  # an empty list stands for one context
+            assert str(value) == default.strip(), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(TOP)))
+def test_every_verb_that_is_named_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for program, verb in re.findall(r"(?:`|\./dev run |^    )(meshd|meshd-sidecar) ([a-z]+)", text):
+        known = {*VERBS, "apply"} if program == "meshd" else set(command.commands)
+        assert verb in known, f"{program} {verb}"
