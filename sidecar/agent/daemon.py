@@ -11,6 +11,7 @@ daemon attaches to it again.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run_daemon"]
 
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from the others: Python's 5 ms would hold up a change while the last known
+good is packed, and each hand-over from gRPC's threads."""
 DRAIN_S = 5.0
 """How long requests in flight may take when the daemon leaves with its Envoy."""
 
@@ -49,6 +53,7 @@ def run_daemon(settings: SidecarSettings, app: Sequence[str] = ()) -> int:
             serves this node already.
     """
     collection = Collection()
+    sys.setswitchinterval(SWITCH_S)
     configure(settings.log_level, settings.node)
     own = settings.run_dir / settings.node
     for directory in (own, settings.data_dir / settings.node):
