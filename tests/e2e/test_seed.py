@@ -191,7 +191,7 @@ def test_https_at_the_gateway_reaches_v3(seed: Seed) -> None:
 
 
 def test_the_gateway_proves_its_name_and_opens_no_other(seed: Seed) -> None:
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(OSError):  # reset, or a certificate of another name
         through_gateway(seed, "ext-host")
 
 

@@ -230,6 +230,21 @@ class SidecarProcess:
         """SIGKILL to the sidecar, not to Envoy; returns when it is gone."""
         self.end(signal.SIGKILL)
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The sidecar, not Envoy, stands still: alive, and silent to everybody."""
+        assert self.process is not None, f"sidecar {self.node} is not running"
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def thaw(self) -> None:
+        """End `frozen` early."""
+        assert self.process is not None, f"sidecar {self.node} is not running"
+        self.process.send_signal(signal.SIGCONT)
+
     def end(self, number: signal.Signals = signal.SIGTERM, deadline_s: float = 15.0) -> int:
         """Signal the sidecar and wait for its end; returns its exit status."""
         process, self.process = self.process, None
