@@ -59,6 +59,9 @@ class Notifier:
         if not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
+            speaker.setblocking(
+                False
+            )  # a service manager that does not read must not hang the event loop
             try:
                 speaker.connect(self._address)
                 speaker.send(text.encode())

@@ -37,6 +37,8 @@ class Canned:
     def trace(self, query: Mapping[str, list[str]]) -> Mapping[str, Any]:
         if query.get("url") == ["away"]:
             raise StoreUnavailable("no configuration yet")
+        if query.get("url") == ["bug"]:
+            raise KeyError("a bug")
         raise InputError("no request", hint="give a URL")
 
     def endpoints(self, host: str) -> Mapping[str, Any]:
@@ -79,6 +81,7 @@ async def ask(answers: Canned, method: str, target: str) -> tuple[int, Any]:
         ("GET", "/v1/in-force?timeout_s=nan", 400),
         ("GET", "/v1/trace", 400),
         ("GET", "/v1/trace?url=away", 503),
+        ("GET", "/v1/trace?url=bug", 500),
         ("GET", "/v1/endpoints?host=x", 404),
         ("GET", "/v1/endpoints", 400),
         ("POST", "/v1/epoch/accept", 409),
