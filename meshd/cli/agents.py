@@ -30,6 +30,8 @@ __all__ = ["TIMEOUT_S", "Agent", "Reply", "agent_named", "ask_all", "find_agents
 
 TIMEOUT_S = 5.0
 """Deadline of one question to a sidecar of the same machine, unless the question itself waits."""
+GRACE_S = 1.0
+"""How much longer than its own timeout a question that waits is given: for the answer that it was in vain."""
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
 _ERRORS = {
     400: InputError,
@@ -75,7 +77,7 @@ class Agent:
         """Waits until the revision is in force; status 408 and its whole status when it is not in time."""
         query = urlencode({"revision": revision, "timeout_s": f"{timeout_s:g}"})
         path = f"/v1/in-force?{query}"
-        return self.ask("GET", path, timeout_s=timeout_s + TIMEOUT_S, accept=(200, 408))
+        return self.ask("GET", path, timeout_s=timeout_s + GRACE_S, accept=(200, 408))
 
     def ask(
         self,

@@ -15,6 +15,7 @@ from store.etcd.client import EtcdClient
 from store.history import Action
 
 if TYPE_CHECKING:
+    from store.commits import Authorship
     from store.objects.mesh_config import HistorySettings
 
 __all__ = ["Writing", "carry_out", "confirm", "writing_options"]
@@ -70,14 +71,36 @@ def carry_out(session: Session, client: EtcdClient, change_set: ChangeSet, writi
     Returns:
         The exit status: 1 when a sidecar lags or has quarantined one of the objects.
     """
-    from store.etcd.publishing import authorship, publish, publish_in_batches
+    from store.etcd.publishing import authorship
 
     if writing.dry_run:
         _say(session, change_set, " (dry run)")
         session.console.note("dry run: nothing was written")
         return exits.OK
     by = authorship(session.author, writing.message)
-    if writing.batches and change_set.effective:
+    try:
+        revision = _write(session, client, change_set, by, is_batched=writing.batches)
+    except KeyboardInterrupt:
+        session.console.warn(
+            f"interrupted while writing: `meshd history` shows {by.change} if it was written"
+        )
+        raise
+    status = exits.OK
+    if writing.wait:
+        from meshd.cli.waiting import wait_in_force
+
+        status = wait_in_force(session, change_set, revision, writing.timeout_s)
+    _forget_history(session, client, change_set.namespaces)
+    return status
+
+
+def _write(
+    session: Session, client: EtcdClient, change_set: ChangeSet, by: Authorship, *, is_batched: bool
+) -> int:
+    """Write, and say each piece as it is done; returns the last revision."""
+    from store.etcd.publishing import publish, publish_in_batches
+
+    if is_batched and change_set.effective:
         pieces = publish_in_batches(client, change_set, by)
     else:
         pieces = iter((publish(client, change_set, by),))
@@ -88,13 +111,7 @@ def carry_out(session: Session, client: EtcdClient, change_set: ChangeSet, writi
         if piece.change:
             told = " (the answer was lost; read back)" if piece.is_read_back else ""
             session.console.note(f"revision {revision}, change {piece.change}{told}")
-    status = exits.OK
-    if writing.wait:
-        from meshd.cli.waiting import wait_in_force
-
-        status = wait_in_force(session, change_set, revision, writing.timeout_s)
-    _forget_history(session, client, change_set.namespaces)
-    return status
+    return revision
 
 
 def _forget_history(session: Session, client: EtcdClient, namespaces: Sequence[str]) -> None:

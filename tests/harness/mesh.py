@@ -109,7 +109,7 @@ class MeshFixture:
 
     def settle(self) -> int:
         """Wait until what etcd holds now is in force on every running sidecar; returns its revision."""
-        found = self.client.list_prefix(self.client.settings.prefix + "/")
+        found = self.client.list_prefix(self.client.settings.prefix)
         for sidecar in self.running():
             sidecar.wait_in_force(max((entry.mod_revision for entry in found.entries), default=0))
         return found.revision

@@ -186,7 +186,7 @@ class SecuredMesh(MeshFixture):
 
     def start_meshd(self, *words: str, user: str = ADMINISTRATOR) -> subprocess.Popen[str]:
         """`meshd WORDS...`, started and not waited for; its output is to be read from its pipes."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "meshd.cli.main", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -195,3 +195,14 @@ class SecuredMesh(MeshFixture):
             cwd=TOP,
             env={**self.environment(user), "PYTHONUNBUFFERED": "1"},
         )
+        self._stack.callback(_end, process)
+        return process
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Nothing of it stays, however a test ended."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
