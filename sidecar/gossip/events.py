@@ -1,0 +1,196 @@
+"""What gossip is told and what it asks for: the words between its core and the shell around it.
+
+Bodies are unsealed frames (`sidecar.gossip.frames`); the shell seals and opens them with the keyring. A call is one
+request and one answer over TCP. Everything that a shell must do is an effect; nothing else leaves the core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sidecar.gossip.claims import Identity, Status
+
+__all__ = [
+    "AnswerPeer",
+    "CallPeer",
+    "DatagramReceived",
+    "Effect",
+    "Event",
+    "FindSeeds",
+    "IdentityChanged",
+    "LeaveAsked",
+    "LeaveSpread",
+    "MemberChanged",
+    "NameConflict",
+    "PeerAnswered",
+    "PeerCalled",
+    "PeerFailed",
+    "PeerRefused",
+    "SeedsFound",
+    "SendDatagram",
+    "Started",
+    "TimePassed",
+    "UdpDegraded",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The shell listens; gossip may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """The deadline has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramReceived:
+    """A datagram came in that the keyring opened."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCalled:
+    """Somebody asks over TCP; answered at once by `AnswerPeer`, or not at all."""
+
+    call: int
+    """The shell's number for the connection."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAnswered:
+    """The answer to a `CallPeer`."""
+
+    call: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFailed:
+    """A `CallPeer` got no answer: refused, timed out, or not opened by the keyring."""
+
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsFound:
+    """Where members may be: a list, what a DNS name resolves to now, or hosts registered in etcd."""
+
+    addresses: tuple[str, ...]
+    """`address:port` each. May be stale, may name ourselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveAsked:
+    """This host goes away on purpose: say goodbye."""
+
+
+Event = (
+    Started
+    | TimePassed
+    | DatagramReceived
+    | PeerCalled
+    | PeerAnswered
+    | PeerFailed
+    | SeedsFound
+    | LeaveAsked
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SendDatagram:
+    """Seal and send over UDP. Sealed it has at most 1,200 bytes."""
+
+    address: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CallPeer:
+    """Ask over TCP; tell the outcome as `PeerAnswered` or `PeerFailed`."""
+
+    call: int
+    address: str
+    body: bytes
+    timeout_s: float
+    """For connection, request and answer together."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPeer:
+    """Answer a `PeerCalled`."""
+
+    call: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FindSeeds:
+    """Resolve seeds anew and tell them as `SeedsFound`; nothing found is told as an empty tuple."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChanged:
+    """A member is held in another way than before, or in another life."""
+
+    identity: Identity
+    before: Status | None
+    """None: it was not known."""
+    after: Status
+    incarnation: int
+    accusers: tuple[str, ...] = ()
+    """Who found it silent; of a suspect only."""
+
+
+@dataclass(frozen=True, slots=True)
+class UdpDegraded:
+    """A member answers over TCP only, or answers over UDP again."""
+
+    node: str
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NameConflict:
+    """Another process goes by our name. The later boot epoch keeps it; the loser waits until the other is gone."""
+
+    rival: Identity
+    lost: bool
+    """Whether it is us who may not speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityChanged:
+    """We speak with a new boot epoch: persist it, so that the next life starts above."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefused:
+    """A peer speaks only protocol versions that we do not, or refuses ours."""
+
+    identity: Identity
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveSpread:
+    """The goodbye is told as often as news is told: the process may end."""
+
+
+Effect = (
+    SendDatagram
+    | CallPeer
+    | AnswerPeer
+    | FindSeeds
+    | MemberChanged
+    | UdpDegraded
+    | NameConflict
+    | IdentityChanged
+    | PeerRefused
+    | LeaveSpread
+)
