@@ -57,6 +57,7 @@ class LastGood:
         self._wanted: _Content | None = None
         self._has_wanted = trio.Event()
         self._written: _Content | None = None
+        self._is_outdated = False
         self._saved_at: float | None = None
         self._error = ""
         self._lock = trio.Lock()
@@ -80,6 +81,8 @@ class LastGood:
         self.memory, self.names = loaded.memory, loaded.names
         self.is_judged = loaded.is_judged
         self.kept = _decoded(loaded.kept)
+        # What other rules judged is written once more, judged by these: the next start is faster.
+        self._is_outdated = not loaded.is_judged
         self._saved_at = loaded.saved_at
         self._written = _Content(loaded.snapshot, self.memory, self.kept, self.names)
         return loaded.snapshot
@@ -92,7 +95,7 @@ class LastGood:
     ) -> None:
         """This is in force now: write it soon, with `names` as they are now."""
         content = _Content(snapshot, memory, kept or {}, self.names)
-        if not content.is_same(self._wanted or self._written):
+        if self._is_outdated or not content.is_same(self._wanted or self._written):
             self._wanted = content
             self._has_wanted.set()
 
@@ -120,13 +123,17 @@ class LastGood:
             wanted = self._wanted
             if wanted is None:
                 return
-            saved_at = time.time()
+            # What is written again beside the same snapshot does not make that any younger.
+            before = self._written
+            is_new = before is None or not wanted.snapshot.is_same(before.snapshot)
+            saved_at = time.time() if is_new or self._saved_at is None else self._saved_at
             try:
                 await trio.to_thread.run_sync(self._save, wanted, saved_at)
             except MeshError as problem:
                 self._error = str(problem)  # It stays wanted.
                 return
             self._error, self._written, self._saved_at = "", wanted, saved_at
+            self._is_outdated = False
             if self._wanted is wanted:
                 self._wanted, self._has_wanted = None, trio.Event()
 
@@ -138,7 +145,7 @@ class LastGood:
         self._cache.save(content.snapshot, content.memory, content.names, saved_at, kept=kept)
 
     def age_s(self) -> float | None:
-        """Seconds since the file was written; None where there is none."""
+        """Seconds since the snapshot on disk was first written; None where there is none."""
         return None if self._saved_at is None else max(0.0, round(time.time() - self._saved_at, 3))
 
     def describe(self) -> Mapping[str, Any]:

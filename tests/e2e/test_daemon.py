@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,7 +180,7 @@ def test_an_application_gets_its_outbound_proxy_and_its_signal_after_the_withdra
         states.append(json.loads(found.value)["state"])
         assert told.read_text() != "signal", "the application was told before the withdrawal"
     assert "draining" in states
-    assert sidecar.end() == 7
+    assert sidecar.process.wait(20) == 7
     assert told.read_text() == "signal"
 
 
@@ -267,3 +268,27 @@ def test_a_directory_of_another_user_is_refused(mesh: MeshFixture) -> None:
     assert sidecar.process is not None
     assert sidecar.process.wait(20) == 3
     assert "belongs to another user" in sidecar.log_tail()
+
+
+def test_a_host_that_is_kept_stays_kept_over_a_restart_of_those_who_keep_it(
+    mesh: MeshFixture,
+) -> None:
+    """Its registration ran out, so the store has it no more; its Envoy serves on."""
+    backend = mesh.backend("widow", "v1")
+    silent = mesh.sidecar("silent", mesh.workload(backend, 9080))
+    keeper = mesh.sidecar("keeper")
+    keeper.wait_in_force(mesh.settle())
+    silent.kill()
+
+    def is_kept(status: dict[str, Any]) -> bool:
+        return [row["host"] for row in status["kept_hosts"]] == ["silent"]
+
+    keeper.wait_status("the end of the lease", is_kept)
+    revision = keeper.status()["config"]["revision_in_force"]
+    keeper.wait_last_good(revision)
+    assert keeper.ask("widow:9080").version == "v1"
+    keeper.kill()
+    keeper.start().wait_ready()
+    assert is_kept(keeper.status())
+    assert keeper.ask("widow:9080").version == "v1"
+    assert keeper.end() == 0

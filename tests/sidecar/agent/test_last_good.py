@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -81,10 +82,26 @@ async def test_what_is_on_disk_already_is_not_written_again(tmp_path: Path) -> N
     again.keep(snapshot(7), (), KEPT)
     await again.flush()
     assert not (tmp_path / "last-known-good.before.meshd").exists()
+
+
+async def test_what_is_written_beside_the_same_snapshot_makes_it_no_younger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last_good = LastGood(tmp_path, PREFIX)
+    last_good.keep(snapshot(7), (), KEPT)
+    await last_good.flush()
+    again, _ = reopened(tmp_path)
+    later = time.time() + 1000
+    monkeypatch.setattr(time, "time", lambda: later)
     again.names = ("outbound/ratings:9080",)
     again.keep(snapshot(7), (), KEPT)
     await again.flush()
-    assert reopened(tmp_path)[0].names == ("outbound/ratings:9080",)
+    third, _ = reopened(tmp_path)
+    assert third.names == ("outbound/ratings:9080",)
+    assert third.age_s() == pytest.approx(1000, abs=100)
+    third.keep(snapshot(8), (), KEPT)
+    await third.flush()
+    assert third.age_s() == 0.0
 
 
 async def test_a_failed_write_is_told_once_and_tried_until_it_succeeds(
