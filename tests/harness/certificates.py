@@ -26,6 +26,10 @@ class Authority:
         issued = self._authority.issue_cert("127.0.0.1", "localhost", common_name="server")
         return Tls(self.ca, *self._write(issued, "server"), require_client_cert)
 
+    def server_of(self, name: str) -> tuple[Path, Path]:
+        """(certificate, key) of a server called `name`."""
+        return self._write(self._authority.issue_cert(name), name)
+
     def client(self, user: str) -> tuple[Path, Path]:
         """(certificate, key) of a client whose common name is `user`."""
         return self._write(
