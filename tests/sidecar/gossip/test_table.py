@@ -1,0 +1,74 @@
+"""The members table: bounded, and equal tables have equal digests."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.gossip import Identity, Status
+from sidecar.gossip.claims import Claim
+from sidecar.gossip.table import Outcome, Table, digest_of
+
+
+def _claim(name: str, status: Status = Status.ALIVE, incarnation: int = 0) -> Claim:
+    return Claim(Identity(name, "10.0.0.1:1", 1), status, incarnation)
+
+
+changes = st.lists(
+    st.builds(
+        _claim,
+        st.sampled_from("abcdef"),
+        st.sampled_from(Status),
+        st.integers(0, 3),
+    ),
+    max_size=40,
+)
+
+
+@given(changes)
+def test_indexes_and_digest_agree_with_the_members(said: list[Claim]) -> None:
+    table = Table(100)
+    for claim in said:
+        table.apply(claim, 0.0)
+    up = [m.claim for m in table.all() if m.status in (Status.ALIVE, Status.SUSPECT)]
+    assert sorted(table.reachable) == sorted(c.identity.node for c in up)
+    assert len(table) == len(table.reachable) + len(table.down)
+    digest = 0
+    for claim in up:
+        digest ^= digest_of(claim)
+    assert table.digest == digest
+    for member in table.all():
+        table.forget(member.claim.identity.node)
+    assert (len(table), table.digest, table.reachable, table.down) == (0, 0, [], [])
+
+
+def test_38_full_table_gives_up_its_oldest_tombstone_then_refuses() -> None:
+    table = Table(3)
+    table.apply(_claim("a"), 1.0)
+    table.apply(_claim("b", Status.DEAD), 5.0)
+    table.apply(_claim("c", Status.LEFT), 4.0)
+    assert table.apply(_claim("d"), 6.0).evicted == "c"
+    assert table.apply(_claim("e"), 6.0).evicted == "b"
+    assert table.apply(_claim("f"), 6.0).outcome is Outcome.REFUSED
+    assert sorted(table.reachable) == ["a", "d", "e"]
+
+
+def test_suspicion_of_another_accuser_confirms_once() -> None:
+    table = Table(3)
+    table.apply(_claim("a"), 0.0)
+    accused = _claim("a")
+    assert table.apply(accused.as_suspicion_by("x"), 1.0).outcome is Outcome.CHANGED
+    assert table.apply(accused.as_suspicion_by("x"), 2.0).outcome is Outcome.NOTHING
+    assert table.apply(accused.as_suspicion_by("y"), 3.0).outcome is Outcome.CONFIRMED
+    member = table.get("a")
+    assert member is not None
+    assert member.claim.accusers == ("x", "y")
+    assert member.since_s == 1.0
+
+
+def test_the_dead_count_from_when_their_teller_held_them_so() -> None:
+    table = Table(3)
+    table.apply(Claim(Identity("a", "10.0.0.1:1", 1), Status.DEAD, 0, age_ms=2500), 10.0)
+    member = table.get("a")
+    assert member is not None
+    assert member.since_s == 7.5
