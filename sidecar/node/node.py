@@ -235,10 +235,18 @@ class Node:
         )
         if rejected.conflict:
             return  # a sibling or the host is to blame: the session offers it again by itself
+        if self._is_superseded(rejected):
+            return  # one bad object spoils several resources: the first refusal has taken it back already
         culprit = self._culprit(rejected)
         if culprit is not None:
             ref, mod_revision = culprit
             self._step(self.catalog.reject(ref, mod_revision, rejected.detail), now_s)
+
+    def _is_superseded(self, rejected: ResourceRejected) -> bool:
+        """Whether Envoy should have another version of the resource by now, or none."""
+        resources = self._builder.resources.get(rejected.type_url, {})
+        wanted = resources.get(rejected.name)
+        return wanted is None or wanted.version != rejected.version
 
     def _culprit(self, rejected: ResourceRejected) -> tuple[ObjectRef, int] | None:
         """The youngest object behind a refused resource: the others served before it came."""

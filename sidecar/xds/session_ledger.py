@@ -63,6 +63,8 @@ class Ledger:
             rejection = self.rejected.get(name)
             if rejection is not None and rejection.resource.version != resource.version:
                 del self.rejected[name]
+            if name in self._told and self._told[name][0] != resource.version:
+                del self._told[name]  # refused once more after this one, it is news again
         if touched:
             touched |= dict.fromkeys(self.forgive())
         return tuple(touched)

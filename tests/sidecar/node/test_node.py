@@ -23,7 +23,10 @@ from sidecar.node.events import (
 from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import DesiredChange, TypeUrl
 from store.snapshot import Entry, Snapshot
+from tests.harness.catalogs import Document
 from tests.harness.nodes import EPOCH, VS_KEY, arrive, make_node, registration, virtual_service
+from tests.harness.objects import destination_rule, service_entry
+from tests.harness.objects import virtual_service as routes_of
 
 
 def desired(effects: list[Effect]) -> DesiredChange:
@@ -101,6 +104,38 @@ def test_what_envoy_refuses_goes_back_to_the_generation_before() -> None:
     assert {"resource_rejected", "object_quarantined"} <= said(effects)
     again = desired(effects).upserts[TypeUrl.VIRTUAL_HOST][name]
     assert again.version == accepted[name].version
+
+
+def test_one_bad_object_is_taken_back_once_however_many_resources_it_spoils() -> None:
+    def stored(document: Document, folder: str, revision: int, version: int = 1) -> Entry:
+        value = json.dumps(document).encode()
+        return Entry(f"ns/default/{folder}/w", value, 2, revision, version)
+
+    port = {"number": 80, "name": "http", "protocol": "HTTP"}
+    endpoint = {"address": "192.0.2.7", "labels": {"version": "v1"}}
+    hosts = ["w.default.svc.cluster.local"]
+    service = service_entry("w", hosts, ports=[port], resolution="STATIC", endpoints=[endpoint])
+    both = [{"destination": {"host": "w", "subset": "v1"}}, {"destination": {"host": "w"}}]
+    routes = routes_of("w", ["w"], http=[{"route": [{**one, "weight": 50} for one in both]}])
+    subsets = [{"name": "v1", "labels": {"version": "v1"}}]
+    tls = {"tls": {"mode": "MUTUAL", "clientCertificate": "/c", "privateKey": "/k"}}
+    good = destination_rule("w", "w", subsets=subsets)
+    bad = destination_rule("w", "w", subsets=subsets, trafficPolicy=tls)
+
+    node = make_node()
+    first = [stored(service, "serviceentries", 2), stored(routes, "virtualservices", 3)]
+    snapshot = Snapshot.of(EPOCH, 5, [*first, stored(good, "destinationrules", 4)])
+    arrive(node, snapshot)
+    second = snapshot.apply([stored(bad, "destinationrules", 6, 2)], (), 6)
+    spoilt = desired(arrive(node, second)).upserts[TypeUrl.CLUSTER].values()
+    assert len(spoilt) == 2
+    for resource in spoilt:
+        told = ResourceRejected(
+            TypeUrl.CLUSTER, resource.name, resource.version, "no file", resource.sources
+        )
+        node.handle(EnvoyRejected(told), 3.0)
+    (row,) = node.catalog.quarantined
+    assert (row.revision, row.serving_revision) == (6, 4)
 
 
 def test_what_is_in_force_is_kept_and_a_stray_label_changes_nothing() -> None:

@@ -112,6 +112,15 @@ def test_after_quarantine_the_accepted_version_comes_back_without_a_message() ->
     ]
 
 
+def test_the_same_bad_version_after_a_good_one_is_told_again() -> None:
+    envoy = serving("a")
+    envoy.bad = {"bad"}
+    for number, version in enumerate(("bad", "2", "bad"), start=2):
+        host = resource(VHDS, "outbound/a", version)
+        envoy.take(envoy.wire.handle(change(f"e@{number}", host)))
+    assert refusals(envoy) == ["outbound/a", "outbound/a"]
+
+
 def test_a_refused_cluster_goes_back_and_its_endpoints_with_it() -> None:
     envoy = serving("a")
     envoy.bad = {"bad"}
