@@ -60,6 +60,8 @@ def test_etcd_frozen_beyond_the_life_of_leases_fails_no_request(meshed: Meshed) 
     with client.load(REVIEWS) as load:
         mesh.etcd.freeze()
         try:
+            done = mesh.meshd("--etcd-timeout", "1", "put", "-f", "-", stdin=reviews_to("v2"))
+            assert done.returncode == 6, done.stdout + done.stderr
             for host in HOSTS:
                 mesh.sidecars[host].wait_status(
                     "the end of the lease",
