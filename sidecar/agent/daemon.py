@@ -55,14 +55,14 @@ def run_daemon(settings: SidecarSettings, app: Sequence[str] = ()) -> int:
     collection = Collection()
     sys.setswitchinterval(SWITCH_S)
     configure(settings.log_level, settings.node)
-    own = settings.run_dir / settings.node
-    for directory in (own, settings.data_dir / settings.node):
+    own, kept = settings.run_dir / settings.node, settings.data_dir / settings.node
+    for directory in (own, kept):
         _make_own(directory)
     envoy_side = EnvoySide(settings)
     if app:
         check_application(app)
     # Held for the whole life of the process: a successor must not find half of this one's sockets.
-    with hold_lock(own / "sidecar.lock"):
+    with hold_lock(own / "sidecar.lock"), hold_lock(kept / "data.lock"):
         try:
             return trio.run(
                 _main, settings, tuple(app), envoy_side, collection, strict_exception_groups=True

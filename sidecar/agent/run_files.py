@@ -37,7 +37,7 @@ def hold_lock(path: Path) -> Iterator[None]:
             owner = file.read().strip() or "unknown"
             raise InputError(
                 f"another sidecar (process {owner}) holds {path}: it serves this node already",
-                hint="Stop it, or give this sidecar another node name or run_dir",
+                hint="Stop it, or give this sidecar another node name, or run_dir and data_dir of its own",
             ) from problem
         file.truncate(0)
         file.write(f"{os.getpid()}\n")

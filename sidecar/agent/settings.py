@@ -174,8 +174,8 @@ class SidecarSettings(_Table):
     @field_validator("address")
     @classmethod
     def _address_is_an_ip(cls, address: str) -> str:
-        if address:
-            ipaddress.ip_address(address)
+        if address and ipaddress.ip_address(address).is_unspecified:
+            raise ValueError(f"peers cannot connect to {address}: name one address of this host")
         return address
 
     @model_validator(mode="after")

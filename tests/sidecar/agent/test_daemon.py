@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sidecar.agent import daemon
+from sidecar.agent.run_files import hold_lock
 from sidecar.agent.settings import EnvoySettings, SidecarSettings
 from store.errors import InputError, MeshError, NotFoundError, StoreUnavailable
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """A daemon governs the collector of its process; here that is the tests' own."""
+    yield
+    gc.enable()
 
 
 def group(*problems: BaseException) -> BaseExceptionGroup[BaseException]:
@@ -54,6 +64,18 @@ def test_what_cannot_be_started_is_refused_with_directories_for_this_user_alone(
 def test_an_application_that_is_none_is_refused_before_envoy_is_started(tmp_path: Path) -> None:
     problem = ended(settings(tmp_path), ("no-such-program-here",))
     assert isinstance(problem, InputError)
+    assert not (tmp_path / "run" / "h1" / "envoy.pid").exists()
+
+
+@pytest.mark.parametrize(("directory", "lock"), [("run", "sidecar.lock"), ("data", "data.lock")])
+def test_neither_sockets_nor_disk_are_shared_by_two_daemons(
+    tmp_path: Path, directory: str, lock: str
+) -> None:
+    place = tmp_path / directory / "h1"
+    place.mkdir(parents=True)
+    with hold_lock(place / lock):
+        problem = ended(settings(tmp_path))
+    assert "another sidecar" in str(problem)
     assert not (tmp_path / "run" / "h1" / "envoy.pid").exists()
 
 

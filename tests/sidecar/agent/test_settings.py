@@ -135,3 +135,9 @@ def test_workloads_of_one_name_may_live_in_different_namespaces() -> None:
     workloads = [{"service": "a", "namespace": "x"}, {"service": "a", "namespace": "y"}]
     settings = from_layers(layers(None, {}, {"workloads": workloads}))
     assert len(settings.workloads) == 2
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "host-1", "10.0.0.300"])
+def test_an_address_that_peers_cannot_connect_to_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match="address"):
+        from_layers(layers(None, {}, {"address": address}))
