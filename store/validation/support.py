@@ -38,7 +38,7 @@ class Unsupported:
 
 
 _VS, _DR, _GW = Kind.VIRTUAL_SERVICE, Kind.DESTINATION_RULE, Kind.GATEWAY
-_SE, _WG, _SC = Kind.SERVICE_ENTRY, Kind.WORKLOAD_GROUP, Kind.SIDECAR
+_WG, _SC = Kind.WORKLOAD_GROUP, Kind.SIDECAR
 
 _POLICIES = ("spec.trafficPolicy", "spec.subsets[].trafficPolicy")
 _PORT_POLICIES = tuple(f"{policy}.portLevelSettings[]" for policy in _POLICIES)
@@ -50,53 +50,31 @@ def _in_policies(*fields: str, ports: bool = True) -> tuple[str, ...]:
 
 
 NOT_IN_FORCE: tuple[Unsupported, ...] = (
-    Unsupported(_VS, ("spec.http[].delegate",), instead="write the delegate's rules here"),
     Unsupported(
         _VS,
         ("spec.tls", "spec.tcp"),
-        effect="has an effect only on the ports of a Sidecar's egress listeners yet",
+        effect="has an effect only at gateways and on the ports of a Sidecar's egress listeners yet",
     ),
-    Unsupported(_DR, ("spec.workloadSelector",), instead="the rule holds for every client"),
     Unsupported(
         _DR,
         _in_policies("tls.mode"),
         values=("ISTIO_MUTUAL",),
         instead="use MUTUAL with certificate files",
     ),
-    Unsupported(_DR, _in_policies("tls.credentialName"), instead="name certificate files"),
-    Unsupported(_DR, _in_policies("tls.caCrl")),
-    Unsupported(_DR, _in_policies("tunnel", "proxyProtocol", "retryBudget", ports=False)),
-    Unsupported(
-        _DR, _in_policies("loadBalancer.zoneAwareLbSetting", "loadBalancer.backendUtilization")
-    ),
+    Unsupported(_DR, _in_policies("tunnel", ports=False)),
+    Unsupported(_DR, _in_policies("loadBalancer.backendUtilization")),
     Unsupported(
         _GW,
         ("spec.servers[].tls.mode",),
-        values=("PASSTHROUGH", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"),
-        instead="use SIMPLE or MUTUAL with certificate files",
-    ),
-    Unsupported(
-        _GW,
-        (
-            "spec.servers[].tls.credentialName",
-            "spec.servers[].tls.credentialNames",
-            "spec.servers[].tls.caCertCredentialName",
-        ),
-        instead="name certificate files",
+        values=("AUTO_PASSTHROUGH", "ISTIO_MUTUAL"),
+        instead="use PASSTHROUGH, or MUTUAL with certificate files",
     ),
     Unsupported(
         _GW,
         ("spec.servers[].port.protocol",),
-        values=("TCP", "TLS", "MONGO", "REDIS", "MYSQL", "UDP"),
-        instead="use HTTP or HTTPS",
+        values=("UDP",),
     ),
     Unsupported(_GW, ("spec.servers[].defaultEndpoint",)),
-    Unsupported(
-        _SE,
-        ("spec.resolution",),
-        values=("DYNAMIC_DNS",),
-        instead="use resolution: NONE, which looks the name up as well",
-    ),
     Unsupported(_WG, ("spec.probe",), instead="the sidecar's own settings name a probe"),
     Unsupported(_SC, ("spec.ingress[].tls", "spec.ingress[].connectionPool")),
     Unsupported(_SC, ("spec.inboundConnectionPool", "spec.outboundTrafficPolicy.egressProxy")),

@@ -1,4 +1,4 @@
-"""A gateway sidecar with two Gateways: plain HTTP that redirects, and HTTPS that wants the client's certificate."""
+"""A gateway sidecar: plain HTTP that redirects, HTTPS that wants the client's certificate, TCP handed on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.certificates import Authority
+from tests.harness.echo import TcpEcho
 from tests.harness.load import Reply, send
 from tests.harness.processes import wait_until
 from tests.harness.secured import SecuredMesh
@@ -42,6 +43,35 @@ spec:
     bind: 127.0.0.1
     hosts: [shop.example.com]
     tls: {mode: MUTUAL, credentialName: shop}
+"""
+LINES = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: lines, namespace: edge}
+spec:
+  selector: {istio: ingress}
+  servers:
+  - port: {number: LISTEN, name: tcp, protocol: TCP}
+    bind: 127.0.0.1
+    hosts: ["*"]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: lines}
+spec:
+  hosts: ["*"]
+  gateways: [edge/lines]
+  tcp:
+  - route: [{destination: {host: lines.internal}}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: lines}
+spec:
+  hosts: [lines.internal]
+  ports: [{number: 7000, name: tcp, protocol: TCP}]
+  resolution: STATIC
+  endpoints: [{address: 127.0.0.1, ports: {tcp: ECHO}}]
 """
 RULE = """
 apiVersion: networking.istio.io/v1
@@ -173,3 +203,21 @@ def test_a_changed_rule_keeps_connections_and_a_deleted_gateway_closes_its_port(
     assert edge.mesh.meshd("delete", "gateway", "plain", "-n", "edge", "--wait").returncode == 0
     wait_until(lambda: edge.http("/").status == 0, 20, "the plain port to be closed")
     assert edge.https("/", user="ann").name == "shop"
+
+
+def test_lines_of_tcp_are_handed_on(edge: Edge) -> None:
+    port = listen_port()
+    with TcpEcho("lines") as echo:
+        objects = LINES.replace("LISTEN", str(port)).replace("ECHO", str(echo.port))
+        ran = edge.mesh.meshd("put", "-f", "-", "--wait", stdin=objects)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        with socket.create_connection(("127.0.0.1", port), 20.0) as line:
+            line.sendall(b"hello\n")
+            assert line.recv(100) == b"lines: hello\n"
+
+
+def test_no_field_of_these_objects_is_said_to_be_without_effect(edge: Edge) -> None:
+    objects = GATEWAYS.replace("PLAIN", "8080").replace("SECURE", "8443")
+    ran = edge.mesh.meshd("validate", "-f", "-", stdin=f"{objects}---\n{RULE}")
+    assert ran.returncode == 0, ran.stdout
+    assert "no effect" not in ran.stdout
