@@ -176,9 +176,12 @@ def test_an_application_gets_its_outbound_proxy_and_its_signal_after_the_withdra
     sidecar.process.send_signal(signal.SIGTERM)
     key = "/meshd/v1/hosts/own"
     states = []
-    while (found := mesh.client.get(key)) is not None:
+    while True:
+        was_told = told.read_text() == "signal"
+        if (found := mesh.client.get(key)) is None:
+            break
+        assert not was_told, "the application was told before the withdrawal"
         states.append(json.loads(found.value)["state"])
-        assert told.read_text() != "signal", "the application was told before the withdrawal"
     assert "draining" in states
     assert sidecar.process.wait(20) == 7
     assert told.read_text() == "signal"
