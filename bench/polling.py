@@ -29,10 +29,12 @@ class Poller:
 
     Args:
         port: Where it listens, on 127.0.0.1.
+        give_up_s: How long it may take to listen.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, give_up_s: float = GIVE_UP_S) -> None:
         self._port = port
+        self._give_up_s = give_up_s
         self._request = f"GET / HTTP/1.1\r\nHost: {PROBE_HOST}\r\n\r\n".encode()
         self.socket = self._connect()
 
@@ -72,7 +74,7 @@ class Poller:
         self.socket.close()
 
     def _connect(self) -> socket.socket:
-        end = time.monotonic() + GIVE_UP_S
+        end = time.monotonic() + self._give_up_s
         while True:
             try:
                 connected = socket.create_connection(("127.0.0.1", self._port), timeout=GIVE_UP_S)

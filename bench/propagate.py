@@ -22,6 +22,8 @@ __all__ = ["NAME", "SUMMARY", "add_options", "run"]
 
 NAME = "propagate"
 SUMMARY = "put acknowledged -> new route served, beside Traefik with its etcd provider"
+START_S = 180.0
+"""How long the sidecars may take to start, all at once on one machine."""
 LAST_OF_PAUSE_S = 0.0005
 """Pause between questions to many proxies: asking without one would take the processors from them."""
 
@@ -87,8 +89,8 @@ def measure(home: Path, hosts: int, services: int, changes: int) -> list[float]:
 
 
 def _serving(sidecar: Sidecar) -> Poller:
-    poller = Poller(sidecar.port)
-    wait_until_all_serve([poller], 0)
+    poller = Poller(sidecar.port, START_S)
+    wait_until_all_serve([poller], 0, give_up_s=START_S)
     return poller
 
 

@@ -29,6 +29,8 @@ SUMMARY = (
 )
 PAUSE_S = 0.005
 """Pause between questions while it starts: asking without one would take the processor from it."""
+START_S = 180.0
+"""How long a start may take: on a busy machine, with the largest mesh."""
 LAST_GOOD_S = 60.0
 """How long the last known good may take to be on disk."""
 
@@ -90,8 +92,8 @@ def _serving_after_s(sidecar: Sidecar, *, leave_running: bool = False) -> float:
     began = time.perf_counter()
     sidecar.start()
     try:
-        poller = Poller(sidecar.port)
-        served = wait_until_all_serve([poller], 0, pause_s=PAUSE_S, give_up_s=LAST_GOOD_S)
+        poller = Poller(sidecar.port, START_S)
+        served = wait_until_all_serve([poller], 0, pause_s=PAUSE_S, give_up_s=START_S)
         poller.close()
     except BaseException:
         sidecar.end()
