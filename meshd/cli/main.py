@@ -121,7 +121,9 @@ def program(context: click.Context) -> None:
 
 def main() -> None:
     """Entry point: run the verb and end the process with a status of the one table."""
-    sys.exit(run(sys.argv[1:]))
+    from store.etcd.ending import end_process
+
+    end_process(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:

@@ -8,7 +8,6 @@ meshd-sidecar --config sidecar.toml --show-config
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any
 import click
 
 from store.errors import InputError, MeshError
+from store.etcd.ending import end_process
 
-__all__ = ["main"]
+__all__ = ["main", "run_command"]
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
@@ -26,23 +26,28 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """Entry point of `meshd-sidecar`; ends the process with an exit status of the common table."""
+    end_process(run_command())
+
+
+def run_command() -> int:
+    """Run the command line of this process; returns the exit status."""
     try:
         status = command.main(standalone_mode=False)
     except click.exceptions.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+        return EXIT_INTERRUPTED
     except click.ClickException as problem:
         problem.show()
-        sys.exit(problem.exit_code)
+        return problem.exit_code
     except MeshError as problem:
         click.echo(f"meshd-sidecar: {problem}", err=True)
-        sys.exit(problem.exit_status)
+        return problem.exit_status
     except Exception:  # noqa: BLE001 - the outermost boundary: a bug ends the process with its trace
         traceback.print_exc()
         click.echo(
             "meshd-sidecar: this is a bug in meshd-sidecar: report the lines above", err=True
         )
-        sys.exit(EXIT_BUG)
-    sys.exit(status if isinstance(status, int) else 0)
+        return EXIT_BUG
+    return status if isinstance(status, int) else 0
 
 
 @click.group(invoke_without_command=True)
@@ -59,14 +64,14 @@ def main() -> None:
 def command(
     context: click.Context, config: Path | None, show_config: bool, check_config: bool
 ) -> None:
-    r"""Run one host's sidecar: watch etcd, drive the local Envoy.
+    """Run one host's sidecar: watch etcd, drive the local Envoy.
 
     \b
     Examples:
       meshd-sidecar run --config /etc/meshd/sidecar.toml
       meshd-sidecar run --etcd http://10.0.0.1:2379 --service reviews --port 9080 -- ./app
       meshd-sidecar --config sidecar.toml --show-config
-    """
+    """  # noqa: D301 - \b is click's mark for lines that it must not wrap
     context.obj = config
     if show_config or check_config:
         from sidecar.agent.settings_layers import from_layers

@@ -156,13 +156,20 @@ def test_a_signal_while_it_starts_leaves_nothing_behind(tmp_path: Path) -> None:
         running.wait_for("Starting")
         pid = running.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children")
-        wait_until(lambda: children.read_text().split(), START_S, "the first process of the demo")
-        [directory] = {
-            match[1]
-            for child in children.read_text().split()
-            for match in [re.search(r"(/\S*/meshd-demo-\w+)", os.readlink(f"/proc/{child}/cwd"))]
-            if match
-        }
+
+        def directories() -> set[str]:
+            # A child that was forked just now still stands where the demo was started.
+            return {
+                match[1]
+                for child in children.read_text().split()
+                for match in [
+                    re.search(r"(/\S*/meshd-demo-\w+)", os.readlink(f"/proc/{child}/cwd"))
+                ]
+                if match
+            }
+
+        wait_until(directories, START_S, "the first process of the demo in its directory")
+        [directory] = directories()
         running.process.terminate()
         assert running.end() == 130
         assert processes_of(Path(directory)) == []

@@ -39,9 +39,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     """Exit status of `meshd-sidecar WORDS...`."""
     monkeypatch.setattr("sys.argv", ["meshd-sidecar", *words])
-    with pytest.raises(SystemExit) as ended:
-        main.main()
-    return int(ended.value.code or 0)
+    return main.run_command()
 
 
 def test_flags_make_a_workload_and_what_follows_is_the_application(
