@@ -14,7 +14,7 @@ from tests.harness.sidecars import SidecarProcess
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-FOLLOW_S = 10.0
+FOLLOW_S = 15.0
 """How long a change may take that is put while a member is gone, election and a busy machine included."""
 
 Meshed = tuple[ClusterMesh, SidecarProcess]

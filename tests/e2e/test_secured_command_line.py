@@ -25,7 +25,7 @@ from tests.harness.sidecars import SidecarProcess
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-ENDS_S = 4.0
+ENDS_S = 8.0
 """How much longer than its timeout a command may take on a busy machine, its own start included."""
 
 Meshed = tuple[SecuredMesh, SidecarProcess, SidecarProcess]
@@ -100,7 +100,7 @@ def test_put_wait_names_the_laggard_and_ends_at_its_timeout(meshed: Meshed) -> N
     assert 1.0 < took_s < 2.0 + ENDS_S
     lines = {line.split()[0]: line for line in out.splitlines()}
     assert "in force after" in lines["vm-1"]
-    assert "no answer within" in lines["vm-2"]
+    assert "no answer within 3 s" in lines["vm-2"]
     assert "1 of 2 sidecars" in err
     assert "see: vm-2" in err
     assert host.ask(REVIEWS).version == "v2", "what was written stays written"
