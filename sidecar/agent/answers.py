@@ -26,6 +26,8 @@ from sidecar.node.events import Source
 from sidecar.node.node import InForceMark, Node
 from sidecar.node.status import config_state, kept_hosts, mesh_counts, quarantined, rejected
 from sidecar.registration.record import Stage
+from sidecar.xds.events import SessionState, SessionView
+from sidecar.xds.resource import TypeUrl
 from store.errors import ConflictError
 from store.etcd.watch import MirrorTask
 from store.mirror.status import MirrorState
@@ -59,7 +61,14 @@ class NodeAnswers:
     """When the daemon began, monotonic seconds."""
 
     def is_ready(self) -> bool:
-        """Whether some configuration is in force in Envoy now."""
+        """Whether Envoy serves a configuration: all of it is in force, or only clusters that cannot warm are missing.
+
+        A cluster may warm for ever (a certificate that is not there); what starts after this host must not wait
+        for it.
+        """
+        return self._is_current() or (self.envoy.connected and _only_warms(self.driver.view()))
+
+    def _is_current(self) -> bool:
         return self.node.in_force is not None and self.envoy.is_current
 
     async def wait_in_force(self, revision: int) -> Mapping[str, Any]:
@@ -83,7 +92,7 @@ class NodeAnswers:
 
     def _reached(self, revision: int) -> InForceMark | None:
         mark, newest = self.node.in_force, self.node.catalog.snapshot
-        if mark is None or newest is None or not self.is_ready():
+        if mark is None or newest is None or not self._is_current():
             return None
         is_followed = mark.snapshot.epoch == newest.epoch and self.mirror.status.held is None
         return mark if is_followed and mark.snapshot.revision >= revision else None
@@ -195,3 +204,11 @@ class NodeAnswers:
     def metrics(self) -> bytes:
         """Prometheus text."""
         return self.measured.text(self.status())
+
+
+def _only_warms(view: SessionView) -> bool:
+    """Whether Envoy has answered for everything but clusters, and has listeners."""
+    others = [row for type_url, row in view.types.items() if type_url is not TypeUrl.CLUSTER]
+    is_settled = not any(row.pending or row.in_flight for row in others)
+    is_warming = view.state is SessionState.WARMING
+    return is_warming and is_settled and view.types[TypeUrl.LISTENER].held > 0

@@ -22,6 +22,8 @@ from sidecar.agent.settings import SidecarSettings
 from sidecar.node.events import EnvoyInForce, SnapshotArrived, Source
 from sidecar.node.node import Node
 from sidecar.registration.record import OwnRecord
+from sidecar.xds.events import SessionState, SessionView, TypeView
+from sidecar.xds.resource import TypeUrl
 from store.errors import ConflictError
 from store.etcd.settings import EtcdSettings
 from store.etcd.watch import MirrorTask
@@ -50,6 +52,15 @@ class Store(MirrorTask):
         self.accepted += 1
 
 
+class Driver(AdsDriver):
+    """A session whose view may be set by the test."""
+
+    now: SessionView | None = None
+
+    def view(self) -> SessionView:
+        return self.now or super().view()
+
+
 @dataclass
 class Parts:
     """One sidecar without its processes."""
@@ -59,6 +70,7 @@ class Parts:
     envoy: EnvoyWatch
     changed: Bell
     last_good: LastGood
+    driver: Driver
     answers: NodeAnswers
 
     def in_force(self, snapshot: Snapshot, source: Source = Source.ETCD) -> None:
@@ -74,11 +86,12 @@ def parts(tmp_path: Path) -> Parts:
     settings = SidecarSettings(node="h1", run_dir=tmp_path, data_dir=tmp_path)
     node, store, envoy, changed = make_node("h1"), Store(), EnvoyWatch(), Bell()
     last_good = LastGood(tmp_path, "/meshd/v1")
+    driver = Driver(tmp_path / "ads.sock", lambda _: None)
     answers = NodeAnswers(
         settings=settings,
         node=node,
         mirror=store,
-        driver=AdsDriver(tmp_path / "ads.sock", lambda _: None),
+        driver=driver,
         envoy=envoy,
         registrar=Registrar(LeasedStore(), OwnRecord("h1", "10.0.0.1", ()), 15.0),
         last_good=last_good,
@@ -87,7 +100,7 @@ def parts(tmp_path: Path) -> Parts:
         started_at_s=0.0,
     )
     envoy.opened(1)
-    return Parts(node, store, envoy, changed, last_good, answers)
+    return Parts(node, store, envoy, changed, last_good, driver, answers)
 
 
 def snapshot(revision: int, epoch: Epoch = EPOCH) -> Snapshot:
@@ -210,3 +223,28 @@ async def test_started_without_the_store_the_age_is_that_of_the_disk(parts: Part
     config = parts.answers.status()["config"]
     assert config["source"] == "disk"
     assert 0.0 <= config["age_s"] < 60.0
+
+
+async def test_a_cluster_that_never_warms_holds_up_revisions_but_not_readiness(
+    parts: Parts, autojump_clock: MockClock
+) -> None:
+    arrive(parts.node, snapshot(6))
+    view = parts.driver.view()
+    idle = TypeView(desired=1, held=1, pending=0, in_flight=0, acks=1, nacks=0, resources_sent=1)
+    warming = {
+        **dict.fromkeys(TypeUrl, idle),
+        TypeUrl.CLUSTER: replace(idle, in_flight=1),
+    }
+    parts.driver.now = replace(view, state=SessionState.WARMING, types=warming)
+    assert parts.answers.is_ready()
+    assert not await is_told(parts, 6)
+    for type_url, row in (
+        (TypeUrl.LISTENER, replace(idle, held=0)),
+        (TypeUrl.ROUTES, replace(idle, in_flight=1)),
+        (TypeUrl.VIRTUAL_HOST, replace(idle, pending=1)),
+    ):
+        parts.driver.now = replace(parts.driver.now, types={**warming, type_url: row})
+        assert not parts.answers.is_ready()
+    parts.driver.now = replace(view, state=SessionState.WARMING, types=warming)
+    parts.envoy.closed(1)
+    assert not parts.answers.is_ready()
