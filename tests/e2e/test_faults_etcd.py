@@ -75,7 +75,7 @@ def test_etcd_frozen_beyond_the_life_of_leases_fails_no_request(meshed: Meshed) 
                     (found := mesh.client.get(key))
                     and found.mod_revision > before[key].mod_revision  # type: ignore[union-attr]
                 ),
-                20,
+                45,
                 f"{key} to be written again",
             )
         revision = mesh.put(reviews_to("v2"))

@@ -20,8 +20,6 @@ COUNT = 10_000
 """Of each sort."""
 AT_ONCE = 2_500
 """Written in one transaction: so many keys change at one revision."""
-SETTLE_S = 60.0
-"""How long three sidecars on two cores may take over one such revision."""
 VALID = ("ns/default/virtualservices/reviews", "ns/default/destinationrules/reviews")
 
 Meshed = tuple[MeshFixture, SidecarProcess]
@@ -95,7 +93,7 @@ def test_mutated_objects_are_served_or_listed(meshed: Meshed) -> None:
 
 def test_meshd_status_lists_them(meshed: Meshed) -> None:
     mesh, client = meshed
-    done = mesh.meshd("status", client.node, "-o", "json")
+    done = mesh.meshd("--request-timeout", "45", "status", client.node, "-o", "json")
     assert done.returncode == 1, done.stderr
     (row,) = [row for row in json.loads(done.stdout) if row["node"] == client.node]
     assert {item["key"] for item in row["quarantined"]} == set(quarantined(client))

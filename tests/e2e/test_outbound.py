@@ -226,7 +226,7 @@ spec:
             assert client_of_db.ask("reviews:9080").version == "v2"
             mesh.meshd("delete", "sidecar", "tcp")
             mesh.settle()
-            wait_until(lambda: _is_closed(port), 20, f"the end of the listener on {port}")
+            wait_until(lambda: _is_closed(port), 45, f"the end of the listener on {port}")
         finally:
             client_of_db.remove()
 

@@ -42,7 +42,7 @@ def test_an_application_with_its_sidecar_is_a_service_without_any_object(meshed:
     mesh, client = meshed
     assert client.ask(SHOP).status != 200
     shop = run_shop(mesh, "s1", "v1")
-    wait_until(lambda: client.ask(SHOP).status == 200, 20, "the application to answer")
+    wait_until(lambda: client.ask(SHOP).status == 200, 45, "the application to answer")
     assert versions(client) == {"v1"}
     assert versions(shop) == {"v1"}
     assert mesh.client.get("/meshd/v1/hosts/s1") is not None
@@ -55,7 +55,7 @@ def test_leaving_withdraws_in_order_and_drops_no_request(meshed: Meshed) -> None
     mesh, client = meshed
     first = run_shop(mesh, "s1", "v1")
     second = run_shop(mesh, "s2", "v2")
-    wait_until(lambda: versions(client) == {"v1", "v2"}, 20, "both applications to answer")
+    wait_until(lambda: versions(client) == {"v1", "v2"}, 45, "both applications to answer")
     with client.load(SHOP, "/?delay_s=0.02", workers=4) as load:
         load.wait_for(100)
         assert {reply.version for reply in load.replies} == {"v1", "v2"}
@@ -90,6 +90,6 @@ def test_a_host_that_dies_is_kept_for_its_grace_since_expiry_is_only_evidence(
     dying = mesh.sidecar("c1", workloads[0])
     mesh.sidecar("c2", workloads[1])
     dying.remove()
-    status = client.wait_status("a kept host", lambda status: status["kept_hosts"], 20)
+    status = client.wait_status("a kept host", lambda status: status["kept_hosts"], 45)
     assert [row["host"] for row in status["kept_hosts"]] == ["c1"]
     assert {client.ask("cart:9080").version for _ in range(20)} == {"v2"}

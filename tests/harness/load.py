@@ -15,7 +15,7 @@ from tests.harness.processes import wait_until
 
 __all__ = ["Load", "Reply", "send"]
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 45.0
 """How long an answer may take at all; above every timeout that the mesh has."""
 PAUSE_S = 0.005
 """Between two requests of one worker: some 150 requests a second each, so that etcd and Envoys get a turn."""

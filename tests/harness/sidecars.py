@@ -25,9 +25,9 @@ from tests.harness.processes import wait_until
 
 __all__ = ["SidecarProcess", "listen_port"]
 
-READY_S = 30.0
+READY_S = 60.0
 """How long a sidecar with its Envoy may take to come up on a busy machine of two cores."""
-ASK_S = 20.0
+ASK_S = 45.0
 """How long one request or one wait for a revision may take."""
 LISTEN_PORTS = range(20_000, 32_000)
 """Below the ports that the kernel gives to outgoing connections: those may take a port that was free a moment ago."""
