@@ -111,6 +111,7 @@ class Edge:
     gateway: SidecarProcess
     public: Authority
     """Signs the shop's certificate and its clients'."""
+    credentials: Path
     plain: int
     secure: int
 
@@ -157,7 +158,7 @@ def edge() -> Iterator[Edge]:
             labels={"istio": "ingress"},
             envoy={"credentials": str(credentials)},
         )
-        made = Edge(mesh, gateway, public, listen_port(), listen_port())
+        made = Edge(mesh, gateway, public, credentials, listen_port(), listen_port())
         objects = GATEWAYS.replace("PLAIN", str(made.plain)).replace("SECURE", str(made.secure))
         mesh.put(objects, RULE)
         yield made
@@ -221,3 +222,15 @@ def test_no_field_of_these_objects_is_said_to_be_without_effect(edge: Edge) -> N
     ran = edge.mesh.meshd("validate", "-f", "-", stdin=f"{objects}---\n{RULE}")
     assert ran.returncode == 0, ran.stdout
     assert "no effect" not in ran.stdout
+
+
+def test_renewed_certificates_are_taken_up_under_a_new_credential_name(edge: Edge) -> None:
+    """A file that changes under its name is read by the next Envoy only (docs/operations.md)."""
+    renewed = Authority(edge.mesh.root / "renewed")
+    write_credential(edge.credentials / "shop-2", renewed)
+    _, secure = GATEWAYS.replace("SECURE", str(edge.secure)).split("---")
+    edge.mesh.put(secure.replace("credentialName: shop", "credentialName: shop-2"))
+    old, edge.public = edge.public, renewed
+    wait_until(lambda: edge.https("/", user="bob").status == 200, 20, "the renewed certificate")
+    edge.public = old
+    assert edge.https("/", user="ann").status == 0
