@@ -19,8 +19,8 @@ from store.errors import MeshError
 
 __all__ = ["Processes", "clean_environment"]
 
-TERM_S = 8.0
-"""How long a process may take to end in order before it is killed."""
+TERM_S = 15.0
+"""How long a process may take to end in order before it is killed: a sidecar withdraws and drains for 8 s at most."""
 KILL_S = 5.0
 LOG_TAIL = 2000
 

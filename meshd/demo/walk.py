@@ -24,6 +24,8 @@ __all__ = ["Walk", "samples_directory"]
 
 BROKEN_KEY = "/meshd/v1/ns/default/virtualservices/reviews"
 TRACE_S = 20.0
+STEP_S = 90.0
+"""How long one step may take on a busy machine; seconds are normal."""
 
 
 def samples_directory() -> Path:
@@ -65,7 +67,11 @@ class Walk:
                     if not step.is_broken:
                         await publisher.put(files, step.title)
                     continue
-                problems = await self._take(number, step, files, publisher)
+                try:
+                    async with asyncio.timeout(STEP_S):
+                        problems = await self._take(number, step, files, publisher)
+                except TimeoutError:
+                    problems = [f"this step was not over after {STEP_S:g} s"]
                 for problem in problems:
                     self.screen.bad(problem)
                 if problems:
