@@ -186,6 +186,30 @@ def test_a_failure_half_way_is_told_and_leaves_nothing_behind(tmp_path: Path) ->
         running.assert_no_trace()
 
 
+def test_a_reader_that_goes_away_leaves_nothing_behind() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "meshd.demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    head = process.stdout.readline() + process.stdout.readline()
+    found = DIRECTORY.search(head)
+    assert found, head
+    process.stdout.close()
+    try:
+        assert process.wait(START_S) == 141
+        assert process.stderr.read() == ""
+    finally:
+        process.stderr.close()
+        process.kill()
+        process.wait(END_S)
+    assert processes_of(Path(found[1])) == []
+    assert not Path(found[1]).exists()
+
+
 def kill_by_command(command: str) -> None:
     """End the one process of the demo with exactly this command line."""
     for entry in Path("/proc").iterdir():
