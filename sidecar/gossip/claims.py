@@ -88,7 +88,7 @@ def precedence(claim: Claim) -> tuple[int, str, bool, int, int]:
         claim.identity.epoch,
         claim.identity.address,
         claim.status is Status.LEFT,
-        0 if claim.status is Status.LEFT else claim.incarnation,
+        claim.incarnation,
         _RANK[claim.status],
     )
 
@@ -100,5 +100,4 @@ def merge(one: Claim, other: Claim) -> Claim:
         return one if mine > theirs else other
     accusers = tuple(sorted({*one.accusers, *other.accusers})[:ACCUSERS_MAX])
     age_ms = max(one.age_ms, other.age_ms)
-    incarnation = max(one.incarnation, other.incarnation)
-    return replace(one, accusers=accusers, age_ms=age_ms, incarnation=incarnation)
+    return replace(one, accusers=accusers, age_ms=age_ms)

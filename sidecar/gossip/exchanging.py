@@ -3,7 +3,8 @@
 An exchange is one call: the asker sends its table, the answerer takes it in and answers with what the asker lacks.
 It is made
 
-- with seeds while we are alone, again and again with growing pauses, on freshly resolved addresses;
+- with seeds while we are alone, again and again with growing pauses, on freshly resolved addresses; and once more with
+  somebody a moment after joining;
 - with a member whose digest differs from ours while there is no news under way (at most one in `exchange_gap_s`);
 - every announce interval with a member that is down, and with a seed that is not a member, each with such a
   probability that the whole mesh makes about one attempt for each of them. That heals what gossip to the dead is
@@ -30,6 +31,8 @@ CALL_TIMEOUT_S = 5.0
 """For one exchange; a peer that is there answers in milliseconds."""
 _YOUNG_S = 10.0
 """After joining, exchanges are made thrice as often, and not put off for news that are under way."""
+_SECOND_LOOK_S = 0.4
+"""After joining, one more table is read: of those who joined at the same moment the seed had not heard."""
 _CALLS_MAX = 16
 _SEEDS_AT_ONCE = 5
 _REMEMBERED_MAX = 16
@@ -56,6 +59,7 @@ class Exchanger:
         self._announce_at_s: float | None = None
         self._exchanged_at_s = -math.inf
         self._young_until_s = -math.inf
+        self._look_again_at_s: float | None = None
 
     @property
     def pending(self) -> int:
@@ -64,8 +68,8 @@ class Exchanger:
 
     def deadline(self) -> float | None:
         """When to try seeds again, or to look for those who are down."""
-        times = [t for t in (self._join_at_s, self._announce_at_s) if t is not None]
-        return min(times, default=None)
+        times = (self._join_at_s, self._announce_at_s, self._look_again_at_s)
+        return min((t for t in times if t is not None), default=None)
 
     def start(self, now_s: float) -> None:
         """Look for seeds."""
@@ -75,7 +79,7 @@ class Exchanger:
 
     def stop(self) -> None:
         """Ask nobody any more."""
-        self._join_at_s = self._announce_at_s = None
+        self._join_at_s = self._announce_at_s = self._look_again_at_s = None
         self._calls.clear()
 
     def arm(self, now_s: float) -> None:
@@ -149,6 +153,7 @@ class Exchanger:
             return
         if was_alone:
             self._young_until_s = now_s + _YOUNG_S
+            self._look_again_at_s = now_s + _SECOND_LOOK_S * (0.5 + self._voice.rng.random())
         for message in frame.messages:
             match message:
                 case Claim():
@@ -186,6 +191,10 @@ class Exchanger:
             self._join_wait_s = min(2 * self._join_wait_s, voice.settings.announce_interval_s)
             self._join_at_s = now_s + self._join_wait_s
             voice.effects.append(FindSeeds())
+        if self._look_again_at_s is not None and self._look_again_at_s <= now_s:
+            self._look_again_at_s = None
+            for peer in voice.choose(1):
+                self._ask(peer.address, now_s)
         if self._announce_at_s is not None and self._announce_at_s <= now_s:
             self._plan_announcement(now_s)
             self._announce(now_s)

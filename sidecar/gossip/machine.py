@@ -143,10 +143,17 @@ class Gossip:
         self._take(event, now_s)
         self._tick(now_s)
         for effect in effects:
-            if isinstance(effect, on.MemberChanged) and _has_become_reachable(effect):
-                self._prober.add(effect.identity.node)
+            if isinstance(effect, on.MemberChanged):
+                self._follow(effect)
         self._due_s = self._next_deadline(now_s)
         return effects
+
+    def _follow(self, change: on.MemberChanged) -> None:
+        """Let the prober know whom to probe."""
+        if _has_become_reachable(change):
+            self._prober.add(change.identity.node)
+        elif change.after is Status.SUSPECT and self._voice.identity.node not in change.accusers:
+            self._prober.check(change.identity.node)
 
     def _take(self, event: on.Event, now_s: float) -> None:
         match event:

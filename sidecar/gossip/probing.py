@@ -65,6 +65,13 @@ class Prober:
         left = len(self._round) - self._place
         self._round.insert(self._place + self._voice.rng.randrange(left + 1), node)
 
+    def check(self, node: str) -> None:
+        """Others accuse this member: a few of us probe it next, so that it is confirmed, or hears of it, soon."""
+        voice = self._voice
+        wanted = voice.settings.checkers
+        if voice.rng.random() * len(voice.table.reachable) < wanted:
+            self._round.insert(self._place, node)
+
     def arm(self, now_s: float) -> None:
         """Start probing when there is somebody to probe, at a random time within one interval."""
         if self._next_at_s is None and self._voice.table.reachable:

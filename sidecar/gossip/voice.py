@@ -19,9 +19,13 @@ from sidecar.gossip.events import Effect, SendDatagram
 from sidecar.gossip.settings import GossipSettings, retransmit_limit
 from sidecar.gossip.table import Table, digest_of
 
-__all__ = ["LocalHealth", "Randomness", "Voice"]
+__all__ = ["NEWS_BYTES_MAX", "PROBE_BYTES_MAX", "LocalHealth", "Randomness", "Voice"]
 
 _T = TypeVar("_T")
+PROBE_BYTES_MAX = 300
+"""How far news may fill probes and answers, unsealed: those pass where large datagrams are lost."""
+NEWS_BYTES_MAX = 1070
+"""How far news fill a frame of their own: three in each 0.2 s stay below 20 kB/s, probes and headers included."""
 
 
 class Randomness(Protocol):
@@ -131,13 +135,13 @@ class Voice:
         accusation = self.about(to, now_s)
         if accusation is not None:
             parts.append(frames.encode_message(accusation))
-        self._send(to.address, parts)
+        self._send(to.address, parts, PROBE_BYTES_MAX)
 
     def tell_news(self, to: Identity, now_s: float) -> None:
         """Send a datagram of news alone, where there is some."""
         accusation = self.about(to, now_s)
         parts = [] if accusation is None else [frames.encode_message(accusation)]
-        self._send(to.address, parts, only_news=True)
+        self._send(to.address, parts, NEWS_BYTES_MAX, only_news=True)
 
     def about(self, to: Identity, now_s: float) -> Claim | None:
         """What this one should know about itself: that it is accused, or that another bears its name."""
@@ -156,10 +160,12 @@ class Voice:
             return replace(member.claim, age_ms=max(0, int((now_s - member.since_s) * 1000)))
         return member.claim
 
-    def _send(self, address: str, parts: list[bytes], *, only_news: bool = False) -> None:
+    def _send(
+        self, address: str, parts: list[bytes], bytes_max: int, *, only_news: bool = False
+    ) -> None:
         bare = frames.encode(self.sender, parts)
         limit = retransmit_limit(self.settings, self.size)
-        news = self.news.take(frames.BODY_BYTES_MAX - len(bare), limit)
+        news = self.news.take(bytes_max - len(bare), limit)
         if news:
             bare = frames.encode(self.sender, [*parts, *news])
         elif only_news:

@@ -36,22 +36,22 @@ def _detection(world: World, name: str, since_s: float) -> tuple[float, float]:
     return min(dead.values()), max(dead.values())
 
 
-def test_01_killed_member_is_held_dead_everywhere_in_time(seed: int) -> None:
+def test_01_killed_member_is_held_dead_everywhere_in_time(seed: int, deep: bool) -> None:
     world = settled(30, seed)
     last: list[float] = []
-    for name in ("n5", "n6", "n7"):
+    for name in ("n5", "n6", "n7", "n8", "n9") if deep else ("n5", "n6"):
         killed_s = world.now_s
         world.kill(name)
         world.run(20.0)
         first, everywhere = _detection(world, name, killed_s)
         assert everywhere - first <= 1.0
         last.append(everywhere)
-    assert sorted(last)[1] <= 9.0
+    assert sorted(last)[len(last) // 2] <= 9.0
     assert max(last) <= 2 * 29 + 1 + 6 * suspicion_min_s(LAN, 30)
 
 
 def test_02_paused_member_is_held_dead_as_a_killed_one(seed: int) -> None:
-    world = settled(30, seed)
+    world = settled(15, seed)
     paused_s = world.now_s
     world.pause("n3", 60.0)
     world.run(20.0)
@@ -62,7 +62,7 @@ def test_02_paused_member_is_held_dead_as_a_killed_one(seed: int) -> None:
 
 @pytest.mark.parametrize("loss", [0.1, 0.3])
 def test_03_nobody_dies_of_loss(seed: int, loss: float, deep: bool) -> None:
-    checker = _deaths_under_loss(seed, loss, 3600.0 if deep else 30.0, LAN)
+    checker = _deaths_under_loss(seed, loss, 3600.0 if deep else 20.0, LAN)
     assert not checker.deaths
     assert loss == 0.1 or checker.suspicions > 0, (
         "so much loss must make suspects, or nothing is tested"
@@ -200,9 +200,9 @@ def test_10_slow_few_cause_a_twentieth_of_the_false_positives_of_bare_swim(deep:
     n = 100 if deep else 30
     accusations, deaths = _slow_few(1, LAN, (1.0, 3.0), n)
     bare_accusations, bare_deaths = _slow_few(1, BARE, (1.0, 3.0), n)
-    assert bare_accusations >= 20, (
+    assert bare_accusations >= 15, (
         "the slow must do harm without the protection, or nothing is tested"
     )
-    assert bare_deaths >= 20
+    assert bare_deaths >= 15
     assert accusations <= 0.05 * bare_accusations
     assert deaths <= 0.05 * bare_deaths

@@ -57,7 +57,7 @@ def test_04_no_confirmations_are_wanted_where_too_few_could_give_them(n: int, wa
 
 @pytest.mark.parametrize("n", [1, 2, 9, 10])
 def test_suspicion_has_a_floor_in_small_meshes(n: int) -> None:
-    assert suspicion_min_s(LAN, n) == 3.0
+    assert suspicion_min_s(LAN, n) == 2.0
 
 
 @pytest.mark.parametrize(("n", "limit"), [(9, 4), (10, 8), (99, 8), (100, 12), (1000, 16)])
