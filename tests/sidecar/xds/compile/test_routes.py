@@ -118,5 +118,5 @@ def test_a_host_without_routes_is_one_that_answers_404() -> None:
 
 def test_a_virtual_host_waits_for_the_clusters_that_it_names_and_no_others() -> None:
     made = compile_virtual_host(RICH_HOST, "outbound")
-    assert made.needs == {key.name for key in RICH_HOST.cluster_keys}
+    assert made.needs == frozenset(key.name for key in RICH_HOST.cluster_keys)
     assert made.needs
