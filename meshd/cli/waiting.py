@@ -21,7 +21,8 @@ def wait_in_force(session: Session, change_set: ChangeSet, revision: int, timeou
     """Ask every sidecar to answer when `revision` is in force, and say for each how long that took.
 
     Returns:
-        0, or 1 when a sidecar lags, cannot be asked, or has quarantined an object of the change set.
+        0, or 1 when a sidecar lags, cannot be asked, has quarantined an object of the change set, or its Envoy
+        refuses what was made from one.
 
     Raises:
         AgentUnavailable: There is no sidecar to ask; what was written stays written.
@@ -37,8 +38,9 @@ def wait_in_force(session: Session, change_set: ChangeSet, revision: int, timeou
     def ask(agent: Agent) -> tuple[Reply, float]:
         return agent.in_force(revision, timeout_s), time.monotonic() - began
 
-    keys = {change.key for change in change_set.effective}
-    lines = [_line(node, answer, revision, keys) for node, answer in ask_all(agents, ask).items()]
+    written = {change.key: str(change.ref) for change in change_set.effective}
+    answers = ask_all(agents, ask)
+    lines = [_line(node, answer, revision, written) for node, answer in answers.items()]
     width = max(len(node) for node, _, _ in lines)
     for node, text, _ in lines:
         session.console.say(f"{node:<{width}}  {text}")
@@ -52,21 +54,32 @@ def wait_in_force(session: Session, change_set: ChangeSet, revision: int, timeou
 
 
 def _line(
-    node: str, answer: tuple[Reply, float] | MeshError, revision: int, keys: Iterable[str]
+    node: str, answer: tuple[Reply, float] | MeshError, revision: int, written: Mapping[str, str]
 ) -> tuple[str, str, bool]:
-    """What is said of one sidecar, and whether all is well with it."""
+    """What is said of one sidecar, and whether all is well with it; `written` maps keys to objects."""
     if isinstance(answer, MeshError):
         return node, f"cannot be asked: {answer}", False
     reply, took_s = answer
-    refused = _refused(reply.document, keys)
     if reply.status != _HTTP_OK:
         return node, _lag(reply.document, revision), False
-    if refused:
-        return node, f"in force, but quarantined: {'; '.join(refused)}", False
+    if spoilt := _quarantined(reply.document, written):
+        return node, f"in force, but quarantined: {'; '.join(spoilt)}", False
+    if refused := _refused(reply.document, written.values()):
+        return node, f"in force, but for what Envoy refuses: {'; '.join(refused)}", False
     return node, f"in force after {took_s * 1000:.1f} ms", True
 
 
-def _refused(document: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
+def _refused(document: Mapping[str, Any], objects: Iterable[str]) -> list[str]:
+    """Resources made from these objects that Envoy refuses without one of them being to blame: a port is taken, say."""
+    made_from = tuple(f"{one}@" for one in objects)
+    return [
+        f"{row.get('name', '')}: {row.get('detail', '')}"
+        for row in document.get("rejected", ())
+        if any(str(source).startswith(made_from) for source in row.get("sources", ()))
+    ]
+
+
+def _quarantined(document: Mapping[str, Any], keys: Iterable[str]) -> list[str]:
     """What the sidecar has quarantined of these keys, with its reasons."""
     return [
         f"{row.get('object', '')}: " + "; ".join(_reason(one) for one in row.get("diagnostics", ()))

@@ -77,6 +77,29 @@ def test_an_object_that_a_sidecar_quarantines_is_not_in_force(
     assert "MESH0402 Envoy refused it" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [
+        ("VirtualService/default/reviews@3 spec.http[0]", 1),
+        ("VirtualService/default/reviews-old@3 spec.http[0]", 0),
+    ],
+)
+def test_what_envoy_refuses_of_a_written_object_is_not_in_force(
+    source: str, status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeAgent(tmp_path, "vm-1")
+    refused = {
+        "type": "Listener",
+        "name": "0.0.0.0_80",
+        "detail": "port taken",
+        "sources": [source],
+    }
+    fake.answers["/v1/in-force"] = (200, {"quarantined": [], "rejected": [refused]})
+    with fake.serving():
+        assert _wait(tmp_path) == status
+    assert ("0.0.0.0_80: port taken" in capsys.readouterr().out) == bool(status)
+
+
 def test_another_quarantined_object_is_not_this_changes_fault(tmp_path: Path) -> None:
     fake = FakeAgent(tmp_path, "vm-1")
     fake.answers["/v1/in-force"] = (200, {"quarantined": [_quarantine("ns/a/gateways/b")]})
