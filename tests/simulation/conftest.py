@@ -17,6 +17,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", seeds)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if _DEEP:  # an hour of virtual time is minutes of ours
+        for item in items:
+            if "simulation" in item.path.parts:
+                item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture
 def deep() -> bool:
     """Whether there is time for the long form."""
