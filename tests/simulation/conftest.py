@@ -18,9 +18,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if _DEEP:  # an hour of virtual time is minutes of ours
-        for item in items:
-            if "simulation" in item.path.parts:
+    for item in items:
+        if "simulation" in item.path.parts:
+            item.add_marker(pytest.mark.slow)
+            if _DEEP:  # an hour of virtual time is minutes of ours
                 item.add_marker(pytest.mark.timeout(1800))
 
 
