@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,15 @@ import pytest
 from tests.harness.processes import EtcdProcess
 
 _PREFIXES = itertools.count(1)
+
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    # A runner in the background (nohup, `&` in a script) starts us with these ignored, and what is ignored is
+    # inherited for ever: the programs under test would never hear the Ctrl-C that tests send them.
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(
+            _number,
+            signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL,
+        )
 
 
 @pytest.fixture(scope="module")

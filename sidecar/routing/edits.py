@@ -19,35 +19,13 @@ from store.objects.virtual_service import (
     Percent,
     UnmatchedPreflights,
 )
+from store.validation.values import GRPC_STATUSES
 
 __all__ = ["authority_of", "cors_policy", "fault", "header_edits", "parts_per_million"]
 
 _AUTHORITY_NAMES = (":authority", "host")
 
-_GRPC_STATUS = {
-    name: number
-    for number, name in enumerate(
-        (
-            "OK",
-            "CANCELLED",
-            "UNKNOWN",
-            "INVALID_ARGUMENT",
-            "DEADLINE_EXCEEDED",
-            "NOT_FOUND",
-            "ALREADY_EXISTS",
-            "PERMISSION_DENIED",
-            "RESOURCE_EXHAUSTED",
-            "FAILED_PRECONDITION",
-            "ABORTED",
-            "OUT_OF_RANGE",
-            "UNIMPLEMENTED",
-            "INTERNAL",
-            "UNAVAILABLE",
-            "DATA_LOSS",
-            "UNAUTHENTICATED",
-        )
-    )
-}
+_GRPC_STATUS = {name: number for number, name in enumerate(GRPC_STATUSES)}
 """gRPC status names in the order of their numbers (google.rpc.Code)."""
 
 
