@@ -45,8 +45,14 @@ class Follower:
         return {e.key: e.value for e in snapshot.entries()} if snapshot is not None else {}
 
     async def holds(self, wanted: dict[str, bytes], deadline_s: float = 10.0) -> None:
-        """Wait until exactly this is in force."""
-        await wait_until_async(lambda: self.held == wanted, deadline_s, f"{len(wanted)} keys")
+        """Wait until exactly this is in force, and published where anything was: that takes one turn more."""
+
+        def there() -> bool:
+            newest = self.mirror.snapshot
+            told = not self.published or self.published[-1] is newest
+            return self.held == wanted and told
+
+        await wait_until_async(there, deadline_s, f"{len(wanted)} keys")
 
     async def comes_to(self, state: MirrorState, deadline_s: float = 10.0) -> None:
         """Wait for a state."""
