@@ -284,7 +284,8 @@ def test_a_host_that_is_kept_stays_kept_over_a_restart_of_those_who_keep_it(
     silent.kill()
 
     def is_kept(status: dict[str, Any]) -> bool:
-        return [row["host"] for row in status["kept_hosts"]] == ["silent"]
+        # Hosts of other tests of this module may have run out beside it.
+        return "silent" in [row["host"] for row in status["kept_hosts"]]
 
     keeper.wait_status("the end of the lease", is_kept)
     revision = keeper.status()["config"]["revision_in_force"]
