@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from meshd.cli.catalogs import load_catalog
 from meshd.cli.session import Session
@@ -16,10 +15,11 @@ from sidecar.balancing.balancer import Balancer
 from sidecar.mesh.mesh import Mesh
 from sidecar.mesh.model import Context, Locality
 from sidecar.mesh.view import View
+from sidecar.routing.asking import request_asked
 from sidecar.routing.explain import explain, explain_at_gateway
 from sidecar.routing.match import Request
 from sidecar.routing.trace import Trace
-from store.errors import InputError, NotFoundError
+from store.errors import NotFoundError
 
 if TYPE_CHECKING:
     from store.catalog import Catalog
@@ -97,14 +97,5 @@ def _context(
 def _request(query: Sequence[tuple[str, str]]) -> Request:
     """The request that the status API would make of the same query."""
     fields = {name: value for name, value in query if name != "header"}
-    parts = urlsplit(fields["url"])
-    if not parts.netloc:
-        raise InputError(
-            f'"{fields["url"]}" is not a whole URL', hint="for instance http://reviews:9080/"
-        )
-    pairs = (value.partition(":") for name, value in query if name == "header")
-    headers = [(name.strip(), value.strip()) for name, _, value in pairs]
-    hosts = [value for name, value in headers if name.lower() == "host"]
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    plain = tuple(pair for pair in headers if pair[0].lower() != "host")
-    return Request(fields["method"], parts.scheme, hosts[0] if hosts else parts.netloc, path, plain)
+    headers = [value for name, value in query if name == "header"]
+    return request_asked(fields["method"], fields["url"], headers)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from sidecar.balancing.balancer import Balancer
 from sidecar.mesh.model import HostName
 from sidecar.mesh.view import View
 from sidecar.node.node import Node
+from sidecar.routing.asking import request_asked
 from sidecar.routing.explain import explain, explain_at_gateway
-from sidecar.routing.match import Request
 from sidecar.routing.table import ClusterKey
 from sidecar.routing.trace import to_json
 from store.errors import InputError, NotFoundError, StoreUnavailable
@@ -33,7 +32,7 @@ def trace_answer(node: Node, query: Mapping[str, list[str]]) -> Mapping[str, Any
         StoreUnavailable: There is no configuration yet.
     """
     view = _view(node, _last(query, "context"))
-    request = _request(query)
+    request = request_asked(_last(query, "method"), _last(query, "url"), query.get("header", []))
     port = _last(query, "gateway_port")
     if port:
         if not port.isdigit():
@@ -96,29 +95,6 @@ def _view(node: Node, context: str) -> View:
             f'there is no context "{context}" on this host', hint=f"There are: {known}"
         )
     return node.views[context]
-
-
-def _request(query: Mapping[str, list[str]]) -> Request:
-    url = _last(query, "url")
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises where the port is no number
-    except ValueError as problem:
-        raise InputError(f'?url= is no URL, found "{url}": {problem}') from problem
-    if not parts.scheme or not parts.netloc:
-        raise InputError(
-            f'?url= must be a whole URL, found "{url}"', hint="for instance http://reviews:9080/"
-        )
-    headers = []
-    for text in query.get("header", []):
-        name, separator, value = text.partition(":")
-        if not separator:
-            raise InputError(f'?header= must be name:value, found "{text}"')
-        headers.append((name.strip(), value.strip()))
-    authority = next((value for name, value in headers if name.lower() == "host"), parts.netloc)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    plain = tuple((name, value) for name, value in headers if name.lower() != "host")
-    return Request(_last(query, "method") or "GET", parts.scheme, authority, path, plain)
 
 
 def _last(query: Mapping[str, list[str]], name: str) -> str:
