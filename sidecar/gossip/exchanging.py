@@ -106,12 +106,11 @@ class Exchanger:
         """Ask seeds: several while alone; else perhaps one that is not a member that we reach."""
         voice = self._voice
         table = voice.table
-        known = {voice.identity.address}
-        for node in table.reachable:
-            member = table.get(node)
-            assert member is not None, node
-            known.add(member.claim.identity.address)
-        strangers = [a for a in dict.fromkeys((*addresses, *self._remembered)) if a not in known]
+        strangers = [
+            address
+            for address in dict.fromkeys((*addresses, *self._remembered))
+            if address != voice.identity.address and not table.has_address(address)
+        ]
         if not strangers:
             return
         if not table.reachable:

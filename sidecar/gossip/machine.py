@@ -9,6 +9,7 @@ Sources: SWIM (Das, Gupta, Motivala 2002), Lifeguard (Dadgar, Phillips, Currey, 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -22,6 +23,9 @@ from sidecar.gossip.settings import LAN, GossipSettings
 from sidecar.gossip.voice import Randomness, Voice
 
 __all__ = ["Gossip", "GossipView", "MemberView"]
+
+_DIED_MAX = 1024
+"""Deaths of the last moments that are remembered: so that the dead can be told. More are not told in that time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ class Gossip:
         self._exchanger = Exchanger(self._voice, self._membership)
         self._gossip_at_s: float | None = None
         self._gossiped_at_s = float("-inf")
+        self._died: deque[tuple[float, str]] = deque(maxlen=_DIED_MAX)
+        """Who was declared dead, and when; the latest last."""
         self._leave_by_s: float | None = None
         self._has_started = False
         self._has_left = False
@@ -144,12 +150,14 @@ class Gossip:
         self._tick(now_s)
         for effect in effects:
             if isinstance(effect, on.MemberChanged):
-                self._follow(effect)
+                self._follow(effect, now_s)
         self._due_s = self._next_deadline(now_s)
         return effects
 
-    def _follow(self, change: on.MemberChanged) -> None:
-        """Let the prober know whom to probe."""
+    def _follow(self, change: on.MemberChanged, now_s: float) -> None:
+        """Let the prober know whom to probe, and remember whom to tell that it died."""
+        if change.after is Status.DEAD:
+            self._died.append((now_s, change.identity.node))
         if _has_become_reachable(change):
             self._prober.add(change.identity.node)
         elif change.after is Status.SUSPECT and self._voice.identity.node not in change.accusers:
@@ -313,17 +321,25 @@ class Gossip:
         """Random members; those who died a moment ago among them, so that they may refute."""
         voice, fanout = self._voice, self._voice.settings.gossip_fanout
         targets = voice.choose(fanout)
-        dead = [
-            member.claim.identity
-            for member in map(voice.table.get, voice.table.down)
-            if member is not None
-            and member.status is Status.DEAD
-            and now_s - member.since_s < voice.settings.gossip_to_dead_s
-        ]
+        dead = self._died_a_moment_ago(now_s)
         if not dead:
             return targets
-        pool = targets + voice.rng.sample(dead, min(fanout, len(dead)))
+        pool = targets + dead
         return voice.rng.sample(pool, min(fanout, len(pool)))
+
+    def _died_a_moment_ago(self, now_s: float) -> list[Identity]:
+        """As many as are told in one round, of those who died so lately that they may not know it yet."""
+        voice, died = self._voice, self._died
+        long_ago_s = now_s - voice.settings.gossip_to_dead_s
+        while died and died[0][0] <= long_ago_s:
+            died.popleft()
+        chosen = voice.rng.sample(died, min(voice.settings.gossip_fanout, len(died)))
+        members = {node: voice.table.get(node) for _, node in chosen}
+        return [
+            member.claim.identity
+            for member in members.values()
+            if member is not None and member.status is Status.DEAD and member.since_s > long_ago_s
+        ]
 
     def _next_deadline(self, now_s: float) -> float | None:
         if self._has_left:

@@ -13,7 +13,7 @@ Rules beyond the order of claims (`sidecar.gossip.claims`):
 
 from __future__ import annotations
 
-import math
+import heapq
 from dataclasses import dataclass, replace
 
 from sidecar.gossip.claims import (
@@ -30,6 +30,9 @@ from sidecar.gossip.table import Outcome
 from sidecar.gossip.voice import Voice
 
 __all__ = ["Membership"]
+
+_OUTDATED_MAX = 64
+"""Outdated deadlines that are borne beside as many as there are suspects."""
 
 
 @dataclass(slots=True)
@@ -50,6 +53,8 @@ class Membership:
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._suspicions: dict[str, _Suspicion] = {}
+        self._deadlines: list[tuple[float, str]] = []
+        """A heap of suspects by when their time runs out; holds outdated entries too, but not in the first place."""
         self._conflicts: dict[str, Identity] = {}
         self.rival: Identity | None = None
         """The process that has our name instead of us."""
@@ -58,7 +63,7 @@ class Membership:
 
     def deadline(self) -> float | None:
         """When the first suspect has run out of time."""
-        return min((s.deadline_s for s in self._suspicions.values()), default=None)
+        return self._deadlines[0][0] if self._deadlines else None
 
     def hear(
         self, claim: Claim, now_s: float, *, table_of: str = "", known_there: bool = False
@@ -91,8 +96,8 @@ class Membership:
 
     def tick(self, now_s: float) -> None:
         """Declare dead whose time has run out."""
-        over = [node for node, s in self._suspicions.items() if s.deadline_s <= now_s]
-        for node in over:
+        while self._deadlines and self._deadlines[0][0] <= now_s:
+            node = self._deadlines[0][1]
             member = self._voice.table.get(node)
             assert member is not None, node
             self._apply(replace(member.claim, status=Status.DEAD, accusers=(), age_ms=0), now_s)
@@ -102,18 +107,21 @@ class Membership:
         for suspicion in self._suspicions.values():
             suspicion.since_s += lateness_s
             suspicion.deadline_s += lateness_s
+        self._deadlines = [(s.deadline_s, node) for node, s in self._suspicions.items()]
+        heapq.heapify(self._deadlines)
 
     def leave(self) -> None:
         """Say goodbye."""
         self.leaving = True
         self._suspicions.clear()
+        self._deadlines.clear()
         self._voice.spread(self._voice.own_claim(Status.LEFT))
 
     def forget(self, node: str) -> None:
         """Remember a node no longer, and tell nothing about it."""
         self._voice.table.forget(node)
         self._voice.news.drop(node)
-        self._suspicions.pop(node, None)
+        self._cease(node)
 
     def _is_reachable(self, claim: Claim) -> bool:
         node = claim.identity.node
@@ -147,7 +155,7 @@ class Membership:
         if member.status is Status.SUSPECT:
             self._suspect(node, now_s)
         else:
-            self._suspicions.pop(node, None)
+            self._cease(node)
         if not quietly:
             voice.spread(voice.aged(node, now_s))
         if (
@@ -167,7 +175,7 @@ class Membership:
 
     def _suspect(self, node: str, now_s: float) -> None:
         # A suspect of a higher incarnation has refuted in between, or a table told so: its time begins anew.
-        self._suspicions[node] = _Suspicion(now_s, self._voice.size, math.inf)
+        self._suspicions[node] = _Suspicion(now_s, self._voice.size, 0.0)
         self._set_deadline(node)
 
     def _confirmed(self, node: str) -> None:
@@ -188,6 +196,25 @@ class Membership:
         confirmed = min(wanted, max(0, len(member.claim.accusers) - 1))
         timeout_s = suspicion_timeout_s(settings, suspicion.size, confirmed)
         suspicion.deadline_s = suspicion.since_s + timeout_s
+        heapq.heappush(self._deadlines, (suspicion.deadline_s, node))
+        self._weed()
+
+    def _cease(self, node: str) -> None:
+        """It is no suspect, or none any more."""
+        if self._suspicions.pop(node, None) is not None:
+            self._weed()
+
+    def _weed(self) -> None:
+        """Keep the first of the deadlines a true one, and the outdated ones few."""
+        if len(self._deadlines) > 2 * len(self._suspicions) + _OUTDATED_MAX:
+            self._deadlines = [(s.deadline_s, node) for node, s in self._suspicions.items()]
+            heapq.heapify(self._deadlines)
+        while self._deadlines:
+            deadline_s, node = self._deadlines[0]
+            suspicion = self._suspicions.get(node)
+            if suspicion is not None and suspicion.deadline_s == deadline_s:
+                return
+            heapq.heappop(self._deadlines)
 
     def _about_us(self, claim: Claim) -> None:
         voice = self._voice

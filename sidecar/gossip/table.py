@@ -5,13 +5,18 @@ Knows claims and their order, no time outs and no messages. `apply` is the only 
 
 from __future__ import annotations
 
+import heapq
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 
 from sidecar.gossip.claims import Claim, Status, merge, precedence
 
 __all__ = ["Applied", "Member", "Outcome", "Table", "digest_of"]
+
+_OUTDATED_MAX = 64
+"""Outdated entries of the heap of tombstones that are borne beside as many as there are tombstones."""
 
 
 @dataclass(slots=True)
@@ -23,6 +28,8 @@ class Member:
     """When its status or identity last changed."""
     udp_degraded: bool = False
     """It answered its last probe over TCP only."""
+    place: int = -1
+    """Among those that are reachable; -1: it is none of them. The table's own."""
 
     @property
     def status(self) -> Status:
@@ -64,8 +71,10 @@ class Table:
         self._members_max = members_max
         self._members: dict[str, Member] = {}
         self._reachable: list[str] = []
-        self._place: dict[str, int] = {}
+        self._addresses: Counter[str] = Counter()
         self._down: dict[str, None] = {}
+        self._tombstones: list[tuple[float, str]] = []
+        """A heap of those that are down by their time; holds outdated entries too."""
         self.digest = 0
         """Of all members held alive or suspect; ours not included."""
 
@@ -87,7 +96,12 @@ class Table:
 
     def is_reachable(self, node: str) -> bool:
         """Whether it is held alive or suspect."""
-        return node in self._place
+        member = self._members.get(node)
+        return member is not None and member.place >= 0
+
+    def has_address(self, address: str) -> bool:
+        """Whether a member that is held alive or suspect has this address."""
+        return address in self._addresses
 
     @property
     def down(self) -> list[str]:
@@ -105,18 +119,19 @@ class Table:
                 if not evicted:
                     return Applied(Outcome.REFUSED, None)
                 self.forget(evicted)
-            self._members[node] = Member(claim, now_s - claim.age_ms / 1000)
-            self._index(claim)
+            member = Member(claim, now_s - claim.age_ms / 1000)
+            self._members[node] = member
+            self._index(member)
             return Applied(Outcome.CHANGED, None, evicted)
         before = member.claim
         merged = merge(before, claim)
         if precedence(merged) != precedence(before):
-            self._unindex(before)
+            self._unindex(member)
             if merged.status is not before.status or merged.identity != before.identity:
                 member.since_s = now_s - claim.age_ms / 1000
                 member.udp_degraded = False
             member.claim = merged
-            self._index(merged)
+            self._index(member)
             return Applied(Outcome.CHANGED, before)
         if merged.accusers != before.accusers:
             member.claim = merged
@@ -125,33 +140,45 @@ class Table:
 
     def forget(self, node: str) -> None:
         """Remember a node no longer."""
-        member = self._members.pop(node)
-        self._unindex(member.claim)
+        self._unindex(self._members[node])
+        del self._members[node]
 
     def _oldest_tombstone(self) -> str:
-        return min(self._down, key=lambda node: self._members[node].since_s, default="")
+        while self._tombstones:
+            since_s, node = heapq.heappop(self._tombstones)
+            if node in self._down and self._members[node].since_s == since_s:
+                return node
+        return ""
 
-    def _index(self, claim: Claim) -> None:
-        node = claim.identity.node
-        if claim.status in (Status.ALIVE, Status.SUSPECT):
-            self._place[node] = len(self._reachable)
-            self._reachable.append(node)
-            self.digest ^= digest_of(claim)
-        else:
-            self._down[node] = None
+    def _index(self, member: Member) -> None:
+        who = member.claim.identity
+        if member.status in (Status.ALIVE, Status.SUSPECT):
+            member.place = len(self._reachable)
+            self._reachable.append(who.node)
+            self._addresses[who.address] += 1
+            self.digest ^= digest_of(member.claim)
+            return
+        self._down[who.node] = None
+        heapq.heappush(self._tombstones, (member.since_s, who.node))
+        if len(self._tombstones) > 2 * len(self._down) + _OUTDATED_MAX:
+            self._tombstones = [(self._members[node].since_s, node) for node in self._down]
+            heapq.heapify(self._tombstones)
 
-    def _unindex(self, claim: Claim) -> None:
-        node = claim.identity.node
-        if claim.status in (Status.ALIVE, Status.SUSPECT):
-            # The last one takes the free place: removal costs the same in any mesh.
-            place = self._place.pop(node)
-            last = self._reachable.pop()
-            if last != node:
-                self._reachable[place] = last
-                self._place[last] = place
-            self.digest ^= digest_of(claim)
-        else:
-            self._down.pop(node, None)
+    def _unindex(self, member: Member) -> None:
+        who = member.claim.identity
+        if member.place < 0:
+            del self._down[who.node]
+            return
+        # The last one takes the free place: removal costs the same in any mesh.
+        last = self._reachable.pop()
+        if last != who.node:
+            self._reachable[member.place] = last
+            self._members[last].place = member.place
+        member.place = -1
+        self._addresses[who.address] -= 1
+        if not self._addresses[who.address]:
+            del self._addresses[who.address]
+        self.digest ^= digest_of(member.claim)
 
 
 def digest_of(claim: Claim) -> int:

@@ -60,3 +60,39 @@ def test_38_queue_is_bounded_and_says_what_it_lost() -> None:
     assert len(queue) == 100
     assert queue.dropped == 901
     assert "told" not in queue
+
+
+def test_a_frame_looks_at_few_entries_however_many_there_are() -> None:
+    queue = Dissemination(10_000)
+    for number in range(10_000):
+        queue.put(str(number), b"much too long")
+    queue.put("short", b"s")
+    assert queue.take(3, 5) == [b"s"], "newest first"
+    for number in range(100):
+        queue.put(f"again {number}", b"much too long")
+    assert queue.take(3, 5) == [], "what fits is beyond the entries that are looked at"
+    assert len(queue) == 10_000
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.sampled_from("abcdef"), st.integers(1, 9)),
+            st.tuples(st.just("drop"), st.sampled_from("abcdef"), st.just(0)),
+            st.tuples(st.just("take"), st.just(""), st.integers(0, 30)),
+        )
+    )
+)
+def test_order_holds_each_entry_once_whatever_happens(
+    steps: list[tuple[str, str, int]],
+) -> None:
+    queue = Dissemination(4)
+    for step, key, size in steps:
+        if step == "put":
+            queue.put(key, b"x" * size)
+        elif step == "drop":
+            queue.drop(key)
+        else:
+            queue.take(size, 3)
+        assert sorted(key for _, _, key in queue._order) == sorted(queue._news)
+        assert queue._order == sorted(queue._order)

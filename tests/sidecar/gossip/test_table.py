@@ -72,3 +72,33 @@ def test_the_dead_count_from_when_their_teller_held_them_so() -> None:
     member = table.get("a")
     assert member is not None
     assert member.since_s == 7.5
+
+
+def test_addresses_are_those_of_members_held_alive_or_suspect() -> None:
+    table = Table(10)
+    table.apply(_claim("a"), 0.0)
+    table.apply(_claim("b"), 0.0)
+    assert table.has_address("10.0.0.1:1")
+    table.apply(_claim("a", Status.DEAD), 1.0)
+    assert table.has_address("10.0.0.1:1"), "b has it too"
+    table.forget("b")
+    assert not table.has_address("10.0.0.1:1")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(Status), st.integers(0, 9))))
+def test_38_what_gives_way_is_always_the_tombstone_of_longest_standing(
+    said: list[tuple[str, Status, int]],
+) -> None:
+    table = Table(4)
+    for moment, (name, status, incarnation) in enumerate(said):
+        before = {m.claim.identity.node: m.since_s for m in table.all() if m.place < 0}
+        evicted = table.apply(_claim(name, status, incarnation), float(moment)).evicted
+        assert not evicted or before[evicted] == min(before.values())
+
+
+def test_38_a_member_that_dies_and_returns_for_ever_leaves_no_trail() -> None:
+    table = Table(10)
+    for incarnation in range(5000):
+        table.apply(_claim("a", Status.DEAD, incarnation), float(incarnation))
+        table.apply(_claim("a", Status.ALIVE, incarnation + 1), float(incarnation))
+    assert len(table._tombstones) <= 70
