@@ -10,14 +10,14 @@ from collections.abc import Sequence
 __all__ = ["BENCHES", "main"]
 
 BENCHES = ("propagate", "startup", "cli", "mirror")
-"""Modules of this package, by the name they are run by."""
+"""Modules of this package, by the name they are run by; a dash stands for an underscore."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one bench and print what it found; without a name, list them. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure meshd on this machine.")
     subparsers = parser.add_subparsers(dest="name", metavar="NAME")
-    modules = {name: importlib.import_module(f"bench.{name}") for name in BENCHES}
+    modules = {name: importlib.import_module(f"bench.{name.replace('-', '_')}") for name in BENCHES}
     for name, module in modules.items():
         one = subparsers.add_parser(name, help=module.SUMMARY, description=module.__doc__)
         one.add_argument(
