@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 
 from store.snapshot import Epoch
 
-__all__ = ["Standing", "Sync"]
+__all__ = ["HASH_DIGITS", "Standing", "Sync", "mark_of"]
+
+HASH_DIGITS = 32
+"""Hex digits of a snapshot's hash that are told: 128 bits, beyond chance and beyond search."""
 
 
 class Sync(StrEnum):
@@ -43,3 +47,11 @@ class Standing:
     """Resources that its Envoy refused."""
     version: str = ""
     """Version of the sidecar."""
+    withheld: tuple[int, ...] = ()
+    """Marks (`mark_of`) of keys whose newest value it does not have in force as it is written: quarantined, or refused
+    by its Envoy. So whoever wrote them learns of it from any host. Sorted; the first `WITHHELD_MAX` only."""
+
+
+def mark_of(key: str) -> int:
+    """32 bits that stand for a relative key of the store: enough to find one's own keys among few."""
+    return zlib.crc32(key.encode("utf-8", "surrogatepass"))
