@@ -6,12 +6,15 @@ request and one answer over TCP. Everything that a shell must do is an effect; n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sidecar.gossip.claims import Identity, Status
+from sidecar.gossip.records import Record, Topic
 
 __all__ = [
     "AnswerPeer",
+    "AskRecords",
     "CallPeer",
     "DatagramReceived",
     "Effect",
@@ -26,10 +29,15 @@ __all__ = [
     "PeerCalled",
     "PeerFailed",
     "PeerRefused",
+    "RecordDropped",
+    "RecordHeard",
+    "RecordRefused",
+    "SayRecord",
     "SeedsFound",
     "SendDatagram",
     "Started",
     "TimePassed",
+    "TrustSet",
     "UdpDegraded",
 ]
 
@@ -88,6 +96,42 @@ class LeaveAsked:
     """This host goes away on purpose: say goodbye."""
 
 
+@dataclass(frozen=True, slots=True)
+class SayRecord:
+    """Tell the mesh this page of ours, in the place of what it said before. The core numbers and signs it.
+
+    `Gossip.handle` raises InputError, and changes nothing, when the body is longer than `RECORD_BODY_BYTES_MAX`, the
+    page not 0 to `PAGES_MAX - 1`, or there is no signer.
+    """
+
+    topic: Topic
+    page: int
+    body: bytes
+    """Empty: the page is withdrawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskRecords:
+    """Ask these members themselves for their records of a topic, by one datagram each.
+
+    What they answer is told as `RecordHeard` where it is new. An answer may be lost: ask again. Members that are not
+    known are passed over.
+    """
+
+    topic: Topic
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSet:
+    """Whose keys are known from admission records: all of them, in the place of those before."""
+
+    keys: Mapping[str, bytes]
+    """Ed25519 public key of each admitted host, by node."""
+    is_closed: bool
+    """Whether records of hosts without admission are refused; else their key is bound at first sight."""
+
+
 Event = (
     Started
     | TimePassed
@@ -97,6 +141,9 @@ Event = (
     | PeerFailed
     | SeedsFound
     | LeaveAsked
+    | SayRecord
+    | AskRecords
+    | TrustSet
 )
 
 
@@ -182,6 +229,41 @@ class LeaveSpread:
     """The goodbye is told as often as news is told: the process may end."""
 
 
+@dataclass(frozen=True, slots=True)
+class RecordHeard:
+    """A newer record of another host; its signature is checked, and its key is that host's.
+
+    Of our own host only what an earlier life said in topic `overrides`, so that its words can be taken up again.
+    """
+
+    record: Record
+    """As it is held: `age_ms` says how old it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDropped:
+    """A record is held no more, and nothing newer stands in its place.
+
+    It died, its host left, was forgotten, or began a new life, or its key is not trusted any more.
+    """
+
+    topic: Topic
+    node: str
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRefused:
+    """A record in the name of this node was not believed.
+
+    Told once in a while for each node and reason; all are counted in `GossipView.refused`.
+    """
+
+    node: str
+    reason: str
+    """`signature`, `other_key`, `not_admitted`."""
+
+
 Effect = (
     SendDatagram
     | CallPeer
@@ -193,4 +275,7 @@ Effect = (
     | IdentityChanged
     | PeerRefused
     | LeaveSpread
+    | RecordHeard
+    | RecordDropped
+    | RecordRefused
 )

@@ -20,6 +20,7 @@ from sidecar.gossip.exchanging import Exchanger
 from sidecar.gossip.membership import Membership
 from sidecar.gossip.probing import Prober, Relays
 from sidecar.gossip.settings import LAN, GossipSettings
+from sidecar.gossip.signing import Signer
 from sidecar.gossip.voice import Randomness, Voice
 
 __all__ = ["Gossip", "GossipView", "MemberView"]
@@ -77,9 +78,20 @@ class Gossip:
         identity: Who we are; the epoch must be greater than that of any earlier life, as far as is known.
         rng: Seeded randomness (`random.Random`).
         settings: What may be turned.
+        signer: Signs what this host says; without it, it says no records, and holds those of others all the same.
+        mesh_id: Name of the mesh, bound into each signature.
     """
 
-    def __init__(self, identity: Identity, rng: Randomness, settings: GossipSettings = LAN) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        rng: Randomness,
+        settings: GossipSettings = LAN,
+        *,
+        signer: Signer | None = None,
+        mesh_id: str = "",
+    ) -> None:
+        self._signer, self._mesh_id = signer, mesh_id
         self._voice = Voice(identity, settings, rng)
         self._membership = Membership(self._voice)
         self._prober = Prober(self._voice, self._membership)
@@ -183,6 +195,8 @@ class Gossip:
                     self._exchanger.seeds_found(addresses, now_s)
             case on.LeaveAsked():
                 self._leave(now_s)
+            case on.SayRecord() | on.AskRecords() | on.TrustSet():
+                self._voice.counters["records_to_come"] += 1
             case _:
                 assert_never(event)
 
