@@ -53,6 +53,8 @@ class DestinationsSeen:
     """The destinations that take part and that our Envoy uses: all of them, in the place of those before."""
 
     facts: Mapping[Destination, DestinationFacts]
+    lifetime_s: float = 15.0
+    """Evidence that is not renewed dies after this time (`MeshConfig.ejection.evidenceLifetime`)."""
 
 
 @dataclass(frozen=True, slots=True)

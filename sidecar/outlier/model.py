@@ -89,6 +89,10 @@ class Row:
     """Successes in a row up to now, at most 15."""
     episode: int = 0
     """How often this observer accused this endpoint lately; one less for each base ejection time in health."""
+    since_s: float = float("-inf")
+    """When the row became BAD; failed trials do not move it. Of a row that is not BAD: never."""
+    failed_trials: int = 0
+    """Of a BAD row: how many trials of the ejection had failed in all when this observer saw its last one fail."""
 
 
 @dataclass(frozen=True, slots=True)
