@@ -98,6 +98,8 @@ def merge(one: Claim, other: Claim) -> Claim:
     mine, theirs = precedence(one), precedence(other)
     if mine != theirs:
         return one if mine > theirs else other
+    if one.accusers == other.accusers and one.age_ms >= other.age_ms:
+        return one
     accusers = tuple(sorted({*one.accusers, *other.accusers})[:ACCUSERS_MAX])
     age_ms = max(one.age_ms, other.age_ms)
     return replace(one, accusers=accusers, age_ms=age_ms)

@@ -32,7 +32,8 @@ CALL_TIMEOUT_S = 5.0
 _YOUNG_S = 10.0
 """After joining, exchanges are made thrice as often, and not put off for news that are under way."""
 _SECOND_LOOK_S = 0.4
-"""After joining, one more table is read: of those who joined at the same moment the seed had not heard."""
+"""After joining, somebody is asked for its digest, and for its table where that differs: of those who joined at the
+same moment the seed had not heard."""
 _CALLS_MAX = 16
 _SEEDS_AT_ONCE = 5
 _REMEMBERED_MAX = 16
@@ -193,7 +194,9 @@ class Exchanger:
         if self._look_again_at_s is not None and self._look_again_at_s <= now_s:
             self._look_again_at_s = None
             for peer in voice.choose(1):
-                self._ask(peer.address, now_s)
+                # Its answer carries a digest: the table is asked for where it differs, as after any probe.
+                ping = frames.Ping(voice.next_seq(), peer.node, voice.digest)
+                voice.tell(peer, ping, now_s=now_s)
         if self._announce_at_s is not None and self._announce_at_s <= now_s:
             self._plan_announcement(now_s)
             self._announce(now_s)

@@ -125,6 +125,8 @@ class Table:
             return Applied(Outcome.CHANGED, None, evicted)
         before = member.claim
         merged = merge(before, claim)
+        if merged is before:
+            return Applied(Outcome.NOTHING, before)
         if precedence(merged) != precedence(before):
             self._unindex(member)
             if merged.status is not before.status or merged.identity != before.identity:
