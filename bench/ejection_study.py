@@ -1,0 +1,188 @@
+"""What sharing ejection wins and costs, simulated: the scenarios S1 to S13 beside the same Envoys alone and an ideal.
+
+Real `Outlier` cores, a model of Envoy and of gossip (`tests/simulation/ejection`), Poisson requests, a virtual clock.
+With `--write` the tables go to docs/ejection.md, between its markers. Everything is seeded: the same command gives
+the same tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from bench.report import Report
+from tests.simulation.ejection.figures import Figures, figures_of
+from tests.simulation.ejection.mesh import Arm
+from tests.simulation.ejection.scenarios import SCENARIOS
+from tests.simulation.ejection.scenarios import run as run_scenario
+
+__all__ = ["BEGIN", "DOCUMENT", "END", "NAME", "SUMMARY", "Cell", "Found", "add_options", "run"]
+__all__ += ["between_markers", "fingerprint", "measured", "written"]
+
+NAME = "ejection-study"
+SUMMARY = (
+    "shared ejection simulated beside Envoys alone and an ideal; --write renews docs/ejection.md"
+)
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "ejection.md"
+BEGIN = "<!-- study: made by `./dev bench ejection-study --write`, fingerprint "
+END = "<!-- study: end -->"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting to measure; `seeds` runs of it make a figure."""
+
+    scenario: str = "S1"
+    hosts: int = 30
+    rate: float = 1.0
+    endpoints: int = 10
+    arm: Arm = Arm.SHARED
+    retries: int = 0
+    base_error: float = 0.0
+
+
+Found = Mapping[Cell, Sequence[Figures]]
+"""Figures of each seed."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured."""
+
+    hosts: tuple[int, ...]
+    rates: tuple[float, ...]
+    endpoints: tuple[int, ...]
+    errors: tuple[float, ...]
+    seeds: int
+
+
+WHOLE = Extent((10, 30, 100), (0.1, 0.3, 1.0, 3.0, 10.0), (4, 10, 50), (0.001, 0.01, 0.05), 5)
+QUICK = Extent((10,), (1.0,), (4,), (0.05,), 1)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="one small size of everything")
+    parser.add_argument("--seeds", type=int, help="runs of each setting; default 5, quick 1")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; default 1")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/ejection.md")
+
+
+def run(options: argparse.Namespace) -> Report:
+    from bench.ejection_tables import cells_of, tables_of
+
+    extent = QUICK if options.quick else WHOLE
+    seeds = options.seeds or extent.seeds
+    found = measured(cells_of(extent), seeds, options.jobs)
+    text = tables_of(extent, found, seeds)
+    if options.write:
+        DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), text), "utf-8")
+    rows = [(_title(cell), *_summary(figures)) for cell, figures in found.items()]
+    values = {
+        _title(cell): [asdict(figures) for figures in several] for cell, several in found.items()
+    }
+    columns = ("setting", "failures", "last avoids s", "false by mesh", "worst share", "panics")
+    return Report(values, columns, rows, (f"{seeds} runs of each setting, means",))
+
+
+def measured(cells: Iterable[Cell], seeds: int, jobs: int = 1) -> dict[Cell, list[Figures]]:
+    """Run all settings with all seeds.
+
+    Args:
+        cells: What to run; repetitions are run once.
+        seeds: Runs of each.
+        jobs: Processes to use.
+    """
+    wanted = list(dict.fromkeys(cells))
+    tasks = [(cell, seed) for cell in wanted for seed in range(1, seeds + 1)]
+    if jobs == 1:
+        results = [_measure(task) for task in tasks]
+    else:
+        with ProcessPoolExecutor(jobs) as pool:
+            results = list(pool.map(_measure, tasks, chunksize=4))
+    found: dict[Cell, list[Figures]] = {cell: [] for cell in wanted}
+    for (cell, _), figures in zip(tasks, results, strict=True):
+        found[cell].append(figures)
+    return found
+
+
+def mean(several: Sequence[Figures], take: Callable[[Figures], float | None]) -> float | None:
+    """Mean of one figure over the runs; None where some run has none, inf where it did not come in some."""
+    values = [take(figures) for figures in several]
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def written(document: str, tables: str) -> str:
+    """The document with the tables in place of those between the markers.
+
+    Raises:
+        ValueError: The markers are not there.
+    """
+    head, tail = _around(document)
+    return f"{head}{BEGIN}{fingerprint(tables)} -->\n\n{tables.strip()}\n\n{END}{tail}"
+
+
+def between_markers(document: str) -> tuple[str, str]:
+    """The fingerprint that the document claims, and the tables that it has.
+
+    Raises:
+        ValueError: The markers are not there.
+    """
+    head, tail = _around(document)
+    inner = document[len(head) : len(document) - len(tail)]
+    claimed, _, rest = inner.removeprefix(BEGIN).partition(" -->\n")
+    return claimed, rest.removesuffix(END).strip()
+
+
+def fingerprint(tables: str) -> str:
+    """What the marker says of the tables, so that a change by hand shows."""
+    return sha256(tables.strip().encode()).hexdigest()[:16]
+
+
+def _around(document: str) -> tuple[str, str]:
+    begins, ends = document.find(BEGIN), document.find(END)
+    if begins < 0 or ends < begins:
+        raise ValueError(
+            f"{DOCUMENT.name}: the markers of the study are not there; put the lines "
+            f"'{BEGIN}0 -->' and '{END}' where its tables belong"
+        )
+    return document[:begins], document[ends + len(END) :]
+
+
+def _measure(task: tuple[Cell, int]) -> Figures:
+    cell, seed = task
+    mesh = run_scenario(
+        cell.scenario,
+        seed=seed,
+        arm=cell.arm,
+        hosts=cell.hosts,
+        rate=cell.rate,
+        endpoints=cell.endpoints,
+        retries=cell.retries,
+        base_error=cell.base_error,
+    )
+    return figures_of(mesh)
+
+
+def _title(cell: Cell) -> str:
+    scenario = SCENARIOS[cell.scenario].title if cell.scenario in SCENARIOS else cell.scenario
+    parts = f"{cell.hosts} hosts, {cell.rate:g}/s, {cell.endpoints} endpoints, {cell.arm.value}"
+    retried = f", {cell.retries} retry" if cell.retries else ""
+    errors = f", {cell.base_error:.1%} errors" if cell.base_error else ""
+    return f"{cell.scenario} {scenario}: {parts}{retried}{errors}"
+
+
+def _summary(several: Sequence[Figures]) -> tuple[float | None, ...]:
+    return (
+        mean(several, lambda f: f.failures),
+        mean(several, lambda f: f.avoidance.last_s if f.avoidance else None),
+        mean(several, lambda f: f.false_by_mesh),
+        mean(several, lambda f: f.worst_share),
+        mean(several, lambda f: f.panics),
+    )

@@ -1,0 +1,234 @@
+"""The tables of the ejection study: which settings each needs, and how it is written in Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from bench.ejection_study import Cell, Extent, Found, mean
+from tests.simulation.ejection.figures import Figures
+from tests.simulation.ejection.mesh import Arm
+from tests.simulation.ejection.scenarios import SCENARIOS
+
+__all__ = ["cells_of", "tables_of"]
+
+REFERENCE = {
+    (10, 0.1): (13, 11),
+    (10, 1.0): (32, 2),
+    (30, 0.1): (23, 6),
+    (30, 0.3): (37, 3),
+    (30, 1.0): (86, 2),
+    (30, 3.0): (147, 2),
+    (100, 0.1): (50, 4),
+    (100, 1.0): (290, 2),
+}
+"""Failures and seconds of the model that the rule was first tried in (polls of 1 s, hold-off of one poll)."""
+
+
+def cells_of(extent: Extent) -> list[Cell]:
+    """All settings that the tables need."""
+    return [
+        *(cell for pair in _grid(extent) for cell in _arms(pair)),
+        *(cell for sized in _sizes(extent) for cell in _arms(sized)),
+        *(cell for one in _scenarios(extent) for cell in (*_arms(one), *_retried(one))),
+        *_healthy(extent),
+    ]
+
+
+def tables_of(extent: Extent, found: Found, seeds: int) -> str:
+    """All tables, as Markdown."""
+    parts = [
+        f"Means of {seeds} runs each. *alone*: the same Envoys, each for itself. *ideal*: everybody knows every "
+        "outcome at once and who is really sick, same thresholds. Failures are user-visible requests; seconds count "
+        "from the first moment of the fault.",
+        "### One endpoint answers 5xx: failures until all hosts avoid it, and when the last does",
+        _grid_table(extent, found),
+        "### The same, by the number of endpoints",
+        _size_table(extent, found),
+        "### All scenarios, one request a second from each host to each endpoint, 10 endpoints",
+        _scenario_table(extent, found),
+        "### Recovery (S11)",
+        _recovery_table(extent, found),
+        "### False ejections with nothing wrong, for each hour of each healthy endpoint",
+        _healthy_table(extent, found),
+    ]
+    return "\n\n".join(parts)
+
+
+def _arms(cell: Cell) -> tuple[Cell, Cell, Cell]:
+    return (
+        replace(cell, arm=Arm.ALONE),
+        replace(cell, arm=Arm.SHARED),
+        replace(cell, arm=Arm.IDEAL),
+    )
+
+
+def _retried(cell: Cell) -> tuple[Cell, Cell]:
+    return replace(cell, arm=Arm.ALONE, retries=1), replace(cell, arm=Arm.SHARED, retries=1)
+
+
+def _grid(extent: Extent) -> list[Cell]:
+    return [Cell(hosts=hosts, rate=rate) for hosts in extent.hosts for rate in extent.rates]
+
+
+def _sizes(extent: Extent) -> list[Cell]:
+    rates = [rate for rate in extent.rates if 0.1 <= rate <= 1.0]
+    hosts = extent.hosts[len(extent.hosts) // 2]
+    return [
+        Cell(hosts=hosts, rate=rate, endpoints=endpoints)
+        for endpoints in extent.endpoints
+        for rate in rates
+    ]
+
+
+def _scenarios(extent: Extent) -> list[Cell]:
+    return [Cell(name, hosts=hosts) for name in SCENARIOS if name != "S0" for hosts in extent.hosts]
+
+
+def _healthy(extent: Extent) -> list[Cell]:
+    rates = [rate for rate in extent.rates if rate in (0.1, 1.0, 10.0)]
+    return [
+        Cell("S0", hosts=hosts, rate=rate, base_error=error)
+        for hosts in extent.hosts
+        for rate in rates
+        for error in extent.errors
+    ]
+
+
+def _grid_table(extent: Extent, found: Found) -> str:
+    rows = []
+    for cell in _grid(extent):
+        alone, shared, ideal = (found[one] for one in _arms(cell))
+        model = REFERENCE.get((cell.hosts, cell.rate))
+        rows.append(
+            [
+                str(cell.hosts),
+                f"{cell.rate:g}",
+                *(_pair(_failures(one), _last(one)) for one in (alone, shared, ideal)),
+                _share(_failures(shared), _failures(alone)),
+                _seconds(mean(shared, lambda f: f.avoidance.first_s if f.avoidance else None)),
+                _seconds(mean(shared, lambda f: f.avoidance.median_s if f.avoidance else None)),
+                f"{model[0]} / {model[1]} s" if model else "",
+            ]
+        )
+    head = ["hosts", "requests/s", "alone", "**meshd**", "ideal", "meshd : alone"]
+    return _table([*head, "first", "median", "model of the reference"], rows)
+
+
+def _size_table(extent: Extent, found: Found) -> str:
+    rows = []
+    for cell in _sizes(extent):
+        several = [found[one] for one in _arms(cell)]
+        pairs = (_pair(_failures(one), _last(one)) for one in several)
+        share = _share(_failures(several[1]), _failures(several[0]))
+        rows.append([str(cell.hosts), str(cell.endpoints), f"{cell.rate:g}", *pairs, share])
+    head = ["hosts", "endpoints", "requests/s", "alone", "**meshd**", "ideal", "meshd : alone"]
+    return _table(head, rows)
+
+
+def _scenario_table(extent: Extent, found: Found) -> str:
+    rows = []
+    for cell in _scenarios(extent):
+        alone, shared, ideal = (found[one] for one in _arms(cell))
+        retried = [found[one] for one in _retried(cell)]
+        rows.append(
+            [
+                f"{cell.scenario} {SCENARIOS[cell.scenario].title}",
+                str(cell.hosts),
+                _triple([alone, shared, ideal], lambda f: f.failures_all),
+                _triple(retried, lambda f: f.failures_all),
+                _triple([alone, shared, ideal], _last_of, "s"),
+                _number(mean(shared, lambda f: f.false_by_mesh)),
+                _triple([alone, shared], lambda f: 100 * f.ejected_share, "%"),
+                _triple([alone, shared], lambda f: 100 * f.worst_share, "%"),
+                _triple([alone, shared], lambda f: f.panics),
+                _seconds(mean(shared, lambda f: f.disagreement_s)),
+            ]
+        )
+    head = ["scenario", "hosts", "failures: alone / meshd / ideal", "with a retry: alone / meshd"]
+    head += ["last avoids: alone / meshd / ideal", "ejected by the mesh though well, hosts"]
+    head += ["capacity out, mean", "most out at one host", "panics", "hosts differ"]
+    return _table(head, rows)
+
+
+def _recovery_table(extent: Extent, found: Found) -> str:
+    rows = []
+    for hosts in extent.hosts:
+        for arm in (Arm.ALONE, Arm.SHARED):
+            several = found[Cell("S11", hosts=hosts, arm=arm)]
+            rows.append(
+                [
+                    str(hosts),
+                    "meshd" if arm is Arm.SHARED else "alone",
+                    _seconds(mean(several, lambda f: f.restored_first_s)),
+                    _seconds(mean(several, lambda f: f.restored_last_s)),
+                    _number(mean(several, lambda f: f.peak_load)),
+                ]
+            )
+    head = ["hosts", "", "well until the first host is back", "until the last is back"]
+    return _table([*head, "most load in a second, fair share = 1"], rows)
+
+
+def _healthy_table(extent: Extent, found: Found) -> str:
+    rows = []
+    for cell in _healthy(extent):
+        several = found[cell]
+        hours = sum(figures.healthy_hours for figures in several)
+        count = sum(figures.false_by_mesh for figures in several)
+        bound = f"< {3.0 / hours:.2f}" if not count else f"{count / cell.hosts / hours:.2f}"
+        local = sum(figures.false_by_envoy for figures in several) / cell.hosts / hours
+        row = [str(cell.hosts), f"{cell.rate:g}", f"{cell.base_error:.1%}", f"{hours:.1f}"]
+        rows.append([*row, str(count), bound, f"{local:.2f}"])
+    head = ["hosts", "requests/s", "errors in health", "endpoint-hours", "by the mesh (hosts)"]
+    return _table([*head, "each hour (95 % bound if none)", "by a host's own Envoy"], rows)
+
+
+def _failures(several: Sequence[Figures]) -> float | None:
+    return mean(several, lambda f: f.failures)
+
+
+def _last_of(figures: Figures) -> float | None:
+    return figures.avoidance.last_s if figures.avoidance else None
+
+
+def _last(several: Sequence[Figures]) -> float | None:
+    return mean(several, _last_of)
+
+
+def _pair(failures: float | None, last_s: float | None) -> str:
+    return f"{_number(failures)} / {_seconds(last_s)}"
+
+
+def _triple(
+    several: Iterable[Sequence[Figures]], take: Callable[[Figures], float | None], unit: str = ""
+) -> str:
+    found = [mean(one, take) for one in several]
+    if all(value is None for value in found):
+        return "-"
+    if unit == "s":
+        return " / ".join(_seconds(value) for value in found)
+    return " / ".join(_number(value) for value in found) + (f" {unit}" if unit else "")
+
+
+def _share(part: float | None, whole: float | None) -> str:
+    return f"{part / whole:.0%}" if part is not None and whole else "-"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if 0 < value < 10 else f"{value:,.0f}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if math.isinf(value):
+        return "not all"
+    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
