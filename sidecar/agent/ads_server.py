@@ -2,8 +2,9 @@
 
 The only module with threads of its own. Each stream has two: one that reads requests and hands them to trio,
 one (of grpcio's pool) that takes responses from a bounded queue and sends them. The newest stream wins; older
-ones are ended. Nothing here decides anything about resources: see `sidecar.xds.session`.
-Source: Envoy, aggregated discovery service (delta); grpcio server API.
+ones are ended. Nothing here decides anything about resources: see `sidecar.xds.session`. Envoy's load reports
+come over the same socket: see `outcomes_reports`.
+Source: Envoy, aggregated discovery service (delta), load reporting service; grpcio server API.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import trio
-from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
+from envoy.service.discovery.v3 import ads_pb2_grpc
+from envoy.service.load_stats.v3 import lrs_pb2_grpc
 
+from sidecar.agent.ads_messages import decode_request, encode_response
+from sidecar.agent.outcomes_reports import (
+    LoadReported,
+    Reporting,
+    decode_report,
+    encode_reporting,
+)
 from sidecar.agent.run_files import hold_lock
 from sidecar.xds.events import DeltaRequest, SendResponse, StreamClosed, StreamOpened
 from store.errors import InputError
 
-if TYPE_CHECKING:
-    from sidecar.xds.resource import Resource
-
-__all__ = ["AdsServer", "StreamEvent", "encode"]
+__all__ = ["AdsServer", "StreamEvent"]
 
 StreamEvent = StreamOpened | StreamClosed | DeltaRequest
 """What the server tells."""
@@ -39,7 +45,7 @@ QUEUE_MAX = 64
 """Responses that may wait for a slow Envoy. The session coalesces and sends few; a stream with more is stuck,
 and is ended: Envoy comes back with what it holds and gets the difference."""
 THREADS = 8
-"""Streams that may be open at once: one lives, the others are being ended."""
+"""Streams that may be open at once: two live, the others are being ended."""
 STOP_S = 2.0
 """How long ending streams may take when the server stops."""
 _END = None
@@ -51,35 +57,116 @@ class _Stream:
     def __init__(self, number: int, context: Any) -> None:
         self.number = number
         self.context = context
-        self.outbox: queue.Queue[SendResponse | None] = queue.Queue(QUEUE_MAX)
+        self.outbox: queue.Queue[Any] = queue.Queue(QUEUE_MAX)
 
-    def put(self, response: SendResponse | None) -> None:
-        """Queue a response, or the end; cancels the stream when the queue is full."""
+    def put(self, message: Any) -> None:
+        """Queue a message, or the end; cancels the stream when the queue is full."""
         try:
-            self.outbox.put_nowait(response)
+            self.outbox.put_nowait(message)
         except queue.Full:
             self.context.cancel()
 
 
+class _Service:
+    """One method's streams, of which the newest wins.
+
+    Args:
+        name: For the names of threads.
+        tell: Called with what happened, in the thread in which it happened.
+    """
+
+    def __init__(self, name: str, tell: Callable[[Any], None]) -> None:
+        self._name = name
+        self._tell = tell
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._stream: _Stream | None = None
+        self._closing = False
+
+    def open(self, context: Any) -> _Stream:
+        """A new stream in the place of the one before, which is ended."""
+        stream = _Stream(next(self._numbers), context)
+        with self._lock:
+            before, self._stream = self._stream, stream
+        if before is not None:
+            before.put(_END)
+        context.add_callback(lambda: stream.put(_END))
+        return stream
+
+    def run(
+        self,
+        stream: _Stream,
+        requests: Iterator[Any],
+        decode: Callable[[int, Any], object],
+        encode: Callable[[Any], Any],
+    ) -> Iterator[Any]:
+        """Tell what is read, in a thread of its own, and yield what is to be sent until the stream ends."""
+        reader = threading.Thread(
+            target=self._read,
+            args=(stream, requests, decode),
+            name=f"{self._name}-read-{stream.number}",
+            daemon=True,
+        )
+        reader.start()
+        try:
+            while not self._closing and (message := stream.outbox.get()) is not _END:
+                yield encode(message)
+        finally:
+            with self._lock:
+                if self._stream is stream:
+                    self._stream = None
+            stream.context.cancel()
+
+    def send(self, message: Any, number: int | None = None) -> None:
+        """Queue a message on the stream of this number (None: the newest); dropped when that has ended."""
+        with self._lock:
+            stream = self._stream
+        if stream is not None and number in (None, stream.number):
+            stream.put(message)
+
+    def close(self) -> None:
+        """End the stream; no other is served."""
+        self._closing = True
+        self.send(_END)
+
+    def _read(
+        self, stream: _Stream, requests: Iterator[Any], decode: Callable[[int, Any], object]
+    ) -> None:
+        try:
+            for request in requests:
+                self._tell(decode(stream.number, request))
+        except (grpc.RpcError, ValueError):
+            pass  # The stream was reset by either side: its end is all there is to tell.
+        finally:
+            stream.put(_END)
+
+
 class AdsServer:
-    """Serves `DeltaAggregatedResources` on a unix socket that only this user can open.
+    """Serves `DeltaAggregatedResources` and `StreamLoadStats` on a unix socket that only this user can open.
 
     Args:
         socket_path: Where to listen; its directory is made with mode 0700, an old socket is replaced.
         deliver: Called in trio's thread with what happened, in the order in which it happened.
+        deliver_loads: The same for load reports; without it none are asked for.
     """
 
-    def __init__(self, socket_path: Path, deliver: Callable[[StreamEvent], None]) -> None:
+    def __init__(
+        self,
+        socket_path: Path,
+        deliver: Callable[[StreamEvent], None],
+        deliver_loads: Callable[[LoadReported], None] | None = None,
+    ) -> None:
         self._path = socket_path
         self._deliver = deliver
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-        self._stream: _Stream | None = None
+        self._deliver_loads = deliver_loads
+        self._ads = _Service("ads", self._tell)
+        self._loads = _Service("loads", self._tell_loads)
+        self._reporting = Reporting()
         self._token: trio.lowlevel.TrioToken | None = None
         self._closing = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve until cancelled; then ends the stream and waits for its threads.
+        """Serve until cancelled; then ends the streams and waits for their threads.
 
         Raises:
             InputError: The path is too long for a socket, cannot be listened on, or another sidecar serves it.
@@ -95,17 +182,20 @@ class AdsServer:
                 await trio.sleep_forever()
             finally:
                 self._closing = True
-                self._end_stream()
+                self._ads.close()
+                self._loads.close()
                 stopped = server.stop(grace=STOP_S)
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(stopped.wait, STOP_S * 2)
 
     def send(self, response: SendResponse) -> None:
         """Queue a response; dropped when its stream has ended meanwhile."""
-        with self._lock:
-            stream = self._stream
-        if stream is not None and stream.number == response.stream:
-            stream.put(response)
+        self._ads.send(response, response.stream)
+
+    def report(self, reporting: Reporting) -> None:
+        """Have Envoy report this from now on; asked of it again whenever it comes back."""
+        self._reporting = reporting
+        self._loads.send(reporting)
 
     def _make_directory(self) -> None:
         length = len(os.fsencode(self._path))
@@ -123,6 +213,7 @@ class AdsServer:
             futures.ThreadPoolExecutor(THREADS, thread_name_prefix="ads"), options=_OPTIONS
         )
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(_Servicer(self), server)
+        lrs_pb2_grpc.add_LoadReportingServiceServicer_to_server(_LoadServicer(self), server)
         try:
             server.add_insecure_port(f"unix:{self._path}")
         except RuntimeError as problem:
@@ -135,54 +226,36 @@ class AdsServer:
         return server
 
     def serve(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
-        """Run one stream in a thread of grpcio's pool, yielding encoded responses until it ends."""
-        stream = _Stream(next(self._numbers), context)
-        with self._lock:
-            before, self._stream = self._stream, stream
-        if before is not None:
-            before.put(_END)
-        context.add_callback(lambda: stream.put(_END))
-        reader = threading.Thread(
-            target=self._read,
-            args=(stream, requests),
-            name=f"ads-read-{stream.number}",
-            daemon=True,
-        )
+        """Run one ADS stream in a thread of grpcio's pool, yielding encoded responses until it ends."""
+        stream = self._ads.open(context)
         self._tell(StreamOpened(stream.number))
-        reader.start()
         try:
-            while not self._closing and (response := stream.outbox.get()) is not _END:
-                yield encode(response)
+            yield from self._ads.run(stream, requests, decode_request, encode_response)
         finally:
-            with self._lock:
-                if self._stream is stream:
-                    self._stream = None
-            context.cancel()
             self._tell(StreamClosed(stream.number))
 
-    def _read(self, stream: _Stream, requests: Iterator[Any]) -> None:
-        try:
-            for request in requests:
-                self._tell(_decode(stream.number, request))
-        except (grpc.RpcError, ValueError):
-            pass  # The stream was reset by either side: its end is all there is to tell.
-        finally:
-            stream.put(_END)
+    def serve_loads(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
+        """Run one stream of load reports in a thread of grpcio's pool, yielding encoded wishes until it ends."""
+        stream = self._loads.open(context)
+        self._tell_loads(LoadReported(stream.number, is_first=True))
+        stream.put(self._reporting)
+        yield from self._loads.run(stream, requests, decode_report, encode_reporting)
 
     def _tell(self, event: StreamEvent) -> None:
+        self._run_soon(self._deliver, event)
+
+    def _tell_loads(self, report: LoadReported) -> None:
+        if self._deliver_loads is not None:
+            self._run_soon(self._deliver_loads, report)
+
+    def _run_soon(self, call: Callable[[Any], None], event: object) -> None:
         token = self._token
         if token is None or self._closing:
             return
         try:
-            token.run_sync_soon(self._deliver, event)
+            token.run_sync_soon(call, event)
         except trio.RunFinishedError:
             self._closing = True
-
-    def _end_stream(self) -> None:
-        with self._lock:
-            stream = self._stream
-        if stream is not None:
-            stream.put(_END)
 
 
 class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc] # generated, untyped
@@ -191,6 +264,14 @@ class _Servicer(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignor
 
     def DeltaAggregatedResources(self, request_iterator: Any, context: Any) -> Iterator[Any]:
         return self._server.serve(request_iterator, context)
+
+
+class _LoadServicer(lrs_pb2_grpc.LoadReportingServiceServicer):  # type: ignore[misc] # generated, untyped
+    def __init__(self, server: AdsServer) -> None:
+        self._server = server
+
+    def StreamLoadStats(self, request_iterator: Any, context: Any) -> Iterator[Any]:
+        return self._server.serve_loads(request_iterator, context)
 
 
 _OPTIONS = (
@@ -203,38 +284,3 @@ _OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.so_reuseport", 0),
 )
-
-
-def encode(response: SendResponse) -> Any:
-    """The wire message of a response. A resource without body carries name and aliases alone."""
-    return discovery_pb2.DeltaDiscoveryResponse(
-        system_version_info=response.label,
-        type_url=response.type_url,
-        nonce=response.nonce,
-        resources=[_resource(resource) for resource in response.resources],
-        removed_resources=response.removed,
-    )
-
-
-def _resource(resource: Resource) -> Any:
-    message = discovery_pb2.Resource(
-        name=resource.name, version=resource.version, aliases=resource.aliases
-    )
-    if resource.body:
-        message.resource.type_url = resource.type_url
-        message.resource.value = resource.body
-    return message
-
-
-def _decode(stream: int, request: Any) -> DeltaRequest:
-    failed = request.HasField("error_detail")
-    return DeltaRequest(
-        stream=stream,
-        type_url=request.type_url,
-        subscribe=tuple(request.resource_names_subscribe),
-        unsubscribe=tuple(request.resource_names_unsubscribe),
-        initial_versions=dict(request.initial_resource_versions),
-        nonce=request.response_nonce,
-        error=request.error_detail.message if failed else None,
-        node_id=request.node.id,
-    )

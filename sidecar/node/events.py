@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sidecar.node.participants import ObservedCluster
+from sidecar.outlier.events import EndpointName, Imposed
+from sidecar.outlier.model import Destination, DestinationFacts, Place
 from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import DesiredChange
 from store.catalog.generations import Compacted, Recall
@@ -21,7 +24,10 @@ __all__ = [
     "CompareRegistration",
     "Desire",
     "Effect",
+    "EndpointsJudged",
     "EnvoyAsked",
+    "EnvoyEjected",
+    "EnvoyForgot",
     "EnvoyInForce",
     "EnvoyRejected",
     "Event",
@@ -29,6 +35,7 @@ __all__ = [
     "KeepLastGood",
     "LookUp",
     "LookedUp",
+    "ParticipantsChanged",
     "SnapshotArrived",
     "Source",
     "Tick",
@@ -88,12 +95,40 @@ class HostsAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointsJudged:
+    """Shared ejection decided: all that is imposed on endpoints from now on, in the place of what was before."""
+
+    imposed: Mapping[EndpointName, Imposed]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyEjected:
+    """All that Envoy's own detector has ejected now, (cluster, endpoint), to when that ends (monotonic seconds)."""
+
+    until_s: Mapping[tuple[str, Place], float]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyForgot:
+    """Envoy's process started anew: it has ejected nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The deadline has passed."""
 
 
 Event = (
-    SnapshotArrived | LookedUp | EnvoyAsked | EnvoyInForce | EnvoyRejected | HostsAnswered | Tick
+    SnapshotArrived
+    | LookedUp
+    | EnvoyAsked
+    | EnvoyInForce
+    | EnvoyRejected
+    | HostsAnswered
+    | EndpointsJudged
+    | EnvoyEjected
+    | EnvoyForgot
+    | Tick
 )
 
 
@@ -134,6 +169,16 @@ class CompareRegistration:
 
 
 @dataclass(frozen=True, slots=True)
+class ParticipantsChanged:
+    """Destinations that take part in shared ejection and are used here: all of them, in the place of those before."""
+
+    facts: Mapping[Destination, DestinationFacts]
+    """Policy and endpoints of each."""
+    clusters: Mapping[str, ObservedCluster]
+    """Envoy's clusters of them, by name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """Something changed that a person may want to read in the log."""
 
@@ -144,4 +189,4 @@ class Transition:
     """`error`: a person must act; `warning`: degraded; `info`: a change of state."""
 
 
-Effect = Desire | LookUp | KeepLastGood | CompareRegistration | Transition
+Effect = Desire | LookUp | KeepLastGood | CompareRegistration | ParticipantsChanged | Transition

@@ -3,6 +3,7 @@
     snapshot ─► catalog ─► registrations ─► mesh ─► views ─► builder ─► Desire
     EnvoyRejected ─► the object at fault is quarantined, its last accepted generation goes the same way
     EnvoyAsked ─► builder ─► Desire        EnvoyInForce ─► KeepLastGood
+    EndpointsJudged ─► builder ─► Desire   (endpoints alone)
 
 Pure: time is an argument. Knows neither etcd nor sockets nor what is inside a resource.
 """
@@ -20,7 +21,10 @@ from sidecar.node.events import (
     CompareRegistration,
     Desire,
     Effect,
+    EndpointsJudged,
     EnvoyAsked,
+    EnvoyEjected,
+    EnvoyForgot,
     EnvoyInForce,
     EnvoyRejected,
     Event,
@@ -28,11 +32,13 @@ from sidecar.node.events import (
     KeepLastGood,
     LookedUp,
     LookUp,
+    ParticipantsChanged,
     SnapshotArrived,
     Source,
     Tick,
     Transition,
 )
+from sidecar.node.participants import Participants
 from sidecar.registration.events import Effect as RegistrationEffect
 from sidecar.registration.events import (
     HostKept,
@@ -48,6 +54,7 @@ from sidecar.registration.events import (
 from sidecar.registration.expiry import Registrations
 from sidecar.xds.desired import Builder
 from sidecar.xds.events import ResourceRejected
+from sidecar.xds.resource import DesiredChange
 from store.catalog import Catalog, CatalogChange
 from store.catalog.catalog import CatalogStep
 from store.catalog.parts import CatalogMemory
@@ -112,6 +119,8 @@ class Node:
         """Where the newest snapshot came from."""
         self.in_force: InForceMark | None = None
         """The newest snapshot that Envoy had wholly in force."""
+        self.participants = Participants()
+        """Destinations that take part in shared ejection and are used here."""
         self._waiting: dict[str, InForceMark] = {}
         self._out: list[Effect] = []
 
@@ -146,7 +155,14 @@ class Node:
             case HostsAnswered():
                 for host in sorted(event.hosts):
                     self._registrations.handle(RequestsSucceeded(host), now_s)
+            case EndpointsJudged():
+                self._desire(self._builder.impose(event.imposed))
+            case EnvoyEjected():
+                self._builder.ejected(event.until_s)
+            case EnvoyForgot():
+                self._desire(self._builder.forget_ejections())
             case Tick():
+                self._release(now_s)
                 self._note(self._registrations.handle(TimePassed(), now_s))
                 self._advance(CatalogChange())
             case _:
@@ -156,7 +172,8 @@ class Node:
 
     def deadline(self) -> float | None:
         """When `Tick` is due if nothing else happens."""
-        return self._registrations.deadline()
+        deadlines = (self._registrations.deadline(), self._builder.release_due_s())
+        return min((at for at in deadlines if at is not None), default=None)
 
     def preload(self, names: Iterable[str]) -> None:
         """Build these virtual hosts with the first state: they were in use before a restart."""
@@ -181,7 +198,7 @@ class Node:
             # An answer would say that what Envoy should have is known, and that it is nothing.
             self._builder.preload(names)
         else:
-            self._out.append(Desire(self._builder.ask(names)))
+            self._desire(self._builder.ask(names), always=True)
 
     def _step(self, step: CatalogStep, now_s: float, *, was_watched: bool = True) -> None:
         before, self.catalog = self.catalog, step.catalog
@@ -223,7 +240,21 @@ class Node:
         }
         label = f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}"
         self._remember(InForceMark(label, catalog.snapshot, catalog.memory))
-        self._out.append(Desire(self._builder.update(self.views, mesh_change, label)))
+        self._desire(self._builder.update(self.views, mesh_change, label), always=True)
+
+    def _release(self, now_s: float) -> None:
+        due_s = self._builder.release_due_s()
+        if due_s is not None and due_s <= now_s:
+            self._desire(self._builder.release(now_s))
+
+    def _desire(self, change: DesiredChange, *, always: bool = False) -> None:
+        """Tell Envoy's session, `always` for the label's sake; then who takes part, where that changed with it."""
+        if change or always:
+            self._out.append(Desire(change))
+        touched = {name: self._builder.clusters_of(name) for name in self._builder.take_touched()}
+        if touched and self.participants.refresh(touched, self.views):
+            facts, clusters = self.participants.facts, self.participants.clusters
+            self._out.append(ParticipantsChanged(facts, clusters))
 
     def _reject(self, rejected: ResourceRejected, now_s: float) -> None:
         self._say(

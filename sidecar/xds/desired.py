@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from sidecar.balancing.balancer import Balancer
 from sidecar.mesh.model import MeshChange, Provenance
 from sidecar.mesh.view import View
+from sidecar.outlier.events import EndpointName, Imposed
+from sidecar.outlier.model import Destination, Place
 from sidecar.routing.inbound import inbound_virtual_host
+from sidecar.routing.table import ClusterKey
 from sidecar.xds.compile import (
     Bind,
     CompileOptions,
@@ -25,8 +28,9 @@ from sidecar.xds.compile import (
     compile_inbound_listener,
     compile_passthrough,
 )
-from sidecar.xds.destinations import BalancerLike, Destinations, HealthByEndpoint
+from sidecar.xds.destinations import BalancerLike, Destinations
 from sidecar.xds.holdings import Holdings
+from sidecar.xds.local_ejections import EjectedUntil
 from sidecar.xds.outbound import Outbound
 from sidecar.xds.resource import DesiredChange, Resource, TypeUrl
 from store.objects.mesh_config import MeshConfigSpec
@@ -113,8 +117,6 @@ class Builder:
         views: Mapping[str, View],
         change: MeshChange,
         label: str,
-        *,
-        health: HealthByEndpoint | None = None,
     ) -> DesiredChange:
         """Follow a change of the mesh.
 
@@ -122,14 +124,11 @@ class Builder:
             views: What each context sees now, by its name.
             change: What is different from the views before; the first update takes everything.
             label: `<epoch>@<revision>` of the state that this leads to.
-            health: Ejections imposed from now on, in place of those before; None leaves them.
         """
         if not self._views:
             change = MeshChange(everything=True)
         self._views = views
         self._label = label
-        if health is not None:
-            self._destinations.impose(health)
         self._destinations.touch(change)
         config = next(iter(views.values())).config
         if change.everything:
@@ -138,6 +137,52 @@ class Builder:
             self._context(name).update(views[name], change)
         self._have_preloaded()
         return self._tell(config)
+
+    def impose(self, imposed: Mapping[EndpointName, Imposed]) -> DesiredChange:
+        """Impose this on endpoints from now on, in the place of what was imposed before.
+
+        Touches the endpoints of the destinations concerned, and never a cluster. Before the first update it is only
+        noted.
+        """
+        self._destinations.impose(imposed)
+        return self._retell()
+
+    def ejected(self, ejected: EjectedUntil) -> None:
+        """Note all that Envoy's own detector has ejected now: it is to outlive a change of its cluster."""
+        self._destinations.local.seen(ejected)
+
+    def forget_ejections(self) -> DesiredChange:
+        """Envoy started anew and has ejected nothing: hold nothing of what the one before had ejected."""
+        held = {cluster for cluster, _ in self._destinations.local.all_held()}
+        self._destinations.local.forget_all()
+        self._destinations.release(held)
+        return self._retell()
+
+    def release(self, now_s: float) -> DesiredChange:
+        """Let go of ejections of changed clusters whose time is over."""
+        self._destinations.release(self._destinations.local.expire(now_s))
+        return self._retell()
+
+    def release_due_s(self) -> float | None:
+        """When `release` has something to do; None while no ejection is held."""
+        return self._destinations.local.deadline()
+
+    def held_ejections(self) -> frozenset[tuple[str, Place]]:
+        """Envoy's own ejections that are held over a change of their cluster: (cluster, endpoint)."""
+        return self._destinations.local.all_held()
+
+    def clusters_of(self, destination: Destination) -> frozenset[ClusterKey]:
+        """The clusters of a destination that Envoy has by now and that take their endpoints from us."""
+        return self._destinations.clusters_of(destination)
+
+    def take_touched(self) -> frozenset[Destination]:
+        """Destinations whose clusters or endpoints may differ since this was last asked."""
+        return self._destinations.take_touched()
+
+    def _retell(self) -> DesiredChange:
+        if not self._views:
+            return DesiredChange(self._label)
+        return self._tell(next(iter(self._views.values())).config)
 
     def ask(self, names: Iterable[str]) -> DesiredChange:
         """Have the virtual hosts that Envoy asked for, full names `<route config>/<authority>`.

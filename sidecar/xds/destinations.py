@@ -1,5 +1,8 @@
 """Clusters and endpoints of the destinations that anything names, compiled when first named and kept up to date.
 
+Over the endpoints of all clusters of a destination (all subsets, all contexts) lies what shared ejection imposes on it;
+over those of a changed cluster what Envoy's own detector had ejected in it.
+
 A destination that the mesh does not know (no such host, no such subset) has no cluster; Envoy answers 503 for it. It is
 remembered, and gets its cluster as soon as the mesh has it.
 """
@@ -10,18 +13,18 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from sidecar.balancing.model import ClusterPlan, EndpointSet
-from sidecar.mesh.model import Health, MeshChange
+from sidecar.mesh.model import MeshChange
+from sidecar.outlier.events import EndpointName, Imposed
+from sidecar.outlier.model import Destination, Place
 from sidecar.routing.table import ClusterKey
 from sidecar.xds.compile import CompileOptions, compile_cluster, compile_endpoints, needs_endpoints
 from sidecar.xds.dependencies import Dependencies
 from sidecar.xds.holdings import Holdings
-from sidecar.xds.resource import TypeUrl
+from sidecar.xds.local_ejections import LocalEjections
+from sidecar.xds.resource import Resource, TypeUrl
 from store.objects.mesh_config import MeshConfigSpec
 
-__all__ = ["BalancerLike", "Destinations", "HealthByEndpoint"]
-
-HealthByEndpoint = Mapping[tuple[str, str, int], Health]
-"""(cluster, address, port) to health that is imposed on an endpoint: ejections decided elsewhere."""
+__all__ = ["BalancerLike", "Destinations"]
 
 
 class BalancerLike(Protocol):
@@ -49,7 +52,11 @@ class Destinations:
         self._users: dict[ClusterKey, dict[str, set[str]]] = {}
         self._dependencies: Dependencies[ClusterKey] = Dependencies()
         self._stale: set[ClusterKey] = set()
-        self._health: dict[str, dict[tuple[str, int], Health]] = {}
+        self._imposed: dict[Destination, dict[Place, Imposed]] = {}
+        self._clusters: dict[Destination, set[ClusterKey]] = {}
+        self._touched: set[Destination] = set()
+        self.local = LocalEjections()
+        """Envoy's own ejections."""
 
     def use(self, user: tuple[str, str], keys: Iterable[ClusterKey]) -> None:
         """Say which destinations a user, (context, name), names from now on; none to forget it."""
@@ -73,19 +80,30 @@ class Destinations:
             if not contexts:
                 del self._users[key]
 
-    def impose(self, health: HealthByEndpoint) -> None:
-        """Impose health on endpoints from now on, in the place of all that was imposed before."""
-        imposed: dict[str, dict[tuple[str, int], Health]] = {}
-        for (cluster, address, port), state in health.items():
-            imposed.setdefault(cluster, {})[address, port] = state
-        differing = {
-            name
-            for name in imposed.keys() | self._health.keys()
-            if imposed.get(name) != self._health.get(name)
-        }
-        self._health = imposed
-        if differing:
-            self._stale.update(key for key in self._users if key.name in differing)
+    def impose(self, imposed: Mapping[EndpointName, Imposed]) -> None:
+        """Impose this on endpoints from now on, in the place of all that was imposed before."""
+        wanted: dict[Destination, dict[Place, Imposed]] = {}
+        for (destination, place), word in imposed.items():
+            wanted.setdefault(destination, {})[place] = word
+        for destination in wanted.keys() | self._imposed.keys():
+            if wanted.get(destination) != self._imposed.get(destination):
+                self._stale |= self._clusters.get(destination, set())
+        self._imposed = wanted
+
+    def release(self, clusters: Iterable[str]) -> None:
+        """Endpoints of these clusters are held no longer, see `local`."""
+        names = frozenset(clusters)
+        if names:
+            self._stale |= {key for key in self._users if key.name in names}
+
+    def clusters_of(self, destination: Destination) -> frozenset[ClusterKey]:
+        """The clusters of a destination that Envoy has by now and that take their endpoints from us."""
+        return frozenset(self._clusters.get(destination, ()))
+
+    def take_touched(self) -> frozenset[Destination]:
+        """Destinations whose clusters or endpoints were compiled or dropped since this was last asked."""
+        touched, self._touched = frozenset(self._touched), set()
+        return touched
 
     def touch(self, change: MeshChange) -> None:
         """Mark what a change of the mesh may make different."""
@@ -118,15 +136,40 @@ class Destinations:
             return
         self._dependencies.file(key, plan.hosts | {key.host})
         endpoints = balancer.endpoints(key)
-        self._holdings.put(
-            compile_cluster(plan, config, endpoints=endpoints, options=self._options)
+        self._put_cluster(
+            plan, compile_cluster(plan, config, endpoints=endpoints, options=self._options)
         )
+        destination = Destination(key.host, key.port)
+        self._touched.add(destination)
         if needs_endpoints(plan):
-            self._holdings.put(compile_endpoints(endpoints, self._health.get(key.name)))
+            self._clusters.setdefault(destination, set()).add(key)
+            self._holdings.put(compile_endpoints(endpoints, self._overlay(key)))
         else:
+            self._unfile(key)
             self._holdings.drop(TypeUrl.ENDPOINTS, key.name)
 
+    def _put_cluster(self, plan: ClusterPlan, made: Resource) -> None:
+        before = self._holdings.get(TypeUrl.CLUSTER, made.name)
+        if before is not None and before.version != made.version:
+            self.local.changed(made.name, detects=plan.policy.outlier_detection is not None)
+        self._holdings.put(made)
+
+    def _overlay(self, key: ClusterKey) -> Mapping[Place, Imposed]:
+        imposed = self._imposed.get(Destination(key.host, key.port), {})
+        held = self.local.held(key.name)
+        return {**imposed, **dict.fromkeys(held, Imposed.EJECTED)} if held else imposed
+
     def _drop(self, key: ClusterKey) -> None:
+        self._touched.add(Destination(key.host, key.port))
+        self._unfile(key)
+        self.local.forget(key.name)
         self._dependencies.forget(key)
         self._holdings.drop(TypeUrl.CLUSTER, key.name)
         self._holdings.drop(TypeUrl.ENDPOINTS, key.name)
+
+    def _unfile(self, key: ClusterKey) -> None:
+        destination = Destination(key.host, key.port)
+        filed = self._clusters.get(destination, set())
+        filed.discard(key)
+        if not filed:
+            self._clusters.pop(destination, None)

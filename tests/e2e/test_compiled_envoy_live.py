@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 import trio
 
-from sidecar.mesh.model import Health, Protocol
+from sidecar.mesh.model import Protocol
+from sidecar.outlier.events import Imposed
 from sidecar.routing.table import InboundKey
 from sidecar.xds.compile import Bind, InboundPort
 from tests.harness.followed import follow, service
@@ -154,13 +155,13 @@ async def test_endpoints_marked_unhealthy_get_no_requests_and_return_without_a_n
         upstream("one", "two") as (one, two),
         follow(service("a", (one.port, "v1"), (two.port, "v1"))) as host,
     ):
-        name = "outbound|9080||a.default.svc.cluster.local"
+        name = "a.default.svc.cluster.local"
         added = await host.lab.stat("cluster_manager.cluster_added")
-        await host.impose({(name, "127.0.0.1", one.port): Health.UNHEALTHY})
+        await host.impose(name, {one.port: Imposed.EJECTED})
         assert {(await host.get("a:9080")).text for _ in range(10)} == {"two"}
-        await host.impose({(name, "127.0.0.1", n): Health.UNHEALTHY for n in (one.port, two.port)})
+        await host.impose(name, dict.fromkeys((one.port, two.port), Imposed.EJECTED))
         assert (await host.get("a:9080")).status == 503
-        await host.impose({})
+        await host.impose(name, {})
         answers = Counter([(await host.get("a:9080")).text for _ in range(30)])
         assert set(answers) == {"one", "two"}
         assert await host.lab.stat("cluster_manager.cluster_added") == added

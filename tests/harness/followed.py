@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sidecar.mesh.model import Context, Health, MeshChange
+from sidecar.mesh.model import Context, HostName, MeshChange
+from sidecar.outlier.events import Imposed
+from sidecar.outlier.model import Destination, Place
 from sidecar.xds.compile import Bind, CompileOptions
 from sidecar.xds.desired import Builder, BuilderSettings
 from sidecar.xds.resource import DesiredChange, Resource
@@ -47,7 +49,6 @@ class Followed:
     lab: Lab
     world: World
     builder: Builder
-    imposed: dict[tuple[str, str, int], Health] = field(default_factory=dict)
 
     async def put(self, *texts: str) -> None:
         """Publish objects one after another; wait until Envoy has them in force."""
@@ -60,10 +61,13 @@ class Followed:
         self._follow(self.world.change(key))
         await self.lab.settled()
 
-    async def impose(self, health: Mapping[tuple[str, str, int], Health]) -> None:
-        """Impose health on endpoints; wait until it is in force."""
-        views = self.world.views
-        self._desire(self.builder.update(views, MeshChange(), "e@0", health=health))
+    async def impose(self, host: str, imposed: Mapping[int, Imposed], *, port: int = 9080) -> None:
+        """Impose this on endpoints of one destination, by their ports on loopback; wait until it is in force."""
+        destination = Destination(HostName(host), port)
+        names = {
+            (destination, Place("127.0.0.1", number)): word for number, word in imposed.items()
+        }
+        self._desire(self.builder.impose(names))
         await self.lab.settled()
 
     async def get(self, host: str, path: str = "/", **fields: object) -> Answer:

@@ -13,7 +13,7 @@ from sidecar.xds.compile.clusters import (
     needs_endpoints,
 )
 from sidecar.xds.compile.encoding import alias_only
-from sidecar.xds.compile.endpoints import HealthOverrides, compile_endpoints
+from sidecar.xds.compile.endpoints import ImposedByPlace, compile_endpoints
 from sidecar.xds.compile.listeners import (
     Bind,
     InboundPort,
@@ -29,7 +29,7 @@ __all__ = [
     "Bind",
     "CompileOptions",
     "DnsFamily",
-    "HealthOverrides",
+    "ImposedByPlace",
     "InboundPort",
     "alias_only",
     "compile_black_hole",

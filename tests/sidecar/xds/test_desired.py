@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from sidecar.mesh.model import Context, Health, MeshChange, Protocol
+from sidecar.mesh.model import Context, HostName, MeshChange, Protocol
 from sidecar.mesh.view import View
+from sidecar.outlier.events import Imposed
+from sidecar.outlier.model import Destination, Place
 from sidecar.routing.table import InboundKey
 from sidecar.xds import protos as pb
 from sidecar.xds.compile import Bind, InboundPort
@@ -196,25 +198,35 @@ def test_every_object_behind_a_virtual_host_is_its_source() -> None:
     }
 
 
-def test_imposed_health_travels_as_endpoints_alone_and_goes_again() -> None:
+A_FIRST = (
+    Destination(HostName("a.default.svc.cluster.local"), 9080),
+    Place("10.0.0.1", 9080),
+)
+
+
+def test_what_is_imposed_travels_as_endpoints_alone_and_goes_again() -> None:
     host = Host(service("a", "10.0.0.1", "10.0.0.2"), service("b"))
-    ejected = {(cluster("a"), "10.0.0.1", 9080): Health.UNHEALTHY}
-    views = host.world.views
-    change = host.builder.update(views, MeshChange(), "1@1", health=ejected)
+    change = host.builder.impose({A_FIRST: Imposed.EJECTED})
     assert names(change) == {EDS: [cluster("a")]}
     made = pb.ClusterLoadAssignment.FromString(change.upserts[EDS][cluster("a")].body)
     states = [e.health_status for e in made.endpoints[0].lb_endpoints]
     assert states == [pb.HealthStatus.UNHEALTHY, pb.HealthStatus.HEALTHY]
-    assert not host.builder.update(views, MeshChange(), "1@1")
-    assert names(host.builder.update(views, MeshChange(), "1@1", health={})) == {
-        EDS: [cluster("a")]
-    }
+    assert not host.builder.update(host.world.views, MeshChange(), "1@1")
+    assert names(host.builder.impose({})) == {EDS: [cluster("a")]}
+
+
+def test_what_is_imposed_before_the_first_update_comes_with_it() -> None:
+    builder = Builder(BuilderSettings(outbound={"": Bind("127.0.0.1", 15001)}))
+    assert not builder.impose({A_FIRST: Imposed.EJECTED})
+    host = Host(service("a", "10.0.0.1", "10.0.0.2"))
+    change = builder.update(host.world.views, MeshChange(everything=True), "1@1")
+    made = pb.ClusterLoadAssignment.FromString(change.upserts[EDS][cluster("a")].body)
+    assert made.endpoints[0].lb_endpoints[0].health_status == pb.HealthStatus.UNHEALTHY
 
 
 def test_an_ejection_outlives_a_change_of_the_endpoints() -> None:
     host = Host(service("a", "10.0.0.1", "10.0.0.2"))
-    ejected = {(cluster("a"), "10.0.0.1", 9080): Health.UNHEALTHY}
-    host.builder.update(host.world.views, MeshChange(), "1@1", health=ejected)
+    host.builder.impose({A_FIRST: Imposed.EJECTED})
     change = host.put(service("a", "10.0.0.1", "10.0.0.2", "10.0.0.3"))
     made = pb.ClusterLoadAssignment.FromString(change.upserts[EDS][cluster("a")].body)
     assert made.endpoints[0].lb_endpoints[0].health_status == pb.HealthStatus.UNHEALTHY

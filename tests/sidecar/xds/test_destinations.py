@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from sidecar.balancing.model import ClusterPlan, EndpointSet
-from sidecar.mesh.model import Health, HostName, MeshChange, Resolution
+from sidecar.balancing.model import ClusterPlan, EndpointSet, Policy
+from sidecar.mesh.model import HostName, MeshChange, Resolution
+from sidecar.outlier.events import Imposed
+from sidecar.outlier.model import Destination, Place
 from sidecar.routing.table import ClusterKey
 from sidecar.xds import protos as pb
 from sidecar.xds.compile import CompileOptions
 from sidecar.xds.destinations import Destinations
 from sidecar.xds.holdings import Holdings
 from sidecar.xds.resource import TypeUrl
+from store.objects.destination_rule import ConnectionPoolSettings, OutlierDetection
 from store.objects.mesh_config import MeshConfigSpec
 from tests.harness.compiled import RATINGS, V1, V2, endpoints, plan
 
@@ -115,19 +118,112 @@ def test_a_destination_of_one_context_is_planned_by_it_alone(
     assert not other.asked
 
 
-def test_imposed_health_is_for_the_cluster_it_names(
+FIRST = Place("10.0.0.1", 9080)
+REVIEWS = Destination(V1.host, V1.port)
+
+
+def states(holdings: Holdings, key: ClusterKey) -> dict[str, int]:
+    """Health of each endpoint that the holdings say, by address."""
+    found = holdings.get(TypeUrl.ENDPOINTS, key.name)
+    assert found is not None
+    made = pb.ClusterLoadAssignment.FromString(found.body)
+    return {
+        one.endpoint.address.socket_address.address: one.health_status
+        for group in made.endpoints
+        for one in group.lb_endpoints
+    }
+
+
+def test_what_is_imposed_holds_in_every_cluster_of_its_destination_alone(
     holdings: Holdings, destinations: Destinations
 ) -> None:
-    balancer = Plans({key: plan(key) for key in (V1, V2)})
-    destinations.use(("", "u"), [V1, V2])
-    destinations.impose({(V2.name, "10.0.0.1", 9080): Health.UNHEALTHY})
+    balancer = Plans({key: plan(key) for key in (V1, V2, RATINGS)})
+    destinations.use(("", "u"), [V1, V2, RATINGS])
     destinations.refresh({"": balancer}, CONFIG)
+    holdings.tell("e@1")
+    balancer.asked.clear()
+    destinations.impose({(REVIEWS, FIRST): Imposed.EJECTED})
+    destinations.refresh({"": balancer}, CONFIG)
+    assert sorted(balancer.asked) == sorted([V1, V2])
+    assert set(holdings.tell("e@1").upserts) == {TypeUrl.ENDPOINTS}
+    for key in (V1, V2):
+        assert states(holdings, key)["10.0.0.1"] == pb.HealthStatus.UNHEALTHY
+    assert states(holdings, RATINGS)["10.0.0.1"] == pb.HealthStatus.HEALTHY
+    balancer.asked.clear()
+    destinations.impose({(REVIEWS, FIRST): Imposed.EJECTED})
+    destinations.refresh({"": balancer}, CONFIG)
+    assert not balancer.asked
+    destinations.impose({})
+    destinations.refresh({"": balancer}, CONFIG)
+    assert states(holdings, V1)["10.0.0.1"] == pb.HealthStatus.HEALTHY
 
-    def states(key: ClusterKey) -> set[int]:
-        found = holdings.get(TypeUrl.ENDPOINTS, key.name)
-        assert found is not None
-        made = pb.ClusterLoadAssignment.FromString(found.body)
-        return {e.health_status for group in made.endpoints for e in group.lb_endpoints}
 
-    assert pb.HealthStatus.UNHEALTHY in states(V2)
-    assert pb.HealthStatus.UNHEALTHY not in states(V1)
+def test_a_cluster_that_comes_later_has_what_was_imposed_before(
+    holdings: Holdings, destinations: Destinations
+) -> None:
+    destinations.impose({(REVIEWS, FIRST): Imposed.EJECTED})
+    destinations.use(("", "u"), [V1])
+    destinations.refresh({"": Plans({V1: plan(V1)})}, CONFIG)
+    assert states(holdings, V1)["10.0.0.1"] == pb.HealthStatus.UNHEALTHY
+
+
+def detecting(
+    key: ClusterKey, *, connect_timeout_s: float = 1.0, detects: bool = True
+) -> ClusterPlan:
+    pool = ConnectionPoolSettings.model_validate(
+        {"tcp": {"connectTimeout": f"{connect_timeout_s}s"}}
+    )
+    policy = Policy(connection_pool=pool, outlier_detection=OutlierDetection() if detects else None)
+    return replace(plan(key), policy=policy)
+
+
+def test_a_changed_cluster_keeps_what_envoy_had_ejected_until_its_time_is_over(
+    holdings: Holdings, destinations: Destinations
+) -> None:
+    destinations.use(("", "u"), [V1, V2])
+    plans = {key: detecting(key) for key in (V1, V2)}
+    destinations.refresh({"": Plans(plans)}, CONFIG)
+    destinations.local.seen({(V1.name, FIRST): 30.0, (V2.name, FIRST): 30.0})
+    destinations.touch(MeshChange(everything=True))
+    destinations.refresh({"": Plans(plans)}, CONFIG)
+    assert states(holdings, V1)["10.0.0.1"] == pb.HealthStatus.HEALTHY, "Envoy still knows it"
+    destinations.touch(MeshChange(everything=True))
+    plans[V1] = detecting(V1, connect_timeout_s=2.0)
+    destinations.refresh({"": Plans(plans)}, CONFIG)
+    assert states(holdings, V1)["10.0.0.1"] == pb.HealthStatus.UNHEALTHY
+    assert states(holdings, V2)["10.0.0.1"] == pb.HealthStatus.HEALTHY
+    assert destinations.local.deadline() == 30.0
+    destinations.local.seen({(V2.name, FIRST): 30.0})
+    destinations.release(destinations.local.expire(29.9))
+    destinations.refresh({"": Plans(plans)}, CONFIG)
+    assert states(holdings, V1)["10.0.0.1"] == pb.HealthStatus.UNHEALTHY
+    destinations.release(destinations.local.expire(30.0))
+    destinations.refresh({"": Plans(plans)}, CONFIG)
+    assert states(holdings, V1)["10.0.0.1"] == pb.HealthStatus.HEALTHY
+    assert destinations.local.deadline() is None
+
+
+def test_a_rule_that_stops_detecting_lets_its_ejections_go(
+    holdings: Holdings, destinations: Destinations
+) -> None:
+    destinations.use(("", "u"), [V1])
+    destinations.refresh({"": Plans({V1: detecting(V1)})}, CONFIG)
+    destinations.local.seen({(V1.name, FIRST): 30.0})
+    destinations.touch(MeshChange(everything=True))
+    destinations.refresh({"": Plans({V1: detecting(V1, detects=False)})}, CONFIG)
+    assert states(holdings, V1)["10.0.0.1"] == pb.HealthStatus.HEALTHY
+
+
+def test_clusters_of_a_destination_are_those_that_take_their_endpoints_from_us(
+    destinations: Destinations,
+) -> None:
+    destinations.use(("", "u"), [V1, V2])
+    plans = {V1: plan(V1), V2: plan(V2, resolution=Resolution.DNS)}
+    destinations.refresh({"": Plans(plans)}, CONFIG)
+    assert destinations.clusters_of(REVIEWS) == {V1}
+    assert destinations.take_touched() == {REVIEWS}
+    assert destinations.take_touched() == frozenset()
+    destinations.use(("", "u"), [V2])
+    destinations.refresh({"": Plans(plans)}, CONFIG)
+    assert destinations.clusters_of(REVIEWS) == frozenset()
+    assert destinations.take_touched() == {REVIEWS}

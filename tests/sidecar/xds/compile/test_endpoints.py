@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 
 from sidecar.balancing.model import EndpointSet
 from sidecar.mesh.model import Endpoint, Health, Locality
+from sidecar.outlier.events import Imposed
+from sidecar.outlier.model import Place
 from sidecar.xds import protos as pb
 from sidecar.xds.compile import compile_endpoints
-from sidecar.xds.compile.endpoints import HealthOverrides
+from sidecar.xds.compile.endpoints import ImposedByPlace
 from sidecar.xds.resource import TypeUrl
 from tests.harness.compiled import SOURCE, V1, endpoints
 
 
-def message(given: EndpointSet, health: HealthOverrides | None = None) -> pb.ClusterLoadAssignment:
-    return pb.ClusterLoadAssignment.FromString(compile_endpoints(given, health).body)
+def message(given: EndpointSet, imposed: ImposedByPlace | None = None) -> pb.ClusterLoadAssignment:
+    return pb.ClusterLoadAssignment.FromString(compile_endpoints(given, imposed).body)
 
 
 def test_the_assignment_is_named_as_the_cluster() -> None:
@@ -57,23 +59,55 @@ def test_health_and_mutual_tls_are_said_for_each_endpoint() -> None:
 @pytest.mark.parametrize(
     ("own", "imposed", "expected"),
     [
-        (Health.HEALTHY, Health.UNHEALTHY, Health.UNHEALTHY),
-        (Health.DRAINING, Health.UNHEALTHY, Health.UNHEALTHY),
-        (Health.DRAINING, Health.HEALTHY, Health.DRAINING),
-        (Health.UNHEALTHY, Health.DRAINING, Health.UNHEALTHY),
+        (Health.HEALTHY, Imposed.EJECTED, Health.UNHEALTHY),
+        (Health.DRAINING, Imposed.EJECTED, Health.UNHEALTHY),
+        (Health.HEALTHY, Imposed.TRIAL, Health.HEALTHY),
+        (Health.DRAINING, Imposed.TRIAL, Health.DRAINING),
+        (Health.UNHEALTHY, Imposed.TRIAL, Health.UNHEALTHY),
     ],
 )
-def test_the_worse_of_own_and_imposed_health_counts(
-    own: Health, imposed: Health, expected: Health
+def test_what_is_imposed_never_makes_an_endpoint_healthier_than_it_says(
+    own: Health, imposed: Imposed, expected: Health
 ) -> None:
     given = EndpointSet(V1, (Endpoint("10.0.0.1", 80, health=own),))
-    (group,) = message(given, {("10.0.0.1", 80): imposed}).endpoints
+    (group,) = message(given, {Place("10.0.0.1", 80): imposed}).endpoints
     assert group.lb_endpoints[0].health_status == pb.HealthStatus.Value(expected.value)
 
 
-def test_health_imposed_on_an_unknown_endpoint_adds_none() -> None:
+def test_an_ejection_of_an_unknown_endpoint_changes_nothing() -> None:
     given = EndpointSet(V1, (Endpoint("10.0.0.1", 80),))
-    assert message(given, {("10.0.0.2", 80): Health.UNHEALTHY}) == message(given)
+    for imposed in Imposed:
+        assert message(given, {Place("10.0.0.2", 80): imposed}) == message(given)
+
+
+def weights(given: EndpointSet, imposed: ImposedByPlace) -> list[int]:
+    groups = message(given, imposed).endpoints
+    return [one.load_balancing_weight.value for group in groups for one in group.lb_endpoints]
+
+
+def test_an_endpoint_on_trial_weighs_a_hundredth_of_its_siblings_wherever_they_are() -> None:
+    here, there = Locality("here"), Locality("there")
+    given = EndpointSet(
+        V1,
+        (
+            Endpoint("10.0.0.1", 80, locality=here, weight=2),
+            Endpoint("10.0.0.2", 80, locality=here, weight=2),
+            Endpoint("10.0.0.3", 80, locality=there, weight=1),
+        ),
+    )
+    assert weights(given, {Place("10.0.0.1", 80): Imposed.TRIAL}) == [2, 200, 100]
+    groups = message(given, {Place("10.0.0.1", 80): Imposed.TRIAL}).endpoints
+    assert [group.load_balancing_weight.value for group in groups] == [202, 100]
+    assert weights(given, {Place("10.0.0.1", 80): Imposed.EJECTED}) == [2, 2, 1]
+
+
+def test_scaled_weights_stay_within_what_envoy_takes() -> None:
+    given = EndpointSet(
+        V1, (Endpoint("10.0.0.1", 80, weight=2**31), Endpoint("10.0.0.2", 80, weight=2**30))
+    )
+    made = weights(given, {Place("10.0.0.2", 80): Imposed.TRIAL})
+    assert sum(made) < 2**32
+    assert made == [2**31, 2**30]
 
 
 def test_no_endpoint_is_an_empty_assignment() -> None:
