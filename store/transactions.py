@@ -104,6 +104,8 @@ class Committed:
 
     revision: int
     """The revision at which all of it is visible."""
+    cluster_id: int = 0
+    """The etcd that it is a revision of; 0 where that is not known."""
 
 
 class GuardFailed(ConflictError):

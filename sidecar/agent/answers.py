@@ -6,8 +6,9 @@ The one exception is `accept_epoch`, which passes a person's decision on to the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -16,9 +17,12 @@ import trio
 from sidecar.agent.ads_driver import AdsDriver
 from sidecar.agent.bell import Bell
 from sidecar.agent.envoy_watch import EnvoyWatch
-from sidecar.agent.http_api import Query
 from sidecar.agent.last_good import LastGood
+from sidecar.agent.mesh_answers import MeshAnswers
+from sidecar.agent.mesh_wide import MeshWide
 from sidecar.agent.metrics import Metrics
+from sidecar.agent.own_standing import own_standing
+from sidecar.agent.pages import Query
 from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.tracing import endpoints_answer, trace_answer
@@ -26,6 +30,7 @@ from sidecar.node.events import Source
 from sidecar.node.node import InForceMark, Node
 from sidecar.node.status import config_state, kept_hosts, mesh_counts, quarantined, rejected
 from sidecar.registration.record import Stage
+from sidecar.standing.model import Standing
 from sidecar.xds.events import SessionState, SessionView
 from sidecar.xds.resource import TypeUrl
 from store.errors import ConflictError
@@ -35,9 +40,16 @@ from store.mirror.status import MirrorState
 __all__ = ["NodeAnswers"]
 
 
+_VERSION = installed_version("meshd")
+
+
+def _no_gossip() -> Mapping[str, Any]:
+    return {"state": "off", "reason": "this sidecar was built without it"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeAnswers:
-    """Implements `sidecar.agent.http_api.Answers` for one sidecar."""
+    """Implements `sidecar.agent.pages.Answers` for one sidecar."""
 
     settings: SidecarSettings
     """Its settings."""
@@ -59,6 +71,24 @@ class NodeAnswers:
     """Rings whenever any of these may have changed."""
     started_at_s: float
     """When the daemon began, monotonic seconds."""
+    describe_gossip: Callable[[], Mapping[str, Any]] = _no_gossip
+    """The `gossip` part of the status."""
+
+    @cached_property
+    def whole_mesh(self) -> MeshAnswers:
+        """What it answers for the whole mesh; knows of this host only until gossip joins."""
+        return MeshAnswers(MeshWide(self.settings.node, self.own_standing, self.changed))
+
+    def own_standing(self) -> Standing:
+        """What is told the others of this host's configuration."""
+        return own_standing(
+            self.node,
+            self.mirror.status,
+            self.driver.view().rejected,
+            is_current=self._is_current(),
+            version=_VERSION,
+            now_s=trio.current_time(),
+        )
 
     def is_ready(self) -> bool:
         """Whether Envoy serves a configuration: all of it is in force, or only clusters that cannot warm are missing.
@@ -71,15 +101,18 @@ class NodeAnswers:
     def _is_current(self) -> bool:
         return self.node.in_force is not None and self.envoy.is_current
 
-    async def wait_in_force(self, revision: int) -> Mapping[str, Any]:
+    async def wait_in_force(
+        self, revision: int, cluster_id: int | None = None
+    ) -> Mapping[str, Any]:
         """Return when `revision` or a later one of the epoch that is followed is in force.
 
         Revisions of different epochs cannot be compared: while another epoch is held, or the newest snapshot's
-        epoch is not in force yet, nothing is.
+        epoch is not in force yet, nothing is. `cluster_id` names the etcd that the revision is of: whoever has not
+        noticed yet that etcd was replaced has higher revisions in force, and they mean nothing.
         """
         began_s = trio.current_time()
-        await self.changed.until(lambda: self._reached(revision) is not None)
-        mark = self._reached(revision)
+        await self.changed.until(lambda: self._reached(revision, cluster_id) is not None)
+        mark = self._reached(revision, cluster_id)
         assert mark is not None, "it was reached a moment ago"
         return {
             "node": self.settings.node,
@@ -90,9 +123,11 @@ class NodeAnswers:
             "rejected": rejected(self.driver.view()),
         }
 
-    def _reached(self, revision: int) -> InForceMark | None:
+    def _reached(self, revision: int, cluster_id: int | None) -> InForceMark | None:
         mark, newest = self.node.in_force, self.node.catalog.snapshot
         if mark is None or newest is None or not self._is_current():
+            return None
+        if cluster_id not in (None, mark.snapshot.epoch.cluster_id):
             return None
         is_followed = mark.snapshot.epoch == newest.epoch and self.mirror.status.held is None
         return mark if is_followed and mark.snapshot.revision >= revision else None
@@ -114,7 +149,7 @@ class NodeAnswers:
         counters = mirror.counters
         return {
             "node": self.settings.node,
-            "version": installed_version("meshd"),
+            "version": _VERSION,
             "pid": os.getpid(),
             "uptime_s": round(now_s - self.started_at_s, 3),
             "role": self.settings.role,
@@ -145,6 +180,7 @@ class NodeAnswers:
             "registration": self._registration(now_s),
             "kept_hosts": kept_hosts(self.node, now_s),
             "last_known_good": self.last_good.describe(),
+            "gossip": self.describe_gossip(),
             **mesh_counts(self.node),
         }
 

@@ -17,6 +17,7 @@ __all__ = [
     "HashesDiffer",
     "MemberChanged",
     "OwnChanged",
+    "RecordDropped",
     "RecordHeard",
     "Say",
     "TimePassed",
@@ -38,6 +39,13 @@ class RecordHeard:
     """A newer record of topic `standing` of another host; its signature is checked."""
 
     record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDropped:
+    """What a host said of itself is held no more: it left, was forgotten, or began a new life."""
+
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,9 @@ class TimePassed:
     """The deadline has come."""
 
 
-Event = OwnChanged | RecordHeard | MemberChanged | WaitBegan | WaitEnded | TimePassed
+Event = (
+    OwnChanged | RecordHeard | RecordDropped | MemberChanged | WaitBegan | WaitEnded | TimePassed
+)
 
 
 @dataclass(frozen=True, slots=True)

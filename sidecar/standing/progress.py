@@ -50,6 +50,8 @@ def progress(
     if standing is None or standing.epoch is None:
         return Progress.SILENT
     if cluster_id is None:
+        if standing.sync is Sync.HELD:
+            return Progress.HELD  # which etcd is meant is what a person has to decide first
         cluster_id = own.epoch.cluster_id if own is not None and own.epoch is not None else None
     if standing.epoch.cluster_id != cluster_id:
         return Progress.HELD if standing.sync is Sync.HELD else Progress.OTHER_STORE

@@ -117,6 +117,8 @@ class Standings:
                 self._become(event.standing)
             case on.RecordHeard():
                 self._hear(event, now_s)
+            case on.RecordDropped():
+                self._drop(event.node)
             case on.MemberChanged():
                 self._hold(event)
             case on.WaitBegan():
@@ -187,6 +189,15 @@ class Standings:
         row.standing, row.epoch = standing, record.epoch
         row.said_s = now_s - record.age_ms / 1000
         self._changed(record.node, row)
+
+    def _drop(self, node: str) -> None:
+        row = self._rows.get(node)
+        if row is None:
+            return
+        row.standing = None
+        self._changed(node, row)
+        if not row.counts:
+            del self._rows[node]
 
     def _hold(self, event: on.MemberChanged) -> None:
         node = event.identity.node

@@ -210,7 +210,7 @@ class EtcdClient:
         )
         if not answer.succeeded:
             raise GuardFailed(transaction.guards)
-        return Committed(int(answer.header.revision))
+        return Committed(int(answer.header.revision), int(answer.header.cluster_id))
 
     def put(self, key: str, value: bytes, *, lease: int = 0, timeout_s: float | None = None) -> int:
         """Writes one key whatever it was, for keys that have one writer (a host's own); returns the revision."""

@@ -59,6 +59,8 @@ class Published:
     """What was done."""
     is_read_back: bool = False
     """Whether the answer was lost and the outcome was found out afterwards."""
+    cluster_id: int = 0
+    """The etcd that `revision` is of; 0 where nothing was written, or the answer was lost."""
 
 
 def authorship(author: str, message: str = "") -> Authorship:
@@ -102,7 +104,7 @@ def publish(client: EtcdClient, change_set: ChangeSet, by: Authorship) -> Publis
         request = transaction(change_set, by, prefix=prefix, stored_format=stored_format)
         try:
             done = client.commit(request)
-            return Published(by.change, done.revision, change_set)
+            return Published(by.change, done.revision, change_set, cluster_id=done.cluster_id)
         except GuardFailed:
             current, stored_format = _read(client, keys)
             change_set = refreshed(change_set, current.entries, revision=current.revision)

@@ -1,4 +1,4 @@
-"""The status API: pages, problems as JSON, waits with a deadline, one socket for its own user."""
+"""The status API: pages, problems as JSON, bodies, waits with a deadline, one socket for its own user."""
 
 from __future__ import annotations
 
@@ -12,8 +12,42 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from sidecar.agent.http_api import application, serve_on
+from sidecar.agent.http_api import BODY_BYTES_MAX, application, serve_on
 from store.errors import ConflictError, InputError, NotFoundError, StoreUnavailable
+
+
+class Mesh:
+    """What is answered for the mesh; remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.met = True
+
+    def mesh(self) -> Mapping[str, Any]:
+        return {"members": []}
+
+    def peers(self) -> Mapping[str, Any]:
+        return {"members": []}
+
+    async def in_force(
+        self, revision: int, cluster_id: int | None, timeout_s: float
+    ) -> tuple[bool, Mapping[str, Any]]:
+        self.asked.append((revision, cluster_id, timeout_s))
+        return self.met, {"scope": "mesh"}
+
+    def ejections(self) -> Mapping[str, Any]:
+        return {"endpoints": []}
+
+    def override(self, kind: str, body: bytes) -> Mapping[str, Any]:
+        self.asked.append((kind, body))
+        return {"kind": kind}
+
+    def keyring(self) -> Mapping[str, Any]:
+        return {"keys": []}
+
+    def change_keyring(self, deed: str, body: bytes) -> Mapping[str, Any]:
+        self.asked.append((deed, body))
+        raise ConflictError("gossip is off")
 
 
 class Canned:
@@ -22,6 +56,8 @@ class Canned:
     def __init__(self) -> None:
         self.ready = True
         self.in_force = 7
+        self.cluster_id: int | None = None
+        self.whole_mesh = Mesh()
 
     def status(self) -> Mapping[str, Any]:
         return {"node": "n"}
@@ -29,7 +65,10 @@ class Canned:
     def is_ready(self) -> bool:
         return self.ready
 
-    async def wait_in_force(self, revision: int) -> Mapping[str, Any]:
+    async def wait_in_force(
+        self, revision: int, cluster_id: int | None = None
+    ) -> Mapping[str, Any]:
+        self.cluster_id = cluster_id
         if revision > self.in_force:
             await trio.sleep_forever()
         return {"revision_in_force": self.in_force}
@@ -51,12 +90,18 @@ class Canned:
         return b"meshd_store_up 1\n"
 
 
-async def ask(answers: Canned, method: str, target: str) -> tuple[int, Any]:
+async def ask(
+    answers: Canned, method: str, target: str, *parts: bytes, gone: bool = False
+) -> tuple[int, Any]:
     path, _, query = target.partition("?")
     sent: list[Mapping[str, Any]] = []
+    coming = [
+        {"type": "http.request", "body": part, "more_body": gone or number < len(parts)}
+        for number, part in enumerate(parts or (b"",), 1)
+    ]
 
     async def receive() -> Mapping[str, Any]:
-        return {"type": "http.request"}
+        return coming.pop(0) if coming else {"type": "http.disconnect"}
 
     async def send(message: Mapping[str, Any]) -> None:
         sent.append(message)
@@ -79,6 +124,25 @@ async def ask(answers: Canned, method: str, target: str) -> tuple[int, Any]:
         ("GET", "/v1/in-force?revision=1&revision=2", 400),
         ("GET", "/v1/in-force?revision=-1", 400),
         ("GET", "/v1/in-force?timeout_s=nan", 400),
+        ("GET", "/v1/in-force?revision=7&cluster=abc", 200),
+        ("GET", "/v1/in-force?revision=7&cluster=xyz", 400),
+        ("GET", "/v1/in-force?revision=7&cluster=10000000000000000", 400),
+        ("GET", "/v1/in-force?revision=7&scope=host", 200),
+        ("GET", "/v1/in-force?revision=7&scope=mesh", 200),
+        ("GET", "/v1/in-force?revision=7&scope=moon", 400),
+        ("GET", "/v1/mesh", 200),
+        ("GET", "/v1/peers", 200),
+        ("GET", "/v1/ejections", 200),
+        ("GET", "/v1/keyring", 200),
+        ("POST", "/v1/ejections/clear", 200),
+        ("POST", "/v1/ejections/pin", 200),
+        ("POST", "/v1/ejections/pause", 200),
+        ("POST", "/v1/ejections/kill", 404),
+        ("GET", "/v1/ejections/clear", 404),
+        ("POST", "/v1/keyring/install", 409),
+        ("POST", "/v1/keyring/use", 409),
+        ("POST", "/v1/keyring/remove", 409),
+        ("POST", "/v1/keyring", 404),
         ("GET", "/v1/trace", 400),
         ("GET", "/v1/trace?url=away", 503),
         ("GET", "/v1/trace?url=bug", 500),
@@ -107,6 +171,40 @@ async def test_a_wait_ends_at_its_deadline_with_the_status(autojump_clock: MockC
     status, body = await ask(Canned(), "GET", "/v1/in-force?revision=8&timeout_s=3")
     assert (status, body) == (408, {"node": "n"})
     assert trio.current_time() - began_s == pytest.approx(3, abs=0.01)
+
+
+async def test_the_etcd_that_is_meant_is_passed_on() -> None:
+    answers = Canned()
+    await ask(answers, "GET", "/v1/in-force?revision=7&cluster=ff")
+    assert answers.cluster_id == 255
+    await ask(answers, "GET", "/v1/in-force?revision=7&cluster=ff&scope=mesh&timeout_s=2")
+    assert answers.whole_mesh.asked == [(7, 255, 2.0)]
+
+
+async def test_a_mesh_that_lags_answers_408_with_how_far_it_is() -> None:
+    answers = Canned()
+    answers.whole_mesh.met = False
+    assert await ask(answers, "GET", "/v1/in-force?scope=mesh") == (408, {"scope": "mesh"})
+
+
+async def test_bodies_arrive_whole_in_however_many_parts() -> None:
+    answers = Canned()
+    await ask(answers, "POST", "/v1/ejections/pin", b'{"a"', b": 1}")
+    assert answers.whole_mesh.asked == [("pin", b'{"a": 1}')]
+
+
+async def test_a_body_that_is_too_long_is_refused_before_it_has_come_whole() -> None:
+    answers = Canned()
+    parts = [b"x" * BODY_BYTES_MAX, b"x"]
+    status, body = await ask(answers, "POST", "/v1/ejections/pin", *parts, gone=True)
+    assert (status, answers.whole_mesh.asked) == (400, [])
+    assert str(BODY_BYTES_MAX) in body["error"]
+
+
+async def test_half_a_question_does_nothing() -> None:
+    answers = Canned()
+    status, _ = await ask(answers, "POST", "/v1/ejections/pin", b"{", gone=True)
+    assert (status, answers.whole_mesh.asked) == (400, [])
 
 
 async def test_the_socket_is_for_its_owner_alone_and_gone_afterwards(tmp_path: Path) -> None:

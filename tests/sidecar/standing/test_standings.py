@@ -200,6 +200,22 @@ def test_a_member_heard_of_before_it_is_known_counts_once_it_is(host: Host) -> N
     assert host.pending() == {"c": Progress.BEHIND}
 
 
+def test_words_that_gossip_holds_no_more_do_not_count(host: Host) -> None:
+    host.handle(on.RecordDropped("b"))
+    host.handle(on.RecordDropped("nobody"))
+    host.wait(5)
+    assert host.pending() == {"b": Progress.SILENT}
+    host.member("b", Status.LEFT)
+    host.handle(on.RecordDropped("b"))
+    assert [row.node for row in host.core.view().members] == ["a"]
+
+
+def test_while_a_member_holds_off_another_etcd_no_etcd_named_means_none(host: Host) -> None:
+    host.hear("b", having(5, sync=Sync.HELD))
+    host.wait(5, cluster_id=None)
+    assert host.pending() == {"b": Progress.HELD}
+
+
 def test_nobody_is_asked_while_nobody_waits(host: Host) -> None:
     host.hear("a", having(4))
     assert host.core.deadline() is None
