@@ -16,8 +16,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from bench.report import Report
+from sidecar.outlier.model import EjectionPolicy
 from tests.simulation.ejection.figures import Figures, figures_of
-from tests.simulation.ejection.mesh import Arm
+from tests.simulation.ejection.mesh import POLICY, Arm
 from tests.simulation.ejection.scenarios import SCENARIOS
 from tests.simulation.ejection.scenarios import run as run_scenario
 
@@ -45,6 +46,8 @@ class Cell:
     arm: Arm = Arm.SHARED
     retries: int = 0
     base_error: float = 0.0
+    policy: EjectionPolicy = POLICY
+    lifetime_s: float = 15.0
 
 
 Found = Mapping[Cell, Sequence[Figures]]
@@ -166,6 +169,8 @@ def _measure(task: tuple[Cell, int]) -> Figures:
         endpoints=cell.endpoints,
         retries=cell.retries,
         base_error=cell.base_error,
+        policy=cell.policy,
+        lifetime_s=cell.lifetime_s,
     )
     return figures_of(mesh)
 
@@ -175,7 +180,13 @@ def _title(cell: Cell) -> str:
     parts = f"{cell.hosts} hosts, {cell.rate:g}/s, {cell.endpoints} endpoints, {cell.arm.value}"
     retried = f", {cell.retries} retry" if cell.retries else ""
     errors = f", {cell.base_error:.1%} errors" if cell.base_error else ""
-    return f"{cell.scenario} {scenario}: {parts}{retried}{errors}"
+    turned = {
+        key: value
+        for key, value in (asdict(cell.policy) | {"lifetime_s": cell.lifetime_s}).items()
+        if value != (asdict(POLICY) | {"lifetime_s": 15.0})[key]
+    }
+    settings = "".join(f", {key}={value:g}" for key, value in turned.items())
+    return f"{cell.scenario} {scenario}: {parts}{retried}{errors}{settings}"
 
 
 def _summary(several: Sequence[Figures]) -> tuple[float | None, ...]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from bench.ejection_study import Cell, Extent, Found, mean
+from sidecar.outlier.model import EjectionPolicy
 from tests.simulation.ejection.figures import Figures
-from tests.simulation.ejection.mesh import Arm
+from tests.simulation.ejection.mesh import POLICY, Arm
 from tests.simulation.ejection.scenarios import SCENARIOS
 
 __all__ = ["cells_of", "tables_of"]
@@ -33,6 +34,7 @@ def cells_of(extent: Extent) -> list[Cell]:
         *(cell for sized in _sizes(extent) for cell in _arms(sized)),
         *(cell for one in _scenarios(extent) for cell in (*_arms(one), *_retried(one))),
         *_healthy(extent),
+        *(cell for _, several in _turned(extent) for cell in several),
     ]
 
 
@@ -52,6 +54,8 @@ def tables_of(extent: Extent, found: Found, seeds: int) -> str:
         _recovery_table(extent, found),
         "### False ejections with nothing wrong, for each hour of each healthy endpoint",
         _healthy_table(extent, found),
+        "### What turning a setting does",
+        _turned_table(extent, found),
     ]
     return "\n\n".join(parts)
 
@@ -94,6 +98,66 @@ def _healthy(extent: Extent) -> list[Cell]:
         for rate in rates
         for error in extent.errors
     ]
+
+
+TURNED: tuple[tuple[str, EjectionPolicy, float], ...] = (
+    ("defaults", POLICY, 15.0),
+    ("`quorum: 2`", replace(POLICY, quorum=2), 15.0),
+    ("`quorum: 5`", replace(POLICY, quorum=5), 15.0),
+    ("`failures: 1`", replace(POLICY, failures=1), 15.0),
+    ("`failures: 3`", replace(POLICY, failures=3), 15.0),
+    ("`holdOff: 0s`", replace(POLICY, hold_off_s=0.0), 15.0),
+    ("`holdOff: 2s`", replace(POLICY, hold_off_s=2.0), 15.0),
+    ("`agreementPercent: 50`", replace(POLICY, agreement=0.5), 15.0),
+    ("`agreementPercent: 80`", replace(POLICY, agreement=0.8), 15.0),
+    ("`baseEjectionTime: 10s`", replace(POLICY, base_ejection_s=10.0), 15.0),
+    ("`baseEjectionTime: 60s`", replace(POLICY, base_ejection_s=60.0), 15.0),
+    ("`evidenceLifetime: 5s`", POLICY, 5.0),
+    ("`evidenceLifetime: 60s`", POLICY, 60.0),
+)
+"""Settings turned one at a time, as an operator writes them."""
+
+
+def _turned(extent: Extent) -> list[tuple[str, list[Cell]]]:
+    """Each setting in turn: S1 at a low and a middle rate, S5, S11, and health with many errors."""
+    hosts = extent.hosts[len(extent.hosts) // 2]
+    bare = [
+        Cell("S1", hosts=hosts, rate=0.3),
+        Cell("S1", hosts=hosts, rate=1.0),
+        Cell("S5", hosts=hosts, rate=0.3),
+        Cell("S5", hosts=hosts, rate=1.0),
+        Cell("S11", hosts=hosts, rate=1.0),
+        Cell("S0", hosts=hosts, rate=1.0, base_error=0.05),
+    ]
+    return [
+        (title, [replace(cell, policy=policy, lifetime_s=lifetime_s) for cell in bare])
+        for title, policy, lifetime_s in TURNED
+    ]
+
+
+def _turned_table(extent: Extent, found: Found) -> str:
+    rows = []
+    for title, cells in _turned(extent):
+        low, middle, few, many, healed, well = (found[cell] for cell in cells)
+        rows.append(
+            [
+                title,
+                _pair(_failures(low), _last(low)),
+                _pair(_failures(middle), _last(middle)),
+                f"{_number(mean(few, _false))}, {_number(mean(many, _false))}",
+                _seconds(mean(healed, lambda f: f.restored_last_s)),
+                _number(mean(healed, lambda f: f.failures_all)),
+                _number(mean(well, _false)),
+            ]
+        )
+    head = ["setting", "S1 at 0.3/s: failures / last avoids", "S1 at 1/s"]
+    head += ["S5: hosts that lose an endpoint that works for them, at 0.3/s, 1/s"]
+    head += ["S11: well until back everywhere", "S11: failures in all"]
+    return _table([*head, "5 % errors, five minutes: false ejections, hosts"], rows)
+
+
+def _false(figures: Figures) -> float:
+    return figures.false_by_mesh
 
 
 def _grid_table(extent: Extent, found: Found) -> str:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from tests.simulation.ejection.mesh import Mesh
 
-__all__ = ["Avoidance", "Figures", "avoidance", "figures_of", "spans"]
+__all__ = [
+    "Avoidance",
+    "Figures",
+    "avoidance",
+    "figures_of",
+    "imposed_anywhere",
+    "quorum_met_s",
+    "spans",
+]
 
 FAR = float("inf")
 
@@ -92,6 +100,25 @@ def avoidance(mesh: Mesh, endpoint: int, since_s: float = 0.0, destination: int 
         for host in mesh.hosts
     )
     return Avoidance(times[0], statistics.median(times), times[-1])
+
+
+def imposed_anywhere(mesh: Mesh) -> list[tuple[float, str, int]]:
+    """Ejections by the mesh: when, at whom, of which endpoint."""
+    return [
+        (round(when_s - mesh.zero_s, 2), host, endpoint)
+        for when_s, host, _, endpoint, who, begins in mesh.journal.avoided
+        if who == "mesh" and begins
+    ]
+
+
+def quorum_met_s(mesh: Mesh, quorum: int, endpoint: int = 0, failures: int = 2) -> float:
+    """When so many hosts had failed so often at an endpoint that always fails: no rule could know earlier."""
+    times: dict[str, list[float]] = {}
+    for when_s, host, _, number in mesh.journal.failures:
+        if number == endpoint and when_s >= mesh.zero_s:
+            times.setdefault(host, []).append(when_s - mesh.zero_s)
+    met = sorted(found[failures - 1] for found in times.values() if len(found) >= failures)
+    return met[quorum - 1]
 
 
 def figures_of(mesh: Mesh) -> Figures:

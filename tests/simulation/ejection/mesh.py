@@ -26,7 +26,7 @@ from tests.simulation.ejection.faults import Fault, boundaries, chance_of
 from tests.simulation.ejection.ideal import Ideal
 from tests.simulation.world import World
 
-__all__ = ["Arm", "Mesh", "MeshHost", "Setup", "host_name"]
+__all__ = ["Arm", "Mesh", "MeshHost", "Setup", "host_name", "hosts_named"]
 
 PUSH_S = 0.005
 """From the sidecar's decision until its Envoy acts on it."""
@@ -68,6 +68,8 @@ class Setup:
     late_share: float = 0.1
     """Of hearers that the first wave of a record misses."""
     zones: int = 3
+    lifetime_s: float = 15.0
+    """Of evidence that is not renewed."""
 
 
 @dataclass
@@ -242,7 +244,7 @@ class Mesh:
         )
 
     def _introduce(self, host: MeshHost) -> None:
-        self.give(host, on.DestinationsSeen(self.facts()))
+        self.give(host, on.DestinationsSeen(self.facts(), self.setup.lifetime_s))
         self.give(host, on.ObserversSeen(self.observers))
 
     def _poll(self, host: MeshHost) -> None:
@@ -291,3 +293,8 @@ class Mesh:
 def host_name(number: int) -> str:
     """Of a host by its number."""
     return f"n{number}"
+
+
+def hosts_named(*numbers: int) -> frozenset[str]:
+    """Names of hosts by their numbers."""
+    return frozenset(host_name(number) for number in numbers)

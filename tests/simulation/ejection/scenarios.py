@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from sidecar.outlier.model import EjectionPolicy
 from tests.simulation.ejection.envoy import EnvoySettings
 from tests.simulation.ejection.faults import Fault, Kind
-from tests.simulation.ejection.mesh import Arm, Mesh, Setup, host_name
+from tests.simulation.ejection.mesh import POLICY, Arm, Mesh, Setup, host_name
 
 __all__ = ["SCENARIOS", "Scenario", "egress_broken", "run"]
 
@@ -125,6 +126,8 @@ def run(
     endpoints: int = 10,
     retries: int = 0,
     base_error: float = 0.0,
+    policy: EjectionPolicy = POLICY,
+    lifetime_s: float = 15.0,
 ) -> Mesh:
     """Run one scenario to its end; the mesh is handed back with its journal."""
     scenario = SCENARIOS[name]
@@ -136,6 +139,8 @@ def run(
         base_error=base_error,
         envoy=EnvoySettings(retries=retries),
         arm=arm,
+        policy=policy,
+        lifetime_s=lifetime_s,
         late_share=scenario.late_share,
     )
     faults = scenario.faults(bare, random.Random(seed))
