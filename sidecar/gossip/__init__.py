@@ -5,8 +5,11 @@ Imports nothing of the sidecar; the shell that owns sockets, clock and nonces is
 
 from sidecar.gossip.claims import Identity, Status
 from sidecar.gossip.keyring import Keyring, Purpose
-from sidecar.gossip.machine import Gossip, GossipView, MemberView
+from sidecar.gossip.machine import Gossip
+from sidecar.gossip.records import Record, Topic
 from sidecar.gossip.settings import LAN, GossipSettings
+from sidecar.gossip.signing import Signer
+from sidecar.gossip.view import GossipView, MemberView, RecordView
 
 __all__ = [
     "LAN",
@@ -17,5 +20,9 @@ __all__ = [
     "Keyring",
     "MemberView",
     "Purpose",
+    "Record",
+    "RecordView",
+    "Signer",
     "Status",
+    "Topic",
 ]

@@ -1,14 +1,18 @@
 """News to be told: one entry per subject, the least told first, each told so often and then dropped.
 
 A newer entry about a subject takes the place of the older one. Entries are encoded messages of any kind; the key
-says what they are about. What a frame costs does not grow with the number of entries: they are kept in order.
+says what they are about; the age of a record is filled in when it goes. What a frame costs does not grow with the
+number of entries: they are kept in order.
 Source: memberlist's broadcast queue; SWIM, section 4.1.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Set
 from dataclasses import dataclass
+
+from sidecar.gossip.record_frames import AGE_BYTES, with_age
 
 __all__ = ["Dissemination"]
 
@@ -19,8 +23,15 @@ _MISFITS_MAX = 32
 @dataclass(slots=True)
 class _News:
     encoded: bytes
-    told: int
     number: int
+    said_s: float | None
+    told: int = 0
+    heard: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Its size when it is told."""
+        return len(self.encoded) + (0 if self.said_s is None else AGE_BYTES)
 
 
 class Dissemination:
@@ -45,15 +56,21 @@ class Dissemination:
     def __contains__(self, key: str) -> bool:
         return key in self._news
 
-    def put(self, key: str, encoded: bytes) -> None:
-        """Tell this from now on, instead of what was told about the same subject."""
+    def put(self, key: str, encoded: bytes, said_s: float | None = None) -> None:
+        """Tell this from now on, instead of what was told about the same subject.
+
+        Args:
+            key: The subject.
+            encoded: The message; of a record without its age.
+            said_s: Of a record: when it was said; its age is told with it.
+        """
         self.drop(key)
         if len(self._news) >= self._entries_max:
             _, _, most_told = self._order.pop()
             del self._news[most_told]
             self.dropped += 1
         self._count += 1
-        self._news[key] = _News(encoded, 0, self._count)
+        self._news[key] = _News(encoded, self._count, said_s)
         insort(self._order, (0, -self._count, key))
 
     def drop(self, key: str) -> None:
@@ -62,6 +79,14 @@ class Dissemination:
         if news is not None:
             del self._order[bisect_left(self._order, (news.told, -news.number, key))]
 
+    def heard(self, key: str, limit: int) -> None:
+        """Somebody told us what we tell: it is known already, so tell it less often; half as often at least."""
+        news = self._news.get(key)
+        if news is not None and news.heard < limit // 2:
+            news.heard += 1
+            if news.told + news.heard >= limit:
+                self.drop(key)
+
     def take(self, bytes_max: int, limit: int) -> list[bytes]:
         """Messages for one frame, greedily: least told first, newest first among equals.
 
@@ -69,28 +94,37 @@ class Dissemination:
             bytes_max: Room in the frame.
             limit: Times that each entry is told; one that reaches it is dropped.
         """
-        room = bytes_max
-        taken: list[tuple[int, int, str]] = []
-        passed_over: list[tuple[int, int, str]] = []
-        for place in self._order:
-            encoded = self._news[place[2]].encoded
-            if len(encoded) <= room:
-                room -= len(encoded)
-                taken.append(place)
-            else:
-                passed_over.append(place)
-                if len(passed_over) >= _MISFITS_MAX:
-                    break
-        self._order[: len(taken) + len(passed_over)] = passed_over
-        return [self._told(place, limit) for place in taken]
+        taken: list[bytes] = []
+        told: set[str] = set()
+        while (key := self.next_fitting(bytes_max, told)) is not None:
+            encoded = self.tell(key, limit)
+            told.add(key)
+            bytes_max -= len(encoded)
+            taken.append(encoded)
+        return taken
 
-    def _told(self, place: tuple[int, int, str], limit: int) -> bytes:
-        """Note that an entry, taken out of the order, was told; where it is to be told again, put it back."""
-        told, number, key = place
+    def next_fitting(self, bytes_max: int, told: Set[str]) -> str | None:
+        """The entry whose turn it is among those that fit and were not told in this frame."""
+        misfits = 0
+        for _, _, key in self._order:
+            if key in told:
+                continue
+            if self._news[key].bytes <= bytes_max:
+                return key
+            misfits += 1
+            if misfits >= _MISFITS_MAX:
+                break
+        return None
+
+    def tell(self, key: str, limit: int, now_s: float = 0.0) -> bytes:
+        """The entry as it is to be sent now, counted as told."""
         news = self._news[key]
-        news.told = told + 1
-        if news.told >= limit:
+        del self._order[bisect_left(self._order, (news.told, -news.number, key))]
+        news.told += 1
+        if news.told + news.heard >= limit:
             del self._news[key]
         else:
-            insort(self._order, (news.told, number, key))
-        return news.encoded
+            insort(self._order, (news.told, -news.number, key))
+        if news.said_s is None:
+            return news.encoded
+        return with_age(news.encoded, now_s - news.said_s)

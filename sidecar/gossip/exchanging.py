@@ -146,11 +146,11 @@ class Exchanger:
         rows = (c for c in self._rows(now_s) if precedence(c) > theirs.get(c.identity.node, ()))
         self._voice.effects.append(AnswerPeer(call, self._table_frame(rows)))
 
-    def answered(self, call: int, frame: frames.Frame, now_s: float) -> None:
-        """Take in what we lacked."""
+    def answered(self, call: int, frame: frames.Frame, now_s: float) -> bool:
+        """Take in what we lacked; whether we have joined by it."""
         was_alone = self._calls.pop(call, None)
         if was_alone is None:
-            return
+            return False
         if was_alone:
             self._young_until_s = now_s + _YOUNG_S
             self._look_again_at_s = now_s + _SECOND_LOOK_S * (0.5 + self._voice.rng.random())
@@ -167,6 +167,7 @@ class Exchanger:
                     self._report(frame.sender.identity, message.reason)
                 case _:
                     pass
+        return was_alone
 
     def failed(self, call: int) -> None:
         """Nobody answered; the next attempt is due when it is due."""
@@ -195,8 +196,7 @@ class Exchanger:
             self._look_again_at_s = None
             for peer in voice.choose(1):
                 # Its answer carries a digest: the table is asked for where it differs, as after any probe.
-                ping = frames.Ping(voice.next_seq(), peer.node, voice.digest)
-                voice.tell(peer, ping, now_s=now_s)
+                voice.tell(peer, voice.ping(voice.next_seq(), peer.node), now_s=now_s)
         if self._announce_at_s is not None and self._announce_at_s <= now_s:
             self._plan_announcement(now_s)
             self._announce(now_s)
@@ -238,7 +238,8 @@ class Exchanger:
                 yield self._voice.aged(member.claim.identity.node, now_s)
 
     def _table_frame(self, rows: Iterator[Claim]) -> bytes:
-        messages = [frames.encode_message(frames.Exchange(self._voice.digest))]
+        voice = self._voice
+        messages = [frames.encode_message(frames.Exchange(voice.digest, voice.holdings.digest))]
         room = frames.STREAM_BYTES_MAX - frames.BODY_BYTES_MAX
         for row in rows:
             encoded = frames.encode_message(row)

@@ -3,16 +3,16 @@
 A frame is a map: `v` newest and `l` oldest protocol version spoken, `n a e i` node, address, epoch and incarnation
 of the sender (who is alive, since it speaks), `m` the messages. A message is a map with its type under `t`:
 
-    p ping          q sequence number, w node meant, d digest of the members held
-    a ack           q, d                n nack   q
+    p ping          q sequence number, w node meant, d digest of the members held, s digest of the records held
+    a ack           q, d, s             n nack   q
     r ping request  q, n node, a address to ping on the sender's behalf
     c claim         n a e i as above, s status, y accusers, o age in milliseconds
-    x exchange      opens the request and the answer of an exchange of tables; d
+    x exchange      opens the request and the answer of an exchange of tables; d, s
     z refusal       y reason, in an answer
+    k, u, w         records: `sidecar.gossip.record_frames`
 
-Unknown keys and unknown types are passed over, so that later versions may add rows of other kinds (evidence,
-standing) beside claims. Bytes from outside never raise: what is not a frame is None, what is not a message is
-counted.
+Unknown keys and unknown types are passed over, so that later versions may say more; earlier ones of protocol 1 knew no
+records and told no `s`. Bytes from outside never raise: what is not a frame is None, what is not a message is counted.
 """
 
 from __future__ import annotations
@@ -26,15 +26,27 @@ import msgpack
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from sidecar.gossip.claims import (
-    ACCUSERS_MAX,
-    EPOCH_MAX,
-    INCARNATION_MAX,
-    Claim,
-    Identity,
-    Status,
+from sidecar.gossip.claims import ACCUSERS_MAX, Claim, Identity, Status
+from sidecar.gossip.record_frames import (
+    RecordTable,
+    RecordWanted,
+    RecordWords,
+    decode_record_words,
+    encode_record_words,
 )
-from sidecar.gossip.keyring import SEAL_BYTES
+from sidecar.gossip.records import Record
+from sidecar.gossip.wire import (
+    BODY_BYTES_MAX,
+    DATAGRAM_BYTES_MAX,
+    NODE_CHARS_MAX,
+    STREAM_BYTES_MAX,
+    U32,
+    Address,
+    Epoch,
+    Incarnation,
+    Node,
+    pack,
+)
 
 __all__ = [
     "BODY_BYTES_MAX",
@@ -50,6 +62,8 @@ __all__ = [
     "Nack",
     "Ping",
     "PingRequest",
+    "RecordTable",
+    "RecordWanted",
     "Refusal",
     "Sender",
     "decode",
@@ -57,36 +71,13 @@ __all__ = [
     "encode_message",
 ]
 
-DATAGRAM_BYTES_MAX = 1200
-"""Sealed. Fits every IPv6 path (1,280) with room for headers and tunnels."""
-BODY_BYTES_MAX = DATAGRAM_BYTES_MAX - SEAL_BYTES
-"""Of a datagram, unsealed."""
-STREAM_BYTES_MAX = 4 << 20
-"""Of a request or an answer over TCP: 10,000 members with long names."""
 PROTOCOL = 1
 """The newest version that we speak."""
 PROTOCOL_OLDEST = 1
 """The oldest version that we speak."""
 
-NODE_CHARS_MAX = 100
-"""Of the name of a host: so that the longest frame with one claim fits a datagram."""
-
 _MESSAGES_MAX = 40_000
-_U32 = Annotated[int, Field(strict=True, ge=0, lt=1 << 32)]
-_Node = Annotated[
-    str, Field(strict=True, min_length=1, max_length=NODE_CHARS_MAX, pattern=r"^[!-~]+$")
-]
-_Address = Annotated[
-    str,
-    Field(
-        strict=True,
-        max_length=56,
-        pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9a-fA-F:.]{2,45}\]):[0-9]{1,5}$",
-    ),
-]
-_Epoch = Annotated[int, Field(strict=True, ge=0, le=EPOCH_MAX)]
-_Incarnation = Annotated[int, Field(strict=True, ge=0, le=INCARNATION_MAX)]
-_Accusers = Annotated[list[_Node], Field(max_length=ACCUSERS_MAX)]
+_Accusers = Annotated[list[Node], Field(max_length=ACCUSERS_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +99,8 @@ class Ping:
     """Who is meant; another one under the same address stays silent."""
     digest: int
     """Of the members that the sender holds alive or suspect."""
+    records: int | None = None
+    """Digest of the records that the sender holds; None: it knows none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +109,7 @@ class Ack:
 
     seq: int
     digest: int
+    records: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +133,7 @@ class Exchange:
     """The claims of this frame are a table: of the asker all, of the answerer what the asker lacks."""
 
     digest: int
+    records: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +143,7 @@ class Refusal:
     reason: str
 
 
-Message = Ping | Ack | Nack | PingRequest | Claim | Exchange | Refusal
+Message = Ping | Ack | Nack | PingRequest | Claim | Exchange | Refusal | RecordWords
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,48 +157,51 @@ class Frame:
 
 
 class _Envelope(TypedDict):
-    v: _U32
-    l: _U32  # noqa: E741 (a key on the wire)
-    n: _Node
-    a: _Address
-    e: _Epoch
-    i: _Incarnation
+    v: U32
+    l: U32  # noqa: E741 (a key on the wire)
+    n: Node
+    a: Address
+    e: Epoch
+    i: Incarnation
     m: Annotated[list[object], Field(strict=True, max_length=_MESSAGES_MAX)]
 
 
 class _Answer(TypedDict):
-    q: _U32
-    d: _U32
+    q: U32
+    d: U32
+    s: NotRequired[U32]
 
 
 class _Ping(TypedDict):
-    q: _U32
-    w: _Node
-    d: _U32
+    q: U32
+    w: Node
+    d: U32
+    s: NotRequired[U32]
 
 
 class _Nack(TypedDict):
-    q: _U32
+    q: U32
 
 
 class _PingRequest(TypedDict):
-    q: _U32
-    n: _Node
-    a: _Address
+    q: U32
+    n: Node
+    a: Address
 
 
 class _Claim(TypedDict):
-    n: _Node
-    a: _Address
-    e: _Epoch
-    i: _Incarnation
+    n: Node
+    a: Address
+    e: Epoch
+    i: Incarnation
     s: Annotated[int, Field(strict=True, ge=0, le=3)]
     y: NotRequired[_Accusers]
     o: NotRequired[Annotated[int, Field(strict=True, ge=0, lt=1 << 48)]]
 
 
 class _Exchange(TypedDict):
-    d: _U32
+    d: U32
+    s: NotRequired[U32]
 
 
 class _Refusal(TypedDict):
@@ -224,6 +222,7 @@ _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
 
 def encode_message(message: Message) -> bytes:
     """One message as it travels in a frame."""
+    fields: dict[str, object]
     match message:
         case Ping():
             fields = {"t": "p", "q": message.seq, "w": message.node, "d": message.digest}
@@ -239,7 +238,11 @@ def encode_message(message: Message) -> bytes:
             fields = {"t": "x", "d": message.digest}
         case Refusal():
             fields = {"t": "z", "y": message.reason}
-    return _pack(fields)
+        case Record() | RecordTable() | RecordWanted():
+            return encode_record_words(message)
+    if isinstance(message, Ping | Ack | Exchange) and message.records is not None:
+        fields["s"] = message.records
+    return pack(fields)
 
 
 def _encode_claim(claim: Claim) -> bytes:
@@ -256,14 +259,14 @@ def _encode_claim(claim: Claim) -> bytes:
         fields["y"] = list(claim.accusers)
     if claim.age_ms:
         fields["o"] = claim.age_ms
-    return _pack(fields)
+    return pack(fields)
 
 
 def encode(sender: Sender, messages: Iterable[bytes]) -> bytes:
     """A frame of messages that `encode_message` made. The caller minds the size."""
     parts = list(messages)
     who = sender.identity
-    head = _pack(
+    head = pack(
         {
             "v": sender.newest,
             "l": sender.oldest,
@@ -307,21 +310,22 @@ def _message(fields: object) -> Message | None:
                 return _decode_claim(_CLAIM.validate_python(fields))
             case "p":
                 ping = _PING.validate_python(fields)
-                return Ping(ping["q"], ping["w"], ping["d"])
+                return Ping(ping["q"], ping["w"], ping["d"], ping.get("s"))
             case "a":
                 ack = _ANSWER.validate_python(fields)
-                return Ack(ack["q"], ack["d"])
+                return Ack(ack["q"], ack["d"], ack.get("s"))
             case "n":
                 return Nack(_NACK.validate_python(fields)["q"])
             case "r":
                 request = _REQUEST.validate_python(fields)
                 return PingRequest(request["q"], request["n"], request["a"])
             case "x":
-                return Exchange(_EXCHANGE.validate_python(fields)["d"])
+                exchange = _EXCHANGE.validate_python(fields)
+                return Exchange(exchange["d"], exchange.get("s"))
             case "z":
                 return Refusal(_REFUSAL.validate_python(fields)["y"])
-            case _:
-                return None
+            case kind:
+                return decode_record_words(kind, fields)
     except ValidationError:
         return None
 
@@ -333,9 +337,3 @@ def _decode_claim(fields: _Claim) -> Claim:
         accusers = tuple(sorted(set(fields.get("y", ()))))
     identity = Identity(fields["n"], fields["a"], fields["e"])
     return Claim(identity, status, fields["i"], accusers, fields.get("o", 0))
-
-
-def _pack(fields: object) -> bytes:
-    packed = msgpack.packb(fields)
-    assert isinstance(packed, bytes)
-    return packed

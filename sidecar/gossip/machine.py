@@ -2,15 +2,14 @@
 
 Knows no clock, no socket and no key. The shell tells it what comes in and when a deadline has come, and does what
 it asks for. Parts: `probing` finds out who is silent, `membership` decides what that means, `exchanging` keeps
-tables equal, `dissemination` holds news, `voice` speaks. This module only passes events on and keeps the time.
+tables equal; `recording` holds what hosts say of themselves, `record_exchange` keeps that equal; `lanes` hold news,
+`rounds` tell them, `voice` speaks. This module only passes events on and keeps the time.
 
 Sources: SWIM (Das, Gupta, Motivala 2002), Lifeguard (Dadgar, Phillips, Currey, arXiv 1707.00788), memberlist.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
 from typing import assert_never
 
 from sidecar.gossip import events as on
@@ -19,56 +18,17 @@ from sidecar.gossip.claims import Claim, Identity, Status
 from sidecar.gossip.exchanging import Exchanger
 from sidecar.gossip.membership import Membership
 from sidecar.gossip.probing import Prober, Relays
+from sidecar.gossip.record_exchange import RecordExchanger
+from sidecar.gossip.recording import Recorder
+from sidecar.gossip.records import Record
+from sidecar.gossip.rounds import Rounds
 from sidecar.gossip.settings import LAN, GossipSettings
 from sidecar.gossip.signing import Signer
+from sidecar.gossip.trust import Trust
+from sidecar.gossip.view import GossipView, view_of
 from sidecar.gossip.voice import Randomness, Voice
 
-__all__ = ["Gossip", "GossipView", "MemberView"]
-
-_DIED_MAX = 1024
-"""Deaths of the last moments that are remembered: so that the dead can be told. More are not told in that time."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemberView:
-    """How a member is held."""
-
-    identity: Identity
-    status: Status
-    incarnation: int
-    since_s: float
-    """When it came to be held so; a time of the shell's clock."""
-    accusers: tuple[str, ...]
-    """Of a suspect: who found it silent."""
-    udp_degraded: bool
-    """It answers over TCP only."""
-
-
-@dataclass(frozen=True, slots=True)
-class GossipView:
-    """What gossip holds."""
-
-    identity: Identity
-    incarnation: int
-    members: tuple[MemberView, ...]
-    """All others, those that are down included."""
-    digest: int
-    """Equal where the same members are held alive or suspect."""
-    health: int
-    """Local health score; 0 is well."""
-    queued: int
-    """Pieces of news still to be told."""
-    relaying: int
-    """Probes on behalf of others under way."""
-    rival: Identity | None
-    """Who has our name instead of us."""
-    has_left: bool
-    counters: tuple[tuple[str, int], ...]
-    """What was passed over, by reason."""
-
-    def names(self, *statuses: Status) -> frozenset[str]:
-        """Nodes held so."""
-        return frozenset(m.identity.node for m in self.members if m.status in statuses)
+__all__ = ["Gossip"]
 
 
 class Gossip:
@@ -79,7 +39,7 @@ class Gossip:
         rng: Seeded randomness (`random.Random`).
         settings: What may be turned.
         signer: Signs what this host says; without it, it says no records, and holds those of others all the same.
-        mesh_id: Name of the mesh, bound into each signature.
+        mesh_id: Name of the mesh, bound into each signature; never empty where there is a signer.
     """
 
     def __init__(
@@ -91,16 +51,17 @@ class Gossip:
         signer: Signer | None = None,
         mesh_id: str = "",
     ) -> None:
-        self._signer, self._mesh_id = signer, mesh_id
+        assert signer is None or mesh_id, "records are signed for a mesh: say which one"
+        self._own_key = b"" if signer is None else signer.public
         self._voice = Voice(identity, settings, rng)
         self._membership = Membership(self._voice)
         self._prober = Prober(self._voice, self._membership)
         self._relays = Relays(self._voice)
         self._exchanger = Exchanger(self._voice, self._membership)
-        self._gossip_at_s: float | None = None
-        self._gossiped_at_s = float("-inf")
-        self._died: deque[tuple[float, str]] = deque(maxlen=_DIED_MAX)
-        """Who was declared dead, and when; the latest last."""
+        self._trust = Trust()
+        self._recorder = Recorder(self._voice, self._membership, self._trust, signer, mesh_id)
+        self._records = RecordExchanger(self._voice, self._recorder)
+        self._rounds = Rounds(self._voice)
         self._leave_by_s: float | None = None
         self._has_started = False
         self._has_left = False
@@ -117,29 +78,14 @@ class Gossip:
 
     def snapshot(self) -> GossipView:
         """What is held now."""
-        voice = self._voice
-        members = tuple(
-            MemberView(
-                m.claim.identity,
-                m.status,
-                m.claim.incarnation,
-                m.since_s,
-                m.claim.accusers,
-                m.udp_degraded,
-            )
-            for m in voice.table.all()
-        )
-        return GossipView(
-            voice.identity,
-            voice.sender.incarnation,
-            members,
-            voice.digest,
-            voice.health.score,
-            len(voice.news),
-            len(self._relays),
-            self._membership.rival,
-            self._has_left,
-            tuple(sorted(voice.counters.items())),
+        return view_of(
+            self._voice,
+            self._trust,
+            relaying=len(self._relays),
+            rival=self._membership.rival,
+            has_left=self._has_left,
+            own_key=self._own_key,
+            refused=self._recorder.refused,
         )
 
     def handle(self, event: on.Event, now_s: float) -> list[on.Effect]:
@@ -151,6 +97,9 @@ class Gossip:
 
         Returns:
             What the shell is to do, in order.
+
+        Raises:
+            InputError: `SayRecord` says what cannot be said. Nothing has changed, and nothing is to be done.
         """
         effects: list[on.Effect] = []
         self._voice.effects = effects
@@ -158,22 +107,32 @@ class Gossip:
             return effects
         if self._due_s is not None and now_s - self._due_s > self._voice.settings.stall_s:
             self._stood_still(now_s - self._due_s, now_s)
+        self._recorder.tick(now_s)
         self._take(event, now_s)
         self._tick(now_s)
-        for effect in effects:
-            if isinstance(effect, on.MemberChanged):
-                self._follow(effect, now_s)
+        for effect in tuple(effects):
+            self._follow(effect, now_s)
+        while self._voice.table.forgotten:
+            self._recorder.forget(self._voice.table.forgotten.pop())
+        self._speak(now_s)
         self._due_s = self._next_deadline(now_s)
         return effects
 
-    def _follow(self, change: on.MemberChanged, now_s: float) -> None:
-        """Let the prober know whom to probe, and remember whom to tell that it died."""
-        if change.after is Status.DEAD:
-            self._died.append((now_s, change.identity.node))
-        if _has_become_reachable(change):
-            self._prober.add(change.identity.node)
-        elif change.after is Status.SUSPECT and self._voice.identity.node not in change.accusers:
-            self._prober.check(change.identity.node)
+    def _follow(self, effect: on.Effect, now_s: float) -> None:
+        """Let those parts know of a change that it concerns: whom to probe, whom to tell, whose words are void."""
+        match effect:
+            case on.MemberChanged(identity, _, after, _, accusers):
+                self._recorder.follow(effect)
+                if after is Status.DEAD:
+                    self._rounds.died(identity.node, now_s)
+                if _has_become_reachable(effect):
+                    self._prober.add(identity.node)
+                elif after is Status.SUSPECT and self._voice.identity.node not in accusers:
+                    self._prober.check(identity.node)
+            case on.IdentityChanged():
+                self._recorder.renewed(now_s)
+            case _:
+                pass
 
     def _take(self, event: on.Event, now_s: float) -> None:
         match event:
@@ -189,14 +148,20 @@ class Gossip:
             case on.PeerAnswered(call, body):
                 self._answered(call, body, now_s)
             case on.PeerFailed(call):
-                self._exchanger.failed(call)
+                if not self._records.failed(call):
+                    self._exchanger.failed(call)
             case on.SeedsFound(addresses):
                 if not self._membership.leaving:
                     self._exchanger.seeds_found(addresses, now_s)
             case on.LeaveAsked():
                 self._leave(now_s)
-            case on.SayRecord() | on.AskRecords() | on.TrustSet():
-                self._voice.counters["records_to_come"] += 1
+            case on.SayRecord():
+                self._recorder.say(event, now_s)
+            case on.AskRecords():
+                self._recorder.ask(event, now_s)
+            case on.TrustSet(keys, is_closed):
+                self._trust.set(keys, is_closed=is_closed)
+                self._recorder.trust_changed()
             case _:
                 assert_never(event)
 
@@ -214,19 +179,24 @@ class Gossip:
         match message:
             case frames.Ping():
                 if message.node == voice.identity.node and self._membership.rival is None:
-                    voice.tell(sender, frames.Ack(message.seq, voice.digest), now_s=now_s)
+                    voice.tell(sender, voice.ack(message.seq), now_s=now_s)
             case frames.Ack():
                 if not self._relays.acked(message.seq, now_s):
                     self._prober.acked(message.seq)
                 if not self._membership.leaving:
                     self._exchanger.digest_seen(sender, message.digest, now_s)
+                    self._records.digest_seen(sender, message.records, now_s)
             case frames.Nack():
                 self._prober.nacked(message.seq)
             case frames.PingRequest():
                 self._relays.ask(message, sender, now_s)
             case Claim():
                 self._membership.hear(message, now_s)
-            case frames.Exchange() | frames.Refusal():
+            case Record():
+                self._recorder.hear(message, now_s)
+            case frames.RecordWanted(topic):
+                self._recorder.asked(topic, sender, now_s)
+            case frames.Exchange() | frames.Refusal() | frames.RecordTable():
                 voice.counters["out_of_place"] += 1
             case _:
                 assert_never(message)
@@ -238,8 +208,10 @@ class Gossip:
         match frame.messages:
             case (frames.Exchange(), *_):
                 self._exchanger.asked(call, frame, now_s)
+            case (frames.RecordTable() as table, *_):
+                self._records.asked(call, frame, table, now_s)
             case (frames.Ping() as ping, *_) if ping.node == self._voice.identity.node:
-                ack = frames.encode_message(frames.Ack(ping.seq, self._voice.digest))
+                ack = frames.encode_message(self._voice.ack(ping.seq))
                 self._voice.effects.append(
                     on.AnswerPeer(call, frames.encode(self._voice.sender, [ack]))
                 )
@@ -249,9 +221,18 @@ class Gossip:
     def _answered(self, call: int, body: bytes, now_s: float) -> None:
         frame = self._read(body, None, now_s)
         if frame is None:
-            self._exchanger.failed(call)
-        elif not self._prober.answered_over_tcp(call):
-            self._exchanger.answered(call, frame, now_s)
+            if not self._records.failed(call):
+                self._exchanger.failed(call)
+            return
+        if self._prober.answered_over_tcp(call) or self._records.answered(call, frame, now_s):
+            return
+        has_joined = self._exchanger.answered(call, frame, now_s)
+        match frame.messages:
+            case (frames.Exchange(_, int() as digest), *_) if not self._membership.leaving:
+                peer = frame.sender.identity
+                self._records.digest_seen(peer, digest, now_s, joins=has_joined)
+            case _:
+                pass
 
     def _read(self, body: bytes, call: int | None, now_s: float) -> frames.Frame | None:
         """The frame, when it is one and its sender speaks our protocol; its sender is alive then."""
@@ -285,6 +266,7 @@ class Gossip:
             self._membership.leave()
             self._prober.stop()
             self._exchanger.stop()
+            self._records.stop()
             self._leave_by_s = now_s + self._voice.settings.leave_s
 
     def _stood_still(self, lateness_s: float, now_s: float) -> None:
@@ -308,8 +290,13 @@ class Gossip:
         elif not leaving:
             self._prober.tick(now_s)
         self._relays.tick(now_s)
-        if not silent:
-            self._gossip(now_s)
+
+    def _speak(self, now_s: float) -> None:
+        """Tell news; where the goodbye is told, be gone."""
+        if self._membership.rival is None:
+            self._rounds.tick(now_s)
+        else:
+            self._rounds.pause()
         if self._leave_by_s is not None and (
             now_s >= self._leave_by_s
             or self._voice.identity.node not in self._voice.news
@@ -317,43 +304,6 @@ class Gossip:
         ):
             self._has_left = True
             self._voice.effects.append(on.LeaveSpread())
-
-    def _gossip(self, now_s: float) -> None:
-        """Tell news to a few, at most once an interval; no timer while there is none, or nobody to tell."""
-        voice = self._voice
-        interval_s = voice.settings.gossip_interval_s
-        if not voice.news or not voice.table.reachable:
-            self._gossip_at_s = None
-            return
-        if now_s >= self._gossiped_at_s + interval_s:
-            self._gossiped_at_s = now_s
-            for target in self._gossip_targets(now_s):
-                voice.tell_news(target, now_s)
-        self._gossip_at_s = self._gossiped_at_s + interval_s if voice.news else None
-
-    def _gossip_targets(self, now_s: float) -> list[Identity]:
-        """Random members; those who died a moment ago among them, so that they may refute."""
-        voice, fanout = self._voice, self._voice.settings.gossip_fanout
-        targets = voice.choose(fanout)
-        dead = self._died_a_moment_ago(now_s)
-        if not dead:
-            return targets
-        pool = targets + dead
-        return voice.rng.sample(pool, min(fanout, len(pool)))
-
-    def _died_a_moment_ago(self, now_s: float) -> list[Identity]:
-        """As many as are told in one round, of those who died so lately that they may not know it yet."""
-        voice, died = self._voice, self._died
-        long_ago_s = now_s - voice.settings.gossip_to_dead_s
-        while died and died[0][0] <= long_ago_s:
-            died.popleft()
-        chosen = voice.rng.sample(died, min(voice.settings.gossip_fanout, len(died)))
-        members = {node: voice.table.get(node) for _, node in chosen}
-        return [
-            member.claim.identity
-            for member in members.values()
-            if member is not None and member.status is Status.DEAD and member.since_s > long_ago_s
-        ]
 
     def _next_deadline(self, now_s: float) -> float | None:
         if self._has_left:
@@ -367,7 +317,8 @@ class Gossip:
             self._prober.deadline(),
             self._relays.deadline(),
             self._exchanger.deadline(),
-            self._gossip_at_s,
+            self._rounds.deadline(),
+            self._recorder.deadline(),
             self._leave_by_s,
         )
         return min((t for t in times if t is not None), default=None)

@@ -117,6 +117,11 @@ class Membership:
         self._deadlines.clear()
         self._voice.spread(self._voice.own_claim(Status.LEFT))
 
+    def outlive(self, epoch: int) -> None:
+        """We spoke with this later epoch before: take the next one."""
+        if epoch >= self._voice.identity.epoch and not self.leaving:
+            self._renew(epoch)
+
     def forget(self, node: str) -> None:
         """Remember a node no longer, and tell nothing about it."""
         self._voice.table.forget(node)

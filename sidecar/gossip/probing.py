@@ -150,7 +150,7 @@ class Prober:
         )
         self._probe = probe
         self._next_at_s = probe.ends_at_s
-        voice.tell(target, frames.Ping(probe.seq, target.node, voice.digest), now_s=now_s)
+        voice.tell(target, voice.ping(probe.seq, target.node), now_s=now_s)
 
     def _widen(self, probe: _Probe, now_s: float) -> None:
         voice, target = self._voice, probe.target
@@ -161,7 +161,7 @@ class Prober:
             probe.relays += 1
         if voice.settings.tcp_fallback:
             probe.call = voice.next_call()
-            ping = frames.Ping(probe.seq, target.node, voice.digest)
+            ping = voice.ping(probe.seq, target.node)
             body = frames.encode(voice.sender, [frames.encode_message(ping)])
             timeout_s = max(0.05, probe.ends_at_s - now_s)
             voice.effects.append(CallPeer(probe.call, target.address, body, timeout_s))
@@ -227,14 +227,14 @@ class Relays:
         member = voice.table.get(request.node)
         known = None if member is None else member.claim.identity
         target = known or Identity(request.node, request.address, 0)
-        voice.tell(target, frames.Ping(seq, request.node, voice.digest), now_s=now_s)
+        voice.tell(target, voice.ping(seq, request.node), now_s=now_s)
 
     def acked(self, seq: int, now_s: float) -> bool:
         """Pass an answer on; False when it is to none of these pings."""
         relayed = self._relayed.pop(seq, None)
         if relayed is None:
             return False
-        ack = frames.Ack(relayed.origin_seq, self._voice.digest)
+        ack = self._voice.ack(relayed.origin_seq)
         self._voice.tell(relayed.origin, ack, now_s=now_s)
         return True
 

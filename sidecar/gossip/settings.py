@@ -15,6 +15,7 @@ __all__ = [
     "confirmations_wanted",
     "retransmit_limit",
     "scaled_gap_s",
+    "standing_gap_s",
     "suspicion_min_s",
     "suspicion_timeout_s",
 ]
@@ -57,6 +58,18 @@ class GossipSettings:
     """How long the dead are still told news, so that they may refute."""
     exchange_gap_s: float = 3.0
     """Shortest time between exchanges of tables that differing digests cause, for up to 32 members."""
+    record_exchange_gap_s: float = 3.0
+    """Shortest time between exchanges of records that differing digests cause, for up to 32 members."""
+    evidence_ttl_s: float = 15.0
+    """Age at which evidence dies unless its host renews it."""
+    standing_gap_s: float = 1.0
+    """Shortest time between two words of a host on its standing, for up to 32 members; longer in larger meshes."""
+    news_bytes_per_s: float = 15_500.0
+    """What rounds of news may cost, headers included; with probes they stay below 20 kB/s in any second."""
+    verifications_per_s: float = 1000.0
+    """Signatures verified at most: an eighth of a core. Beyond, records are passed over; exchanges repair that."""
+    records_max: int = 20_000
+    """Records held; beyond, the oldest evidence goes, then newcomers are refused."""
     announce_interval_s: float = 30.0
     """Between attempts to reach members that are down, and seeds that are not members."""
     tombstone_s: float = 86_400.0
@@ -109,3 +122,11 @@ def retransmit_limit(settings: GossipSettings, n: int) -> int:
 def scaled_gap_s(gap_s: float, n: int) -> float:
     """A gap between exchanges, longer in large meshes: times ceil(log2(n / 32)) + 1 above 32 members."""
     return gap_s if n <= 32 else gap_s * (math.ceil(math.log2(n / 32)) + 1)
+
+
+def standing_gap_s(settings: GossipSettings, n: int) -> float:
+    """Shortest time between two words of one host on its standing: in proportion to n above 32 members.
+
+    So at most 32 hosts a second have something new to say of theirs, however large the mesh.
+    """
+    return settings.standing_gap_s * max(1.0, n / 32)

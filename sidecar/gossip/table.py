@@ -77,6 +77,8 @@ class Table:
         """A heap of those that are down by their time; holds outdated entries too."""
         self.digest = 0
         """Of all members held alive or suspect; ours not included."""
+        self.forgotten: list[str] = []
+        """Nodes remembered no longer; whoever keeps something of them takes them out."""
 
     def __len__(self) -> int:
         return len(self._members)
@@ -144,6 +146,7 @@ class Table:
         """Remember a node no longer."""
         self._unindex(self._members[node])
         del self._members[node]
+        self.forgotten.append(node)
 
     def _oldest_tombstone(self) -> str:
         while self._tombstones:

@@ -16,16 +16,19 @@ from sidecar.gossip import frames
 from sidecar.gossip.claims import Claim, Identity, Status
 from sidecar.gossip.dissemination import Dissemination
 from sidecar.gossip.events import Effect, SendDatagram
+from sidecar.gossip.holdings import Holdings
+from sidecar.gossip.keyring import SEAL_BYTES
+from sidecar.gossip.lanes import Lane, Lanes
 from sidecar.gossip.settings import GossipSettings, retransmit_limit
 from sidecar.gossip.table import Table, digest_of
 
-__all__ = ["NEWS_BYTES_MAX", "PROBE_BYTES_MAX", "LocalHealth", "Randomness", "Voice"]
+__all__ = ["HEADER_BYTES", "PROBE_BYTES_MAX", "LocalHealth", "Randomness", "Voice"]
 
 _T = TypeVar("_T")
 PROBE_BYTES_MAX = 300
 """How far news may fill probes and answers, unsealed: those pass where large datagrams are lost."""
-NEWS_BYTES_MAX = 1070
-"""How far news fill a frame of their own: three in each 0.2 s stay below 20 kB/s, probes and headers included."""
+HEADER_BYTES = SEAL_BYTES + 28
+"""What a body costs on its way beside itself: sealing, UDP, IPv4."""
 
 
 class Randomness(Protocol):
@@ -73,6 +76,18 @@ class Voice:
         """Identity and incarnation that every frame carries."""
         self.table = Table(settings.members_max)
         self.news = Dissemination(settings.members_max)
+        """Claims that are told."""
+        self.lanes = Lanes(
+            {
+                Lane.MEMBERS: self.news,
+                Lane.EVIDENCE: Dissemination(settings.records_max),
+                Lane.WORDS: Dissemination(settings.records_max),
+            }
+        )
+        """All that is told, claims among them."""
+        self.is_urgent = False
+        """Whether there is evidence that should not wait for the next round."""
+        self.holdings = Holdings(settings.records_max, settings.evidence_ttl_s)
         self.health = LocalHealth(settings.health_max)
         self.effects: list[Effect] = []
         """Of the event being handled."""
@@ -103,6 +118,23 @@ class Voice:
     def become(self, identity: Identity, incarnation: int) -> None:
         """Speak as this from now on."""
         self.sender = replace(self.sender, identity=identity, incarnation=incarnation)
+
+    def ping(self, seq: int, node: str) -> frames.Ping:
+        """A ping to this node, with our digests."""
+        return frames.Ping(seq, node, self.digest, self.holdings.digest)
+
+    def ack(self, seq: int) -> frames.Ack:
+        """The answer to a ping, with our digests."""
+        return frames.Ack(seq, self.digest, self.holdings.digest)
+
+    def limits(self) -> dict[Lane, int]:
+        """Times that each piece of news is told by each member, by class; exchanges repair what is missed.
+
+        Standing and overrides half as often: nobody waits for them as for evidence, and after a change of configuration
+        every host has some.
+        """
+        limit = retransmit_limit(self.settings, self.size)
+        return {Lane.MEMBERS: limit, Lane.EVIDENCE: limit, Lane.WORDS: (limit + 1) // 2}
 
     def next_seq(self) -> int:
         """A sequence number for a ping."""
@@ -135,13 +167,17 @@ class Voice:
         accusation = self.about(to, now_s)
         if accusation is not None:
             parts.append(frames.encode_message(accusation))
-        self._send(to.address, parts, PROBE_BYTES_MAX)
+        self._send(to.address, parts, PROBE_BYTES_MAX, now_s)
 
-    def tell_news(self, to: Identity, now_s: float) -> None:
-        """Send a datagram of news alone, where there is some."""
+    def tell_news(self, to: Identity, now_s: float) -> int:
+        """Send a datagram of news alone, where there is some; what it cost in bytes, headers included."""
         accusation = self.about(to, now_s)
         parts = [] if accusation is None else [frames.encode_message(accusation)]
-        self._send(to.address, parts, NEWS_BYTES_MAX, only_news=True)
+        return self._send(to.address, parts, frames.BODY_BYTES_MAX, now_s, only_news=True)
+
+    def send_alone(self, address: str, encoded: bytes) -> None:
+        """Send a datagram of one encoded message, without news."""
+        self._emit(address, frames.encode(self.sender, [encoded]))
 
     def about(self, to: Identity, now_s: float) -> Claim | None:
         """What this one should know about itself: that it is accused, or that another bears its name."""
@@ -161,16 +197,25 @@ class Voice:
         return member.claim
 
     def _send(
-        self, address: str, parts: list[bytes], bytes_max: int, *, only_news: bool = False
-    ) -> None:
+        self,
+        address: str,
+        parts: list[bytes],
+        bytes_max: int,
+        now_s: float,
+        *,
+        only_news: bool = False,
+    ) -> int:
         bare = frames.encode(self.sender, parts)
-        limit = retransmit_limit(self.settings, self.size)
-        news = self.news.take(bytes_max - len(bare), limit)
+        news = self.lanes.take(bytes_max - len(bare), self.limits(), now_s) if self.lanes else []
         if news:
             bare = frames.encode(self.sender, [*parts, *news])
         elif only_news:
-            return
-        if len(bare) > frames.BODY_BYTES_MAX:
+            return 0
+        return self._emit(address, bare)
+
+    def _emit(self, address: str, body: bytes) -> int:
+        if len(body) > frames.BODY_BYTES_MAX:
             self.counters["oversize"] += 1
-            return
-        self.effects.append(SendDatagram(address, bare))
+            return 0
+        self.effects.append(SendDatagram(address, body))
+        return len(body) + HEADER_BYTES

@@ -199,7 +199,7 @@ class _AlwaysTicking(Gossip):
 
     def deadline(self) -> float | None:
         due_s = super().deadline()
-        tick_s = self._gossiped_at_s
+        tick_s = self._rounds._last_s
         while due_s is not None and tick_s <= self._told_s:
             tick_s = self._told_s + LAN.gossip_interval_s
         return due_s if due_s is None else min(due_s, tick_s)
