@@ -77,7 +77,8 @@ class NodeAnswers:
     @cached_property
     def whole_mesh(self) -> MeshAnswers:
         """What it answers for the whole mesh; knows of this host only until gossip joins."""
-        return MeshAnswers(MeshWide(self.settings.node, self.own_standing, self.changed))
+        wide = MeshWide(self.settings.node, self.own_standing, self.changed)
+        return MeshAnswers(wide, self.describe_gossip)
 
     def own_standing(self) -> Standing:
         """What is told the others of this host's configuration."""

@@ -37,6 +37,8 @@ class MeshAnswers:
 
     wide: MeshWide
     """Standing of all."""
+    describe_gossip: Callable[[], Mapping[str, Any]] = dict
+    """This host's own gossip, as the status has it."""
     ejection: EjectionPort | None = None
     """Shared ejection; None where there is none."""
 
@@ -56,6 +58,7 @@ class MeshAnswers:
     def peers(self) -> Mapping[str, Any]:
         """Who is held for a member, and how."""
         head = {"node": self.wide.node, "gossip": self.gossip_state()}
+        head["own"] = self.describe_gossip()
         if self.wide.gossip is None:
             return {**head, "members": []}
         view = self.wide.gossip.view()

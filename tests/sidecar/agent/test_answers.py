@@ -107,10 +107,10 @@ def snapshot(revision: int, epoch: Epoch = EPOCH) -> Snapshot:
     return Snapshot.of(epoch, revision, [virtual_service(revision, 1)])
 
 
-async def is_told(parts: Parts, revision: int) -> bool:
+async def is_told(parts: Parts, revision: int, cluster_id: int | None = None) -> bool:
     """Whether a wait for `revision` is answered as things are."""
     with trio.move_on_after(1.0):
-        await parts.answers.wait_in_force(revision)
+        await parts.answers.wait_in_force(revision, cluster_id)
         return True
     return False
 
@@ -165,6 +165,17 @@ async def test_revisions_of_another_epoch_are_not_compared(
     parts.in_force(snapshot(40, OTHER))
     assert await is_told(parts, 40)
     assert not await is_told(parts, 41)
+
+
+async def test_a_revision_of_a_new_etcd_is_not_in_force_where_nobody_noticed_yet(
+    parts: Parts, autojump_clock: MockClock
+) -> None:
+    parts.in_force(snapshot(1_000))
+    assert await is_told(parts, 5, EPOCH.cluster_id)
+    assert not await is_told(parts, 5, OTHER.cluster_id)
+    parts.in_force(snapshot(5, OTHER))
+    assert await is_told(parts, 5, OTHER.cluster_id)
+    assert not await is_told(parts, 5, EPOCH.cluster_id)
 
 
 async def test_while_another_epoch_is_held_nothing_that_was_put_is_in_force(
