@@ -7,14 +7,26 @@ import heapq
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
-from sidecar.gossip import LAN, Gossip, GossipSettings, Identity, Keyring, Purpose, Status
+from sidecar.gossip import (
+    LAN,
+    Gossip,
+    GossipSettings,
+    Identity,
+    Keyring,
+    Purpose,
+    Record,
+    Signer,
+    Status,
+    Topic,
+)
 from sidecar.gossip import events as on
 from sidecar.gossip.keyring import NONCE_BYTES
 from tests.simulation.checkers import Checker
 from tests.simulation.network import Network
 
-__all__ = ["Host", "World", "settled"]
+__all__ = ["Host", "World", "settled", "signer_of"]
 
 MESH = "test-mesh"
 KEY = bytes(range(32))
@@ -87,8 +99,10 @@ class World:
         epoch: int | None = None,
         address: str | None = None,
         keyring: Keyring | None = None,
+        signer: Signer | None = None,
+        core: type[Gossip] | None = None,
     ) -> Host:
-        """Start a process, in place of one of that name."""
+        """Start a process, in place of one of that name; its key is that of the name unless another is given."""
         self._epochs += 1
         number = len(self.hosts) + 1
         old = self.hosts.get(name)
@@ -96,8 +110,14 @@ class World:
             address = old.address if old else f"10.0.{number // 250}.{number % 250 + 1}:7946"
         epoch = self._epochs if epoch is None else epoch
         rng = random.Random(self.rng.random())
-        core = Gossip(Identity(name, address, epoch), rng, self.settings)
-        host = Host(name, address, epoch, core, keyring or Keyring(MESH, [KEY]))
+        made = (core or Gossip)(
+            Identity(name, address, epoch),
+            rng,
+            self.settings,
+            signer=signer or signer_of(name),
+            mesh_id=MESH,
+        )
+        host = Host(name, address, epoch, made, keyring or Keyring(MESH, [KEY]))
         host.life = old.life + 1 if old else 0
         self.hosts[name] = host
         self._by_address[address] = name
@@ -107,13 +127,29 @@ class World:
     def start_beside(self, label: str, name: str, address: str, epoch: int) -> Host:
         """Start a second process under a name that another one has."""
         core = Gossip(
-            Identity(name, address, epoch), random.Random(self.rng.random()), self.settings
+            Identity(name, address, epoch),
+            random.Random(self.rng.random()),
+            self.settings,
+            signer=signer_of(label),
+            mesh_id=MESH,
         )
         host = Host(label, address, epoch, core, Keyring(MESH, [KEY]))
         self.hosts[label] = host
         self._by_address[address] = label
         self.give(host, on.Started())
         return host
+
+    def say(self, name: str, topic: Topic, body: bytes, page: int = 0) -> None:
+        """Let a host say a page of its own."""
+        self.give(self.hosts[name], on.SayRecord(topic, page, body))
+
+    def heard(self, by: str, since_s: float = 0.0) -> list[Record]:
+        """Records that a host heard, in order."""
+        return [
+            effect.record
+            for when_s, host, effect in self.events
+            if host == by and when_s >= since_s and isinstance(effect, on.RecordHeard)
+        ]
 
     def kill(self, name: str) -> None:
         """End a process without goodbye."""
@@ -312,6 +348,12 @@ class World:
         self.pause(name, for_s)
         pause_s = self.rng.uniform(0.001, 0.004)
         self.at(self.now_s + for_s + pause_s, lambda: self._stall(name, between, until_s))
+
+
+@cache
+def signer_of(name: str) -> Signer:
+    """The key of a host: the same in all its lives."""
+    return Signer.from_seed(hashlib.sha256(name.encode()).digest())
 
 
 def settled(
