@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from store.diagnostics import Diagnostic, Level, diagnose
 from store.errors import InputError
-from store.keys import HostKey, parse_key, why_no_key
+from store.keys import AdmissionKey, HostKey, parse_key, why_no_key
 from store.objects.kinds import Kind, ObjectRef
 
 if TYPE_CHECKING:
+    from store.objects.admission import Admission
     from store.objects.base import MeshObject
     from store.objects.host import HostRegistration
 
@@ -63,8 +64,8 @@ _SERVERS_OWN = frozenset(
 class Decoded:
     """What one stored value is."""
 
-    object: MeshObject | HostRegistration | None
-    """The model; None when the value is not valid, and for keys that hold no object (`format`, `admission/`)."""
+    object: MeshObject | HostRegistration | Admission | None
+    """The model; None when the value is not valid, and for the key that holds no object (`format`)."""
     document: Document | None
     """The value as a mapping, identity filled in from the key, without what servers write into metadata;
     None when it could not be read. It is given for values that break a rule, too."""
@@ -120,27 +121,26 @@ def decode(key: str, value: bytes) -> Decoded:
         return read
     if isinstance(place, ObjectRef):
         return _decode_object(place, read)
-    if isinstance(place, HostKey):
-        return _decode_host(place, read)
+    if isinstance(place, HostKey | AdmissionKey):
+        return _decode_of_host(place, key, read)
     return read
 
 
-def parse(key: str, value: bytes) -> MeshObject | HostRegistration:
+def parse(key: str, value: bytes) -> MeshObject | HostRegistration | Admission:
     """The model of a value that `decode` has found valid, without checking its rules again: five times as fast.
 
     Raises:
         ValueError: `decode` would have refused the value.
     """
     from store.objects import parse_object
-    from store.objects.host import HostRegistration
 
     place = parse_key(key)
     document = _read(value, key).document
-    if document is None or not isinstance(place, ObjectRef | HostKey):
+    if document is None or not isinstance(place, ObjectRef | HostKey | AdmissionKey):
         raise ValueError(f"{key}: what cannot be read, or is no object, was taken for valid")
     if isinstance(place, ObjectRef):
         return parse_object(_identified(place, document)[0])
-    return HostRegistration.model_validate({"host": place.host, **document})
+    return _model_of_host(place).model_validate({"host": place.host, **document})
 
 
 def _read(value: bytes, about: str) -> Decoded:
@@ -270,36 +270,50 @@ def _disagreements(ref: ObjectRef, path: str, found: object, expected: str) -> l
     return [diagnose("MESH0410", message, path=path, hint=hint, file=str(ref), about=str(ref))]
 
 
-def _decode_host(place: HostKey, read: Decoded) -> Decoded:
+def _model_of_host(place: HostKey | AdmissionKey) -> type[HostRegistration | Admission]:
+    if isinstance(place, AdmissionKey):
+        from store.objects.admission import Admission
+
+        return Admission
+    from store.objects.host import HostRegistration
+
+    return HostRegistration
+
+
+def _decode_of_host(place: HostKey | AdmissionKey, about: str, read: Decoded) -> Decoded:
+    """What a host says of itself, or an administrator of it."""
     from pydantic import ValidationError
 
-    from store.objects.host import HOST_KIND, HostRegistration
-
     assert read.document is not None
-    about = f"hosts/{place.host}"
+    writer = _WRITERS[type(place)]
     document = {"host": place.host, **read.document}
     problems = list(read.diagnostics)
     if document["host"] != place.host:
         found = f'found "{_shown(str(document["host"]))}", the key says "{place.host}"'
         problems.append(diagnose("MESH0410", found, path="host", file=about, about=about))
-    registration = None
+    model = None
     try:
-        registration = HostRegistration.model_validate(document)
+        model = _model_of_host(place).model_validate(document)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             code = _HOST_CODES.get(problem["type"], "MESH0106")
             problems.append(
                 diagnose(
                     code,
-                    f"{problem['msg']} ({HOST_KIND} is written by the host's own sidecar)",
+                    f"{problem['msg']} ({writer})",
                     path=problem["loc"],
                     file=about,
                     about=about,
                 )
             )
-    valid = None if _errors(problems) else registration
+    valid = None if _errors(problems) else model
     return Decoded(valid, document, tuple(sorted(problems)))
 
+
+_WRITERS = {
+    HostKey: "HostRegistration is written by the host's own sidecar",
+    AdmissionKey: "Admission is written by an administrator",
+}
 
 _HOST_CODES = {
     "missing": "MESH0101",
@@ -316,7 +330,7 @@ _HOST_CODES = {
     "enum": "MESH0105",
     "literal_error": "MESH0105",
 }
-"""Codes of the problems that pydantic finds in a registration; all others are MESH0106."""
+"""Codes of the problems that pydantic finds in these two; all others are MESH0106."""
 
 
 def _refused(*problems: Diagnostic) -> Decoded:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 import trio
 
+from sidecar.agent.gossip_addresses import joined
 from sidecar.agent.gossip_keys import EpochFile, KeyringFile
-from sidecar.agent.gossip_sockets import GossipSockets, Traffic, joined, open_sockets
+from sidecar.agent.gossip_sockets import GossipSockets, Traffic, open_sockets
 from sidecar.agent.gossip_streams import CallServer, call_peer
 from sidecar.agent.log import log
 from sidecar.agent.seeds import Seeds

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 from collections import Counter
@@ -12,10 +11,11 @@ from dataclasses import dataclass, field
 
 import trio
 
+from sidecar.agent.gossip_addresses import joined, split
 from sidecar.gossip.frames import DATAGRAM_BYTES_MAX
 from store.errors import InputError
 
-__all__ = ["GossipSockets", "Traffic", "joined", "open_sockets", "split"]
+__all__ = ["GossipSockets", "Traffic", "open_sockets"]
 
 PORT_TRIES = 20
 """Free ports that are tried until one is free for UDP and TCP both."""
@@ -74,25 +74,6 @@ class GossipSockets:
         except (OSError, ValueError):
             return "unreachable"
         return ""
-
-
-def joined(host: str, port: int) -> str:
-    """`address:port`, with brackets around IPv6."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def split(address: str) -> tuple[str, int]:
-    """Address and port of `address:port`.
-
-    Raises:
-        ValueError: It is none.
-    """
-    host, separator, port = address.rpartition(":")
-    if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f'"{address}" is no address:port')
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    return str(ipaddress.ip_address(host)), int(port)
 
 
 def open_sockets(bind: str, port: int) -> GossipSockets:

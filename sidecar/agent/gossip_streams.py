@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
-from sidecar.agent.gossip_sockets import GossipSockets, Traffic, split
+from sidecar.agent.gossip_addresses import split
+from sidecar.agent.gossip_sockets import GossipSockets, Traffic
 from sidecar.gossip.frames import STREAM_BYTES_MAX
 from sidecar.gossip.keyring import NONCE_BYTES, SEAL_BYTES, Keyring, Purpose
 from store.errors import PeerError

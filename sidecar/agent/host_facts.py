@@ -75,14 +75,15 @@ class HostFacts:
             unknown_hosts_max=settings.unknown_hosts_max,
         )
 
-    def record(self) -> OwnRecord:
-        """What this host registers."""
+    def record(self, gossip_address: str = "") -> OwnRecord:
+        """What this host registers, with `address:port` of its gossip where there is any."""
         settings = self._settings
         return OwnRecord(
             host=settings.node,
             address=self.address,
             locality=settings.locality,
             network=settings.network,
+            gossip_address=gossip_address,
             workloads=tuple(
                 OwnWorkload(
                     name=settings.workload_name(workload),

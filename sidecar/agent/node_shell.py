@@ -23,6 +23,7 @@ from sidecar.agent.convergence import Convergence
 from sidecar.agent.envoy import EnvoyEvent
 from sidecar.agent.envoy_side import EnvoySide
 from sidecar.agent.envoy_watch import EnvoyWatch
+from sidecar.agent.gossip_side import GossipSide
 from sidecar.agent.host_facts import HostFacts
 from sidecar.agent.last_good import LastGood
 from sidecar.agent.listening import wait_listening
@@ -41,6 +42,7 @@ from sidecar.node.events import (
     EnvoyRejected,
     Event,
     HostsAnswered,
+    HostsHeldAlive,
     KeepLastGood,
     LookedUp,
     LookUp,
@@ -120,7 +122,11 @@ class NodeShell:
         self._metrics = Metrics()
         self._driver = envoy_side.driver
         self._envoy = EnvoyWatch()
-        self._registrar = Registrar(self._client, facts.record(), settings.registration.ttl_s)
+        self.gossip = GossipSide(settings, address, self._node.registrations)
+        """Gossip; its port is bound, its shell is there where it is on."""
+        self._registrar = Registrar(
+            self._client, facts.record(self.gossip.address), settings.registration.ttl_s
+        )
         self._convergence = Convergence()
         self._changed = Bell()
         self._nursery: trio.Nursery | None = None
@@ -161,7 +167,8 @@ class NodeShell:
                     watch_successes, self._envoy_side.admin, self._node, self._answered
                 )
                 nursery.start_soon(self._envoy.learn_versions, self._envoy_side.admin)
-                if self._settings.registration.enabled and self._settings.workloads:
+                nursery.start_soon(self.gossip.run, self._held_alive, self._grace_s)
+                if self._settings.registration.enabled and self._has_what_to_register():
                     nursery.start_soon(self._register)
                 task_status.started()
         finally:
@@ -192,17 +199,27 @@ class NodeShell:
     async def end(self, drain_s: float) -> None:
         """Leave for good: withdraw, let requests in flight finish for at most `drain_s`, end Envoy."""
         await self.withdraw(drain_s)
+        await self.gossip.leave()
         await self._last_good.flush()
         if self._envoy_side.process is not None:
             await self._envoy_side.process.stop(drain_s)
 
     async def _register(self) -> None:
-        """Register once what peers are to connect to is there: a refused listener would be a black hole."""
+        """Register once what peers are to connect to is there: a refused listener would be a black hole.
+
+        A host without workloads registers where its gossip is found, at once.
+        """
+        if not self._settings.workloads:
+            await self._registrar.run()
+            return
         self._registrar.wait_for("its listeners are not in force in Envoy yet")
         await self._changed.until(self._takes_requests)
         if self._beside_application:
             await wait_listening(self._settings.workloads, self._registrar.wait_for)
         await self._registrar.run()
+
+    def _has_what_to_register(self) -> bool:
+        return bool(self._settings.workloads or self.gossip.address)
 
     def _takes_requests(self) -> bool:
         view, wanted = self._driver.view(), self._facts.inbound_listeners
@@ -265,6 +282,13 @@ class NodeShell:
     def _answered(self, hosts: frozenset[str]) -> None:
         self._handle(HostsAnswered(hosts))
 
+    def _held_alive(self, hosts: frozenset[str]) -> None:
+        self._handle(HostsHeldAlive(hosts))
+
+    def _grace_s(self) -> float:
+        mesh = self._node.mesh
+        return math.inf if mesh is None else mesh.config.registration.grace_period
+
     def process_event(self, event: EnvoyEvent) -> None:
         """Envoy's process started or ended."""
         self._envoy.note(event, trio.current_time())
@@ -276,6 +300,8 @@ class NodeShell:
 
     def _handle(self, event: Event) -> None:
         self._perform(self._node.handle(event, trio.current_time()))
+        if isinstance(event, SnapshotArrived):
+            self.gossip.follow(self._node.catalog, self._node.mesh)
         self._wake.set()
         self._changed.ring()
 

@@ -12,27 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
-from sidecar.agent.gossip_sockets import joined, split
+from sidecar.agent.gossip_addresses import joined, parse_seed, split
 
-__all__ = ["SEED_PORT", "Seeds", "check_seed"]
+__all__ = ["Seeds"]
 
-SEED_PORT = 7946
-"""Of seeds that name none; serf's, and memberlist's."""
 RESOLVE_WITHIN_S = 3.0
 """For one name; DNS that is away must not hold up the seeds that are known by address."""
 ADDRESSES_MAX = 10_000
 """As many as there may be members."""
-_DNS = "dns:"
-
-
-def check_seed(seed: str) -> str:
-    """`seed` itself, when it is `address[:port]`, `name[:port]` or `dns:name[:port]`.
-
-    Raises:
-        ValueError: It is none.
-    """
-    _parse(seed)
-    return seed
 
 
 class Seeds:
@@ -46,7 +33,7 @@ class Seeds:
     def __init__(
         self, listed: Sequence[str], registered: Callable[[], Iterable[str]] = tuple
     ) -> None:
-        self._listed = [_parse(seed) for seed in listed]
+        self._listed = [parse_seed(seed) for seed in listed]
         self._registered = registered
         self.unresolved: tuple[str, ...] = ()
         """Names that nobody could resolve the last time."""
@@ -70,23 +57,6 @@ class Seeds:
             if _is_address(address):
                 found[address] = None
         return tuple(found)[:ADDRESSES_MAX]
-
-
-def _parse(seed: str) -> tuple[str, int]:
-    rest = seed.removeprefix(_DNS)
-    if rest.count(":") > 1 and not rest.startswith("["):
-        host, port = rest, ""  # an IPv6 address without a port
-    elif rest.startswith("["):
-        host, _, port = rest[1:].partition("]")
-        port = port.removeprefix(":")
-    else:
-        host, _, port = rest.partition(":")
-    port = port or str(SEED_PORT)
-    if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f'the seed "{seed[:80]}" has no port from 1 to 65535')
-    if not host or len(host) > 253 or not all("!" <= letter <= "~" for letter in host):
-        raise ValueError(f'the seed "{seed[:80]}" is no address:port, name:port or dns:name:port')
-    return host, int(port)
 
 
 async def _resolve(host: str, port: int) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from sidecar.agent.gossip_options import GossipOptions
 from sidecar.mesh.model import Locality
 from store.etcd.settings import EtcdSettings
 from store.keys import is_host_name
@@ -157,6 +158,8 @@ class SidecarSettings(_Table):
     """The data plane."""
     registration: RegistrationSettings = RegistrationSettings()
     """This host's key in etcd."""
+    gossip: GossipOptions = GossipOptions()
+    """Gossip with peers."""
     workloads: tuple[WorkloadSettings, ...] = ()
     """Local applications."""
     contexts: tuple[ContextSettings, ...] = ()

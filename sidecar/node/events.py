@@ -32,6 +32,7 @@ __all__ = [
     "EnvoyRejected",
     "Event",
     "HostsAnswered",
+    "HostsHeldAlive",
     "KeepLastGood",
     "LookUp",
     "LookedUp",
@@ -95,6 +96,13 @@ class HostsAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class HostsHeldAlive:
+    """Gossip holds these hosts alive, whatever their leases say. Said again and again while it does."""
+
+    hosts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointsJudged:
     """Shared ejection decided: all that is imposed on endpoints from now on, in the place of what was before."""
 
@@ -125,6 +133,7 @@ Event = (
     | EnvoyInForce
     | EnvoyRejected
     | HostsAnswered
+    | HostsHeldAlive
     | EndpointsJudged
     | EnvoyEjected
     | EnvoyForgot

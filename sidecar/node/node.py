@@ -29,6 +29,7 @@ from sidecar.node.events import (
     EnvoyRejected,
     Event,
     HostsAnswered,
+    HostsHeldAlive,
     KeepLastGood,
     LookedUp,
     LookUp,
@@ -41,6 +42,7 @@ from sidecar.node.events import (
 from sidecar.node.participants import Participants
 from sidecar.registration.events import Effect as RegistrationEffect
 from sidecar.registration.events import (
+    GossipAlive,
     HostKept,
     HostLeft,
     HostReturned,
@@ -155,6 +157,9 @@ class Node:
             case HostsAnswered():
                 for host in sorted(event.hosts):
                     self._registrations.handle(RequestsSucceeded(host), now_s)
+            case HostsHeldAlive():
+                for host in sorted(event.hosts):
+                    self._registrations.handle(GossipAlive(host), now_s)
             case EndpointsJudged():
                 self._desire(self._builder.impose(event.imposed))
             case EnvoyEjected():

@@ -21,7 +21,7 @@ from store.catalog.formats import FormatUnreadable, refusal_of_format
 from store.catalog.generations import KeyState, Recall, Refusal, fold, recollect, refuse
 from store.catalog.parts import CatalogChange, CatalogMemory, Quarantined, Remembered
 from store.diagnostics import diagnose
-from store.keys import FORMAT_KEY, AdmissionKey, FormatKey, object_key, parse_key
+from store.keys import FORMAT_KEY, FormatKey, object_key, parse_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from store.catalog.generations import Compacted
     from store.catalog.parts import CatalogObject
     from store.diagnostics import Diagnostic
+    from store.objects.admission import Admission
     from store.objects.base import MeshObject, ObjectRef
     from store.objects.host import HostRegistration
     from store.snapshot import Entry, Epoch, Snapshot
@@ -109,6 +110,16 @@ class Catalog:
         """The hosts' registrations in force, parsed when asked for."""
         return _Hosts(self._tables.hosts, self._decodings)
 
+    @property
+    def admission_entries(self) -> Mapping[str, Entry]:
+        """The values of `admissions`; the same mapping while nothing changes."""
+        return self._tables.admissions
+
+    @cached_property
+    def admissions(self) -> Mapping[str, Admission]:
+        """What administrators say about hosts: the last valid word on each, by host."""
+        return {host: self._admission(entry) for host, entry in self._tables.admissions.items()}
+
     @cached_property
     def quarantined(self) -> tuple[Quarantined, ...]:
         """Every value that the store holds and that does not serve, sorted by key."""
@@ -184,6 +195,13 @@ class Catalog:
             folding.put(key, refuse(state, refusal, _refused(refusal)))
         return self._step(folding, refusal=self.refusal)
 
+    def _admission(self, entry: Entry) -> Admission:
+        from store.objects.admission import Admission
+
+        model = self._decodings.model(entry)
+        assert isinstance(model, Admission)
+        return model
+
     def _folding(self) -> Folding:
         return Folding(self._tables, self._decodings)
 
@@ -191,7 +209,7 @@ class Catalog:
         self, folding: Folding, entry: Entry, epoch: Epoch, remembered: Remembered | None
     ) -> None:
         named = parse_key(entry.key)
-        if isinstance(named, (AdmissionKey, FormatKey)):
+        if isinstance(named, FormatKey):
             return
         if named is None:
             folding.quarantine(entry.key, unserved(entry, self._decodings.verdict(entry)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from immutables import Map
 
 from store.catalog.parts import CatalogChange, CatalogObject, Quarantined, Remembered
-from store.keys import HostKey, parse_key
+from store.keys import AdmissionKey, HostKey, parse_key
 from store.objects.base import ObjectRef
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Tables:
     """The objects in force."""
     hosts: Map[str, Entry] = field(default_factory=Map)
     """The hosts' registrations in force."""
+    admissions: Map[str, Entry] = field(default_factory=Map)
+    """What administrators say about hosts, by host."""
     quarantined: Map[str, Quarantined] = field(default_factory=Map)
     """Values that do not serve, by key."""
     recalls: Map[str, Recall] = field(default_factory=Map)
@@ -55,11 +57,14 @@ class Folding:
         self._states = tables.states.mutate()
         self._objects = tables.objects.mutate()
         self._hosts = tables.hosts.mutate()
+        self._admissions_before = tables.admissions
+        self._admissions = tables.admissions.mutate()
         self._quarantined = tables.quarantined.mutate()
         self._recalls = tables.recalls.mutate()
         self._remembered = tables.remembered.mutate()
         self._refs: set[ObjectRef] = set()
         self._changed_hosts: set[str] = set()
+        self._changed_admissions: set[str] = set()
         self._asked: dict[str, Recall] = {}
         self._quarantine_changed = False
 
@@ -104,12 +109,16 @@ class Folding:
             self._states.finish(),
             self._objects.finish(),
             self._hosts.finish(),
+            self._admissions.finish() if self._changed_admissions else self._admissions_before,
             self._quarantined.finish(),
             self._recalls.finish(),
             self._remembered.finish(),
         )
         change = CatalogChange(
-            frozenset(self._refs), frozenset(self._changed_hosts), self._quarantine_changed
+            frozenset(self._refs),
+            frozenset(self._changed_hosts),
+            self._quarantine_changed,
+            frozenset(self._changed_admissions),
         )
         return tables, change, tuple(self._asked.values())
 
@@ -129,6 +138,12 @@ class Folding:
                 del self._hosts[named.host]
             else:
                 self._hosts[named.host] = after
+        elif isinstance(named, AdmissionKey):
+            self._changed_admissions.add(named.host)
+            if after is None:
+                del self._admissions[named.host]
+            else:
+                self._admissions[named.host] = after
 
     def _ask(self, key: str, recall: Recall | None) -> None:
         if self._recalls.get(key) == recall:

@@ -75,9 +75,11 @@ class CatalogChange:
     """Hosts whose registration changed, came or went."""
     quarantine: bool = False
     """Whether the list of quarantined values changed."""
+    admissions: frozenset[str] = frozenset()
+    """Hosts of which administrators say something else than before."""
 
     def __bool__(self) -> bool:
-        return bool(self.refs or self.hosts or self.quarantine)
+        return bool(self.refs or self.hosts or self.quarantine or self.admissions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ from store.objects.scalars import Items, PortNumber, Word
 __all__ = [
     "HOST_API_VERSION",
     "HOST_KIND",
+    "HostNameText",
     "HostRegistration",
+    "NamespaceText",
     "Workload",
     "WorkloadHealth",
     "WorkloadPort",
@@ -72,8 +74,10 @@ def _checked_address(text: str) -> str:
 
 _Name = Annotated[str, AfterValidator(_checked_name)]
 _ServiceName = Annotated[str, AfterValidator(_checked_service)]
-_Namespace = Annotated[str, AfterValidator(_checked_namespace)]
-_HostName = Annotated[str, AfterValidator(_checked_host)]
+NamespaceText = Annotated[str, AfterValidator(_checked_namespace)]
+"""The name of a namespace."""
+HostNameText = Annotated[str, AfterValidator(_checked_host)]
+"""The name of a host."""
 _Address = Annotated[str, AfterValidator(_checked_address)]
 """An IP address, or empty. Peers connect to it as it is: no name is looked up."""
 
@@ -114,7 +118,7 @@ class Workload(Model):
 
     name: _Name
     """Name, unique in its namespace on this host."""
-    namespace: _Namespace = "default"
+    namespace: NamespaceText = "default"
     """Namespace that it belongs to."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Labels that selectors and subsets go by."""
@@ -148,7 +152,7 @@ class HostRegistration(Model):
     """Always `meshd.io/v1`."""
     kind: Literal["HostRegistration"]
     """Always `HostRegistration`."""
-    host: _HostName
+    host: HostNameText
     """Name of the host: its key, its gossip name."""
     state: WorkloadState = WorkloadState.SERVING
     """Where the host as a whole stands; a draining or withdrawn host overrules its workloads."""

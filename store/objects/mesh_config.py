@@ -20,6 +20,7 @@ from store.objects.load_balancer import LocalityLoadBalancerSetting
 from store.objects.scalars import Items, Maybe, Word
 
 __all__ = [
+    "AdmissionMode",
     "EjectionScope",
     "EjectionSettings",
     "HistorySettings",
@@ -45,6 +46,13 @@ class MeshOutboundTrafficPolicy(Model):
 
     mode: OutboundMode = OutboundMode.ALLOW_ANY
     """ALLOW_ANY (default) lets it through; REGISTRY_ONLY answers 502."""
+
+
+class AdmissionMode(Word):
+    """Whose words about themselves hosts believe each other."""
+
+    OPEN = "open"
+    CLOSED = "closed"
 
 
 class EjectionScope(Word):
@@ -133,6 +141,9 @@ class MeshConfigSpec(Model):
     """The record of past changes."""
     registration: RegistrationSettings = RegistrationSettings()
     """Registrations that run out."""
+    admission: AdmissionMode = AdmissionMode.OPEN
+    """`open` (default): a host without an admission record is known by the key that it is first seen with; `closed`:
+    what it says of itself is refused. An admission record holds in both."""
 
 
 class MeshConfig(MeshObject):

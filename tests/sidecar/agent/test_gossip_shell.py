@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from sidecar.agent.gossip_sockets import split
+from sidecar.agent.gossip_addresses import split
 from sidecar.gossip import Status
 from sidecar.gossip import events as on
 from sidecar.gossip.records import RECORD_BODY_BYTES_MAX, Topic

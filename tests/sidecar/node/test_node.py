@@ -12,6 +12,7 @@ from sidecar.node.events import (
     EnvoyInForce,
     EnvoyRejected,
     HostsAnswered,
+    HostsHeldAlive,
     KeepLastGood,
     LookedUp,
     LookUp,
@@ -272,6 +273,21 @@ def test_a_registration_that_ran_out_stays_until_nothing_speaks_for_it() -> None
     assert "host_kept" in said(effects)
     assert not desired(effects), "a lease that ran out changed what Envoy has"
     node.handle(HostsAnswered(frozenset({"h1"})), 300.0)
+    assert node.deadline() == 900.0, "evidence begins a new grace period of 600 s"
+    effects = node.handle(Tick(), 901.0)
+    assert "host_left" in said(effects)
+    assert set(desired(effects).upserts) == {TypeUrl.ENDPOINTS}
+
+
+def test_a_host_that_gossip_holds_alive_outlives_its_lease() -> None:
+    node = make_node()
+    hosts = [registration(f"h{number}", 4) for number in range(1, 6)]
+    first = Snapshot.of(EPOCH, 5, hosts)
+    arrive(node, first, 0.0)
+    effects = arrive(node, first.apply((), ["hosts/h1"], 6), 10.0)
+    assert "host_kept" in said(effects)
+    assert not desired(effects), "a lease that ran out changed what Envoy has"
+    node.handle(HostsHeldAlive(frozenset({"h1"})), 300.0)
     assert node.deadline() == 900.0, "evidence begins a new grace period of 600 s"
     effects = node.handle(Tick(), 901.0)
     assert "host_left" in said(effects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 
@@ -140,9 +141,38 @@ def test_a_listed_key_that_is_deleted_or_mended_is_no_longer_listed() -> None:
     assert step.change.quarantine
 
 
-def test_admission_records_are_left_to_those_who_read_them() -> None:
-    catalog = loaded(entry("admission/vm-7", b"?"))
-    assert catalog.quarantined == ()
+def admission(key: bytes = b"1" * 32, revision: int = 5) -> Entry:
+    value = {
+        "apiVersion": "meshd.io/v1",
+        "kind": "Admission",
+        "host": "vm-7",
+        "publicKey": base64.b64encode(key).decode(),
+    }
+    return entry("admission/vm-7", json.dumps(value).encode(), revision)
+
+
+def test_the_last_valid_word_of_an_administrator_on_a_host_holds() -> None:
+    first = snapshot(admission())
+    step = Catalog.empty().apply(first)
+    assert step.change.admissions == {"vm-7"}
+    assert step.catalog.admissions["vm-7"].key == b"1" * 32
+    assert not step.change.refs
+    assert not step.change.hosts
+    torn = first.apply([entry("admission/vm-7", b"{", 11, 2)], (), 11)
+    held = step.catalog.apply(torn)
+    assert [row.key for row in held.catalog.quarantined] == ["admission/vm-7"]
+    assert held.catalog.admissions["vm-7"].key == b"1" * 32
+    assert not held.change.admissions
+    gone = held.catalog.apply(torn.apply([], ["admission/vm-7"], 12))
+    assert gone.change.admissions == {"vm-7"}
+    assert gone.catalog.admissions == {}
+
+
+def test_admissions_are_the_same_mapping_while_none_changes() -> None:
+    first = snapshot(admission())
+    catalog = Catalog.empty().apply(first).catalog
+    after = catalog.apply(first.apply([entry(KEY, route(), 11, 1)], (), 11)).catalog
+    assert after.admission_entries is catalog.admission_entries
 
 
 def test_a_newer_format_is_not_loaded_and_says_so() -> None:
