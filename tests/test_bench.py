@@ -78,3 +78,18 @@ def test_mirror_measures_each_step_of_a_load(capsys: pytest.CaptureFixture[str])
     values = found(capsys, "mirror", "--objects", "30")
     assert values["objects"] == 31
     assert {"list_ms", "snapshot_ms", "catalog_ms", "mesh_ms", "change_ms"} <= set(values)
+
+
+@pytest.mark.slow
+def test_gossip_scale_measures_a_mesh_at_three_losses(capsys: pytest.CaptureFixture[str]) -> None:
+    values = found(capsys, "gossip-scale", "--members", "12", "--minutes", "0.2")
+    mesh = values["12"]
+    assert isinstance(mesh, dict)
+    assert set(mesh) == {"members", "loss", "all_join_s"}
+    assert set(mesh["loss"]) == {"0%", "10%", "30%"}
+    for one in mesh["loss"].values():
+        assert one["false_deaths_per_hour"] == 0.0 < one["false_deaths_per_hour_max"]
+        assert 0 < one["detection"]["dead_at_all_s"]["p50"] <= 20.0
+        assert 0 < one["idle"]["bytes_per_s"] <= one["idle"]["bytes_per_s_worst"]
+        assert one["join_s"] is not None
+    assert mesh["all_join_s"] < 5.0
