@@ -142,8 +142,14 @@ class NodeShell:
             measured=self._metrics,
             changed=self._changed,
             started_at_s=trio.current_time(),
+            describe_gossip=self.gossip.describe,
         )
         """What the status API answers."""
+        wide = self.answers.whole_mesh.wide
+        if self.gossip.shell is None:
+            wide.off = self.gossip.off
+        else:
+            wide.join(self.gossip.shell)
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -168,6 +174,7 @@ class NodeShell:
                 )
                 nursery.start_soon(self._envoy.learn_versions, self._envoy_side.admin)
                 nursery.start_soon(self.gossip.run, self._held_alive, self._grace_s)
+                nursery.start_soon(self.answers.whole_mesh.wide.run)
                 if self._settings.registration.enabled and self._has_what_to_register():
                     nursery.start_soon(self._register)
                 task_status.started()
