@@ -152,6 +152,8 @@ class Asker:
         for statement in word.statements:
             if self._notary.accepts(statement):
                 self._book.stated(statement.node, statement.cluster_id, statement.pairs)
+            elif statement.node == node:
+                self._backoffs.fail(node, now_s, self._voice.settings.backoff_bad_s)
 
     def failed(self, call: int, now_s: float) -> None:
         """A question got no answer."""

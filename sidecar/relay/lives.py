@@ -16,7 +16,6 @@ from enum import Enum
 
 from sidecar.relay.book import Book, Target
 from sidecar.relay.history import History
-from sidecar.relay.parcel import short_hash
 from sidecar.relay.voice import Voice
 from store.mirror.events import Severity
 from store.mirror.judgement import Judgement, Reading, judge
@@ -154,19 +153,12 @@ class Lives:
         return True
 
     def _is_any_kin(self) -> bool:
+        """Whether a host has our etcd in reach, at our revision or above. Who lags has the patience to catch up."""
         own = self._history.newest
         if own is None:
             return False
-        cluster_id = own.epoch.cluster_id
-        for node in self._book.at_store(cluster_id):
-            standing = self._book.standing(node)
-            assert standing is not None, "who has etcd in reach has said so"
-            if standing.received >= own.revision:
-                return True
-            known = self._history.at(standing.received)
-            if known is not None and short_hash(known).hex() == standing.received_hash:
-                return True
-        return False
+        standings = map(self._book.standing, self._book.at_store(own.epoch.cluster_id))
+        return any(one is not None and one.received >= own.revision for one in standings)
 
     def _candidates(self) -> list[int]:
         """Clusters that may be followed instead of ours; the one that most hosts have in reach first."""

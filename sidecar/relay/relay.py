@@ -9,6 +9,7 @@ keeps the time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import assert_never
 
@@ -296,11 +297,10 @@ class Relay:
             return self._lives.first()
         cluster_id, count = own.epoch.cluster_id, self._voice.settings.attestations
         found = self._book.attested(cluster_id, count, above=own.revision)
-        own_hash = short_hash(own)
-        for target in found:
-            rivals = [one for one in found if one.revision == target.revision]
-            if target.hash != own_hash and len(rivals) == 1:
-                return target
+        own_hash, labels = short_hash(own), Counter(one.revision for one in found)
+        newer = [one for one in found if one.hash != own_hash and labels[one.revision] == 1]
+        if newer:
+            return next((one for one in newer if self._fetcher.has_source(one, now_s)), newer[0])
         if self._link is StoreLink.HELD:
             return None
         return self._lives.other(now_s)
