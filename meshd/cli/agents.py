@@ -73,10 +73,34 @@ class Agent:
         """Make it follow the store that it holds off."""
         return self.ask("POST", "/v1/epoch/accept").document
 
-    def in_force(self, revision: int, timeout_s: float) -> Reply:
-        """Waits until the revision is in force; status 408 and its whole status when it is not in time."""
-        query = urlencode({"revision": revision, "timeout_s": f"{timeout_s:g}"})
-        path = f"/v1/in-force?{query}"
+    def page(self, name: str, *, timeout_s: float = TIMEOUT_S) -> Mapping[str, Any]:
+        """One of the pages to look at: `mesh`, `peers`, `ejections`, `keyring`."""
+        return self.ask("GET", f"/v1/{name}", timeout_s=timeout_s).document
+
+    def post(self, name: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask for a deed, for instance `ejections/pin` or `keyring/use`."""
+        return self.ask("POST", f"/v1/{name}", body=body).document
+
+    def in_force(
+        self,
+        revision: int,
+        timeout_s: float,
+        *,
+        cluster_id: int | None = None,
+        scope: str = "host",
+    ) -> Reply:
+        """Waits until the revision is in force; status 408 when it is not in time.
+
+        Args:
+            revision: Which one.
+            timeout_s: How long the sidecar may wait.
+            cluster_id: The etcd that it is a revision of; None where that is not known.
+            scope: `host`: there; the answer to a wait in vain is its whole status. `mesh`: on every member.
+        """
+        query = {"revision": f"{revision}", "timeout_s": f"{timeout_s:g}"}
+        query |= {} if cluster_id is None else {"cluster": f"{cluster_id:x}"}
+        query |= {} if scope == "host" else {"scope": scope}
+        path = f"/v1/in-force?{urlencode(query)}"
         return self.ask("GET", path, timeout_s=timeout_s + GRACE_S, accept=(200, 408))
 
     def ask(
@@ -86,8 +110,9 @@ class Agent:
         *,
         timeout_s: float = TIMEOUT_S,
         accept: Sequence[int] = (200,),
+        body: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """One question.
+        """One question; `body` goes as JSON.
 
         Raises:
             AgentUnavailable: Nobody listens, or no answer came in time.
@@ -95,17 +120,18 @@ class Agent:
             MeshError: The sidecar's own refusal, of the type that its status stands for.
         """
         connection = _UnixConnection(self.socket, timeout_s)
+        content = None if body is None else json.dumps(body).encode()
         try:
-            connection.request(method, path, headers={"Host": "localhost"})
+            connection.request(method, path, content, headers={"Host": "localhost"})
             answer = connection.getresponse()
-            status, body = answer.status, answer.read(_ANSWER_BYTES_MAX)
+            status, told = answer.status, answer.read(_ANSWER_BYTES_MAX)
         except OSError as problem:
             raise self._unavailable(problem, timeout_s) from problem
         except http.client.HTTPException as problem:
             raise PeerError(f"{self.socket}: the answer is not HTTP: {problem!r}") from problem
         finally:
             connection.close()
-        document = self._document(body)
+        document = self._document(told)
         if status not in accept:
             message = str(document.get("error") or f"status {status}")
             kind = _ERRORS.get(status, PeerError)

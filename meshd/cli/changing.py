@@ -15,7 +15,9 @@ from store.etcd.client import EtcdClient
 from store.history import Action
 
 if TYPE_CHECKING:
+    from meshd.cli.waiting import Target
     from store.commits import Authorship
+    from store.etcd.publishing import Published
     from store.objects.mesh_config import HistorySettings
 
 __all__ = ["Writing", "carry_out", "confirm", "writing_options"]
@@ -37,7 +39,7 @@ class Writing:
     batches: bool = False
     """Several transactions where one does not take it."""
     wait: bool = False
-    """Return when every sidecar of this machine has it in force."""
+    """Return when every host of the mesh has it in force."""
     timeout_s: float = WAIT_S
     """How long to wait."""
 
@@ -49,7 +51,7 @@ def writing_options(function: Function) -> Function:
             click.option("-m", "--message", default="", help="Why, for `meshd history`."),
             click.option("--dry-run", is_flag=True, help="Say what would happen; write nothing."),
             click.option(
-                "--wait", is_flag=True, help="Return when this machine's sidecars have it in force."
+                "--wait", is_flag=True, help="Return when every host of the mesh has it in force."
             ),
             click.option(
                 *("--timeout", "timeout_s"),
@@ -69,7 +71,7 @@ def carry_out(session: Session, client: EtcdClient, change_set: ChangeSet, writi
     """Write the change set, say what was done to each object, and wait where that is asked for.
 
     Returns:
-        The exit status: 1 when a sidecar lags or has quarantined one of the objects.
+        The exit status: 1 when a host lags or has quarantined one of the objects.
     """
     from store.etcd.publishing import authorship
 
@@ -79,7 +81,7 @@ def carry_out(session: Session, client: EtcdClient, change_set: ChangeSet, writi
         return exits.OK
     by = authorship(session.author, writing.message)
     try:
-        revision = _write(session, client, change_set, by, is_batched=writing.batches)
+        published = _write(session, client, change_set, by, is_batched=writing.batches)
     except KeyboardInterrupt:
         session.console.warn(
             f"interrupted while writing: `meshd history` shows {by.change} if it was written"
@@ -89,29 +91,50 @@ def carry_out(session: Session, client: EtcdClient, change_set: ChangeSet, writi
     if writing.wait:
         from meshd.cli.waiting import wait_in_force
 
-        status = wait_in_force(session, change_set, revision, writing.timeout_s)
+        target = _target(client, change_set, published)
+        status = wait_in_force(session, change_set, target, writing.timeout_s)
     _forget_history(session, client, change_set.namespaces)
     return status
 
 
 def _write(
     session: Session, client: EtcdClient, change_set: ChangeSet, by: Authorship, *, is_batched: bool
-) -> int:
-    """Write, and say each piece as it is done; returns the last revision."""
+) -> Published:
+    """Write, and say each piece as it is done; returns the last one."""
     from store.etcd.publishing import publish, publish_in_batches
 
     if is_batched and change_set.effective:
         pieces = publish_in_batches(client, change_set, by)
     else:
         pieces = iter((publish(client, change_set, by),))
-    revision = 0
+    last: Published | None = None
     for piece in pieces:
-        revision = piece.revision
+        last = piece
         _say(session, piece.change_set)
         if piece.change:
             told = " (the answer was lost; read back)" if piece.is_read_back else ""
-            session.console.note(f"revision {revision}, change {piece.change}{told}")
-    return revision
+            session.console.note(f"revision {piece.revision}, change {piece.change}{told}")
+    assert last is not None, "there is at least one piece"
+    return last
+
+
+def _target(client: EtcdClient, change_set: ChangeSet, published: Published) -> Target:
+    """What `--wait` waits for: the revision that was written, or where all was so already, the newest of the objects.
+
+    A sidecar never hears of revisions that changed other keys than the mesh's, so the revision of a reading is none
+    that it could have in force.
+    """
+    from meshd.cli.waiting import Target
+    from store.keys import FORMAT_KEY, absolute_key
+
+    revision, cluster_id = published.revision, published.cluster_id
+    if not change_set.effective:
+        found = [one.before.mod_revision for one in change_set.changes if one.before is not None]
+        revision = max(found, default=0)
+    if not cluster_id:
+        prefix = client.settings.prefix
+        cluster_id = client.keys_only(absolute_key(prefix, FORMAT_KEY)).cluster_id
+    return Target(revision, cluster_id)
 
 
 def _forget_history(session: Session, client: EtcdClient, namespaces: Sequence[str]) -> None:

@@ -26,6 +26,9 @@ _LEVELS = {
 }
 """Words that stand out where colour is shown."""
 
+_CLEAR = "\r\x1b[2K"
+"""Back to the beginning of the line, and empty it."""
+
 _WORD = re.compile(rf"\b(?:{'|'.join(_LEVELS)})\b(?!-)")
 
 
@@ -57,6 +60,21 @@ class Console:
         """Talk that only `-v` shows."""
         if self.verbose:
             click.echo(text, err=True, color=self.colour)
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether somebody watches: only on a terminal, and not with `-q`."""
+        return not self.quiet and _is_terminal(sys.stderr)
+
+    def progress(self, text: str) -> None:
+        """A line that the next one takes the place of; nothing where nobody watches."""
+        if self.shows_progress:
+            click.echo(f"{_CLEAR}{text}", err=True, nl=False, color=True)
+
+    def clear_progress(self) -> None:
+        """Take the line of progress away."""
+        if self.shows_progress:
+            click.echo(_CLEAR, err=True, nl=False, color=True)
 
     def warn(self, text: str) -> None:
         """Problems, to standard error, also with `-q`."""

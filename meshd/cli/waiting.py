@@ -1,27 +1,43 @@
-"""`--wait`: until every sidecar of this machine has a revision in force, and who lags."""
+"""`--wait`: until every host of the mesh has a revision in force, and who lags.
+
+This machine's sidecars are asked themselves; one of them that gossips speaks for all other hosts. Where none does, the
+wait is for this machine alone, and says so.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from meshd.cli import exits
 from meshd.cli.agents import Agent, Reply, ask_all, find_agents
 from meshd.cli.session import Session
+from meshd.cli.waiting_mesh import MeshWait, Remote, remotes
 from store.changes import ChangeSet
 from store.errors import AgentUnavailable, MeshError
 
-__all__ = ["wait_in_force"]
+__all__ = ["Target", "wait_in_force"]
 
 _HTTP_OK = 200
+SHOWN_MAX = 20
+"""Other hosts with which all is well that are named; beyond, they are counted. Those that lag are all named."""
 
 
-def wait_in_force(session: Session, change_set: ChangeSet, revision: int, timeout_s: float) -> int:
-    """Ask every sidecar to answer when `revision` is in force, and say for each how long that took.
+class Target(NamedTuple):
+    """What is waited for."""
+
+    revision: int
+    cluster_id: int | None = None
+    """The etcd that it is a revision of; None where that is not known."""
+
+
+def wait_in_force(session: Session, change_set: ChangeSet, target: Target, timeout_s: float) -> int:
+    """Wait until the target is in force everywhere, and say for each host how that went.
 
     Returns:
-        0, or 1 when a sidecar lags, cannot be asked, has quarantined an object of the change set, or its Envoy
+        0, or 1 when a host lags, cannot be asked, has quarantined an object of the change set, or its Envoy
         refuses what was made from one.
 
     Raises:
@@ -30,43 +46,79 @@ def wait_in_force(session: Session, change_set: ChangeSet, revision: int, timeou
     agents = find_agents(session.run_dir)
     if not agents:
         raise AgentUnavailable(
-            f"written at revision {revision}, but no sidecar runs here to wait for: {session.run_dir} has none",
+            f"written at revision {target.revision}, but no sidecar runs here to wait for: "
+            f"{session.run_dir} has none",
             hint="Name the directory of their sockets with --run-dir, or ask on a host of the mesh",
         )
+    written = {change.key: str(change.ref) for change in change_set.effective}
+    mesh = MeshWait(session, agents, target.revision, target.cluster_id, timeout_s)
+    thread = threading.Thread(target=mesh.run, daemon=True)
+    thread.start()
+    here = [
+        _line(node, answer, target.revision, written)
+        for node, answer in _ask(agents, target, timeout_s).items()
+    ]
+    thread.join()
+    session.console.clear_progress()
+    there = remotes(mesh.document, written, but=[line.node for line in here])
+    _say(session, here, there)
+    if mesh.why:
+        session.console.note(
+            f"only this machine's sidecars were asked, not the whole mesh: {mesh.why}"
+        )
+    return _verdict(session, target.revision, [*here, *there], error=mesh.error)
+
+
+def _ask(
+    agents: Sequence[Agent], target: Target, timeout_s: float
+) -> dict[str, tuple[Reply, float] | MeshError]:
     began = time.monotonic()
 
     def ask(agent: Agent) -> tuple[Reply, float]:
-        return agent.in_force(revision, timeout_s), time.monotonic() - began
+        reply = agent.in_force(target.revision, timeout_s, cluster_id=target.cluster_id)
+        return reply, time.monotonic() - began
 
-    written = {change.key: str(change.ref) for change in change_set.effective}
-    answers = ask_all(agents, ask)
-    lines = [_line(node, answer, revision, written) for node, answer in answers.items()]
-    width = max(len(node) for node, _, _ in lines)
-    for node, text, _ in lines:
-        session.console.say(f"{node:<{width}}  {text}")
-    bad = [node for node, _, is_good in lines if not is_good]
+    return ask_all(agents, ask)
+
+
+def _say(session: Session, here: Sequence[Remote], there: Sequence[Remote]) -> None:
+    plain = [line for line in there if line.is_good and not line.is_remarkable]
+    hidden = set(plain[SHOWN_MAX:]) if len(plain) > SHOWN_MAX else set()
+    lines = [*here, *(line for line in there if line not in hidden)]
+    width = max(len(line.node) for line in lines)
+    for line in lines:
+        session.console.say(f"{line.node:<{width}}  {line.text}")
+    if hidden:
+        session.console.say(f"and {len(hidden)} more hosts  in force")
+
+
+def _verdict(session: Session, revision: int, lines: Sequence[Remote], *, error: str) -> int:
+    if error:
+        session.console.warn(f"error: of the rest of the mesh is not known: {error}")
+    bad = [line.node for line in lines if not line.is_good]
     if bad:
         session.console.note(
-            f"{len(lines) - len(bad)} of {len(lines)} sidecars have revision {revision} in force as written; "
+            f"{len(lines) - len(bad)} of {len(lines)} hosts have revision {revision} in force as written; "
             f"see: {', '.join(bad)}"
         )
-    return exits.NO if bad else exits.OK
+    return exits.NO if bad or error else exits.OK
 
 
 def _line(
     node: str, answer: tuple[Reply, float] | MeshError, revision: int, written: Mapping[str, str]
-) -> tuple[str, str, bool]:
+) -> Remote:
     """What is said of one sidecar, and whether all is well with it; `written` maps keys to objects."""
     if isinstance(answer, MeshError):
-        return node, f"cannot be asked: {answer}", False
+        return Remote(node, f"cannot be asked: {answer}", is_good=False)
     reply, took_s = answer
     if reply.status != _HTTP_OK:
-        return node, _lag(reply.document, revision), False
+        return Remote(node, _lag(reply.document, revision), is_good=False)
     if spoilt := _quarantined(reply.document, written):
-        return node, f"in force, but quarantined: {'; '.join(spoilt)}", False
+        return Remote(node, f"in force, but quarantined: {'; '.join(spoilt)}", is_good=False)
     if refused := _refused(reply.document, written.values()):
-        return node, f"in force, but for what Envoy refuses: {'; '.join(refused)}", False
-    return node, f"in force after {took_s * 1000:.1f} ms", True
+        told = f"in force, but for what Envoy refuses: {'; '.join(refused)}"
+        return Remote(node, told, is_good=False)
+    return Remote(node, f"in force after {took_s * 1000:.1f} ms", is_good=True)
 
 
 def _refused(document: Mapping[str, Any], objects: Iterable[str]) -> list[str]:

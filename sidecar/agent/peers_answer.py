@@ -30,6 +30,11 @@ def peers_answer(gossip: GossipView, standings: StandingsView, now_s: float) -> 
         "queued": gossip.queued,
         "rival": None if gossip.rival is None else gossip.rival.address,
         "counters": dict(gossip.counters),
+        "refused": dict(gossip.refused),
+        "records": gossip.records_held,
+        "key": gossip.key,
+        "admitted": gossip.is_admitted,
+        "closed": gossip.is_closed,
         "counts": gossip_counts(gossip),
         "members": [
             _member(row, known.get(row.identity.node), now_s)
@@ -116,6 +121,8 @@ def _member(row: MemberView, words: MemberStanding | None, now_s: float) -> dict
         "incarnation": row.incarnation,
         "accusers": list(row.accusers),
         "udp_degraded": row.udp_degraded,
+        "key": row.key,
+        "trust": None if row.basis is None else row.basis.value,
         "standing": None
         if words is None or words.standing is None
         else {**_standing(words.standing), "told_s": _ago(words.said_s, now_s)},

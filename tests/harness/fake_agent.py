@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["FakeAgent", "healthy_status", "stale_socket"]
+__all__ = ["FakeAgent", "healthy_status", "mesh_answer", "stale_socket"]
 
 Answer = tuple[int, Mapping[str, Any] | bytes]
 
@@ -31,6 +31,7 @@ class FakeAgent:
             "/v1/status": (200, healthy_status(node))
         }
         self.asked: list[str] = []
+        self.bodies: list[Any] = []
 
     @contextmanager
     def serving(self) -> Iterator[FakeAgent]:
@@ -66,9 +67,15 @@ class FakeAgent:
 
     def _reply(self, handler: BaseHTTPRequestHandler) -> None:
         self.asked.append(f"{handler.command} {handler.path}")
+        if length := int(handler.headers.get("Content-Length") or 0):
+            self.bodies.append(json.loads(handler.rfile.read(length)))
         parts = urlsplit(handler.path)
         answer = self.answers.get(parts.path, (404, {"error": "there is no such page"}))
-        status, body = answer(parts.query) if callable(answer) else answer
+        try:
+            status, body = answer(parts.query) if callable(answer) else answer
+        except ConnectionAbortedError:
+            handler.close_connection = True
+            return  # the test lets it go away without an answer
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         handler.send_response(status)
         handler.send_header("Content-Length", str(len(content)))
@@ -119,6 +126,46 @@ def healthy_status(node: str) -> dict[str, Any]:
         "services": 3,
         "mode": "eager",
         "resources": {"clusters": 4},
+    }
+
+
+def mesh_answer(node: str, *others: str, revision: int = 12) -> dict[str, Any]:
+    """What `node` says of a mesh in which it and others have `revision` in force."""
+    members = [
+        {
+            "node": name,
+            "own": name == node,
+            "status": "alive",
+            "since_s": 60.0,
+            "address": "10.0.0.1:7946",
+            "heard": True,
+            "told_s": 0.0 if name == node else 12.0,
+            "cluster": "abc",
+            "received": revision,
+            "hash": "00" * 16,
+            "in_force": revision,
+            "sync": "store",
+            "quarantined": 0,
+            "rejected": 0,
+            "withheld": [],
+            "version": "0.1.0",
+        }
+        for name in (node, *others)
+    ]
+    return {
+        "node": node,
+        "gossip": {"state": "on", "reason": ""},
+        "members": members,
+        "alarms": [],
+        "versions": {"0.1.0": sorted([node, *others])},
+        "unreadable": 0,
+        "summary": {
+            "members": len(members),
+            "cluster": "abc",
+            "newest": revision,
+            "in_force": len(members),
+            "lagging": [],
+        },
     }
 
 
