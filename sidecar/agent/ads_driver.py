@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from sidecar.agent.ads_server import AdsServer, StreamEvent
+from sidecar.agent.outcomes_reports import LoadReported, Reporting
 from sidecar.xds.events import (
     AskVirtualHosts,
     Desired,
@@ -43,6 +44,7 @@ class AdsDriver:
         socket_path: Where Envoy finds us.
         report: Called in trio's thread. It may call `desire` (to answer `AskVirtualHosts`, say).
         observe: Sees every event and effect in order, for a log of the dialogue; it must not call back.
+        loads: Told of load reports, in trio's thread between its tasks: it must only note them.
     """
 
     def __init__(
@@ -51,9 +53,10 @@ class AdsDriver:
         report: Callable[[Report], None],
         *,
         observe: Callable[[Event | Effect], None] | None = None,
+        loads: Callable[[LoadReported], None] | None = None,
     ) -> None:
         self._session = Session()
-        self._server = AdsServer(socket_path, self._arrived)
+        self._server = AdsServer(socket_path, self._arrived, loads)
         self._report = report
         self._observe = observe
         self._queue: deque[Event] = deque()
@@ -79,6 +82,10 @@ class AdsDriver:
         self._queue.append(Desired(change))
         self._wake.set()
         self._drain()
+
+    def report(self, reporting: Reporting) -> None:
+        """Have Envoy report load so from now on; see `loads`."""
+        self._server.report(reporting)
 
     def view(self) -> SessionView:
         """How far Envoy is, for status and metrics."""

@@ -59,9 +59,10 @@ class AdminClient:
         pairs = (line.rpartition(": ") for line in text.splitlines())
         return {name: int(value) for name, _, value in pairs if value.lstrip("-").isdigit()}
 
-    async def clusters(self) -> Any:
-        """`/clusters?format=json`: each host's counters and health."""
-        return await self._json("/clusters?format=json")
+    async def clusters(self, pattern: str = "") -> Any:
+        """`/clusters?format=json`: each host's counters and health; of clusters that match the pattern alone."""
+        query = f"&filter={quote(pattern, safe='')}" if pattern else ""
+        return await self._json(f"/clusters?format=json{query}")
 
     async def server_info(self) -> Any:
         """`/server_info`: version, state, uptime, node, command line."""

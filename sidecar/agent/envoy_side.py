@@ -19,6 +19,7 @@ from sidecar.agent.settings import SidecarSettings
 
 if TYPE_CHECKING:
     from sidecar.agent.ads_driver import AdsDriver, Report
+    from sidecar.agent.outcomes_reports import LoadReported
     from sidecar.xds.events import Effect as SessionEffect
     from sidecar.xds.events import Event as SessionEvent
 
@@ -33,6 +34,9 @@ class Listener(Protocol):
 
     def observed(self, said: SessionEvent | SessionEffect) -> None:
         """Every event and effect of the session, in order; it must not call back."""
+
+    def loads_reported(self, report: LoadReported) -> None:
+        """Envoy reported load; called between trio's tasks, so it is only noted."""
 
     def process_event(self, event: EnvoyEvent) -> None:
         """The process started or ended."""
@@ -67,7 +71,12 @@ class EnvoySide:
         # gRPC and the messages take a tenth of a second to load; Envoy starts up meanwhile.
         from sidecar.agent.ads_driver import AdsDriver
 
-        return AdsDriver(self._run_dir / "ads.sock", self._reported, observe=self._observed)
+        return AdsDriver(
+            self._run_dir / "ads.sock",
+            self._reported,
+            observe=self._observed,
+            loads=self._loads_reported,
+        )
 
     def may_run_already(self) -> bool:
         """Whether an Envoy may run already: this sidecar's last, or one that a unit of its own starts."""
@@ -106,6 +115,9 @@ class EnvoySide:
 
     def _observed(self, said: SessionEvent | SessionEffect) -> None:
         self._tell(lambda listener: listener.observed(said))
+
+    def _loads_reported(self, report: LoadReported) -> None:
+        self._tell(lambda listener: listener.loads_reported(report))
 
     def _process_event(self, event: EnvoyEvent) -> None:
         self._tell(lambda listener: listener.process_event(event))

@@ -20,7 +20,7 @@ from sidecar.agent.bell import Bell
 from sidecar.agent.catch_up import catch_up
 from sidecar.agent.collection import Collection
 from sidecar.agent.convergence import Convergence
-from sidecar.agent.envoy import EnvoyEvent
+from sidecar.agent.envoy import EnvoyEvent, EnvoyStarted
 from sidecar.agent.envoy_side import EnvoySide
 from sidecar.agent.envoy_watch import EnvoyWatch
 from sidecar.agent.gossip_side import GossipSide
@@ -29,6 +29,8 @@ from sidecar.agent.last_good import LastGood
 from sidecar.agent.listening import wait_listening
 from sidecar.agent.log import log
 from sidecar.agent.metrics import Metrics
+from sidecar.agent.outcomes_reports import LoadReported
+from sidecar.agent.outlier_side import make_outlier
 from sidecar.agent.recall import look_up
 from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
@@ -38,6 +40,7 @@ from sidecar.node.events import (
     Desire,
     Effect,
     EnvoyAsked,
+    EnvoyForgot,
     EnvoyInForce,
     EnvoyRejected,
     Event,
@@ -46,6 +49,7 @@ from sidecar.node.events import (
     KeepLastGood,
     LookedUp,
     LookUp,
+    ParticipantsChanged,
     SnapshotArrived,
     Source,
     Tick,
@@ -145,11 +149,21 @@ class NodeShell:
             describe_gossip=self.gossip.describe,
         )
         """What the status API answers."""
+        self._outlier = make_outlier(
+            settings,
+            address,
+            node=self._node,
+            handle=self._handle,
+            envoy=envoy_side,
+            gossip=self.gossip.shell,
+            registry=self._metrics.registry,
+        )
         wide = self.answers.whole_mesh.wide
         if self.gossip.shell is None:
             wide.off = self.gossip.off
         else:
             wide.join(self.gossip.shell)
+            self.answers.whole_mesh.ejection = self._outlier
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -161,8 +175,10 @@ class NodeShell:
                 self._nursery = nursery
                 if self._last_good.refused:
                     log.warning("last_known_good_refused", reason=self._last_good.refused)
+                self._outlier.recall()
                 self._load_last_good()
                 self._envoy_side.listen(self)
+                nursery.start_soon(self._outlier.run)
                 nursery.start_soon(self._mirror.run)
                 if self._seed is not None and not self._envoy_side.is_open:
                     await catch_up(lambda: self._mirror.status, self._has_heard_etcd)
@@ -296,8 +312,14 @@ class NodeShell:
         mesh = self._node.mesh
         return math.inf if mesh is None else mesh.config.registration.grace_period
 
+    def loads_reported(self, report: LoadReported) -> None:
+        """Envoy reported load; it is only noted here."""
+        self._outlier.loads_reported(report)
+
     def process_event(self, event: EnvoyEvent) -> None:
         """Envoy's process started or ended."""
+        if isinstance(event, EnvoyStarted) and not event.adopted:
+            self._handle(EnvoyForgot())
         self._envoy.note(event, trio.current_time())
         self._changed.ring()
 
@@ -309,6 +331,7 @@ class NodeShell:
         self._perform(self._node.handle(event, trio.current_time()))
         if isinstance(event, SnapshotArrived):
             self.gossip.follow(self._node.catalog, self._node.mesh)
+        self._outlier.held_changed()
         self._wake.set()
         self._changed.ring()
 
@@ -324,6 +347,8 @@ class NodeShell:
                     self._last_good.keep(effect.snapshot, effect.memory, effect.kept)
                 case CompareRegistration():
                     self._registrar.compare(effect.entry, effect.revision)
+                case ParticipantsChanged():
+                    self._outlier.follow(effect)
                 case Transition():
                     getattr(log, effect.level)(effect.event, **effect.facts)
 

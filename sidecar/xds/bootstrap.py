@@ -47,7 +47,7 @@ class BootstrapSettings:
     max_downstream_connections: int = 50_000
     """Connections from clients that Envoy accepts in all; more are closed at once. Some 4 kB each when idle."""
     outlier_log: str = ""
-    """File to which Envoy writes ejections, one JSON object a line; empty for none."""
+    """File to which Envoy writes ejections, one JSON object a line; empty for none. Envoy never shortens it."""
     stats_flush_s: float = 5.0
     """How often gauges and histograms are brought up to date for readers other than the admin socket."""
 
@@ -82,10 +82,10 @@ def bootstrap_json(settings: BootstrapSettings) -> str:
         },
         "stats_flush_interval": f"{settings.stats_flush_s:g}s",
     }
+    manager: dict[str, Json] = {"load_stats_config": _load_stats()}
     if settings.outlier_log:
-        document["cluster_manager"] = {
-            "outlier_detection": {"event_log_path": settings.outlier_log}
-        }
+        manager["outlier_detection"] = {"event_log_path": settings.outlier_log}
+    document["cluster_manager"] = manager
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
@@ -100,6 +100,15 @@ def _node(settings: BootstrapSettings) -> dict[str, Json]:
 def _ads() -> dict[str, Json]:
     """Resources by ADS, waited for without end: starting with nothing would answer 404 (M10)."""
     return {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+
+
+def _load_stats() -> Json:
+    """Load reports over the sidecar's own socket; what is reported, and how often, the sidecar says there."""
+    return {
+        "api_type": "GRPC",
+        "transport_api_version": "V3",
+        "grpc_services": [{"envoy_grpc": _grpc_service()}],
+    }
 
 
 def _grpc_service() -> dict[str, Json]:

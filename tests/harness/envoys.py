@@ -17,6 +17,7 @@ from sidecar.agent.ads_driver import AdsDriver, Report
 from sidecar.agent.ads_server import AdsServer, StreamEvent
 from sidecar.agent.envoy import EnvoyEvent, EnvoyLaunch, EnvoyProcess, find_envoy
 from sidecar.agent.envoy_admin import AdminClient
+from sidecar.agent.outcomes_reports import LoadReported, Reporting
 from sidecar.xds.bootstrap import BootstrapSettings, bootstrap_json
 from sidecar.xds.events import (
     AskVirtualHosts,
@@ -68,6 +69,8 @@ class Lab:
     exits: list[EnvoyEvent] = field(default_factory=list)
     answer: Callable[[tuple[str, ...]], Iterable[Resource]] | None = None
     """Answers asked virtual hosts, with whatever they need."""
+    loads: Callable[[LoadReported], None] | None = None
+    """Told of Envoy's load reports."""
     revision: int = 0
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     _ended: trio.Event = field(default_factory=_set_event)
@@ -82,8 +85,19 @@ class Lab:
 
     def _new_driver(self) -> None:
         self.driver = AdsDriver(
-            self.directory / "ads.sock", self._reported, observe=self.said.append
+            self.directory / "ads.sock",
+            self._reported,
+            observe=self.said.append,
+            loads=self._loads_reported,
         )
+
+    def report(self, reporting: Reporting) -> None:
+        """Have Envoy report load so; whichever driver there is."""
+        self.driver.report(reporting)
+
+    def _loads_reported(self, report: LoadReported) -> None:
+        if self.loads is not None:
+            self.loads(report)
 
     def _reported(self, report: Report) -> None:
         if isinstance(report, AskVirtualHosts) and self.answer is not None:

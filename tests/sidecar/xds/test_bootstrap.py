@@ -53,8 +53,14 @@ def test_fetch_timeouts_are_explicit_and_endless() -> None:
     assert resources["lds_config"]["initial_fetch_timeout"] == "0s"
 
 
+def test_load_reports_come_over_the_socket_of_ads() -> None:
+    reports = json.loads(bootstrap_json(SETTINGS))["cluster_manager"]["load_stats_config"]
+    (service,) = reports["grpc_services"]
+    assert (reports["api_type"], service["envoy_grpc"]["cluster_name"]) == ("GRPC", "meshd_ads")
+
+
 def test_the_outlier_log_is_only_there_when_asked_for() -> None:
-    assert "cluster_manager" not in json.loads(bootstrap_json(SETTINGS))
+    assert "outlier_detection" not in json.loads(bootstrap_json(SETTINGS))["cluster_manager"]
     logging = BootstrapSettings("n", "/a", "/b", outlier_log="/var/log/outliers")
     manager = json.loads(bootstrap_json(logging))["cluster_manager"]
     assert manager["outlier_detection"] == {"event_log_path": "/var/log/outliers"}
