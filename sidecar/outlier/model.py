@@ -74,11 +74,11 @@ class Row:
     """Which workload was meant (32 bits): rows of another generation say nothing of the one that is there now."""
     row_class: RowClass
     ok: int = 0
-    """Successes in the window (10 s)."""
+    """Successes in the window (10 s); of a BAD row since its failures began."""
     external: int = 0
     gateway: int = 0
     local: int = 0
-    """Failures in the window, by kind."""
+    """Failures in the same time, by kind."""
     first_failure_s: float = float("-inf")
     """First failure of the present run of failures."""
     accused_s: float = float("-inf")
@@ -88,9 +88,11 @@ class Row:
     ok_run: int = 0
     """Successes in a row up to now, at most 15."""
     episode: int = 0
-    """How often this observer accused this endpoint lately; one less for each base ejection time in health."""
+    """Level of the ejection that this accusation asks for: one above the last one's, less one for each base ejection
+    time in health since."""
     since_s: float = float("-inf")
-    """When the row became BAD; failed trials do not move it. Of a row that is not BAD: never."""
+    """Of a BAD row: when it became BAD; failed trials do not move it. Of a CLEAR row: first success since it was last
+    BAD or ejected. Of others: never."""
     failed_trials: int = 0
     """Of a BAD row: how many trials of the ejection had failed in all when this observer saw its last one fail."""
 

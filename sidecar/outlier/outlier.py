@@ -1,25 +1,55 @@
 """Shared ejection of one host: outcomes of its own requests in, evidence of others in, verdicts out.
 
-Composes the parts: observer (own rows), evidence (everybody's rows), decision, overrides, imposing. It knows no clock
-and no network: records come from gossip, signed and checked, and leave through `Say`.
+Composes the parts; each event runs through all of them once:
+
+    outcomes ─> observer ─┐                        ┌─> imposing ─> Impose
+                          ├─> telling ─> Say       │      │ phase of each endpoint
+    records ──> evidence ─┴─> suspects ─> decision ┴──────┴─> observer
+
+It knows no clock and no network: records come from gossip, signed and checked, and leave through `Say`. With nobody
+else in the mesh nothing is ever ejected here: Envoy's own detector decides, as without us.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
+from sidecar.gossip.records import Topic
+from sidecar.outlier.decision import Judgement, Mesh, decide
 from sidecar.outlier.events import (
     DestinationsSeen,
     Effect,
     EndpointName,
     EnvoyEjects,
     Event,
+    Impose,
+    Imposed,
     ObserversSeen,
+    OperatorSaid,
+    OutcomesCounted,
+    RecordHeard,
+    TimePassed,
+    VerdictChanged,
 )
-from sidecar.outlier.model import Destination, DestinationFacts, Observer
-from sidecar.outlier.view import OutlierView
+from sidecar.outlier.evidence import Evidence
+from sidecar.outlier.imposing import Imposing
+from sidecar.outlier.model import Destination, DestinationFacts, Observer, Place, Row, RowClass
+from sidecar.outlier.observer import Observer as OwnObserver
+from sidecar.outlier.overrides import Overrides
+from sidecar.outlier.poison import Suspects
+from sidecar.outlier.reporting import changes, endpoint_views
+from sidecar.outlier.sight import Phase
+from sidecar.outlier.telling import Telling, is_news
+from sidecar.outlier.view import JudgementState, OutlierView
+from sidecar.outlier.votes import ANSWER_SHARE, SEVERAL_USERS, hold_s
 
 __all__ = ["Outlier"]
+
+_ROUNDS_MAX = 8
+"""What one event changes may change more; what is left after so many rounds waits for the next event."""
+_PATIENCE_S = 18.0
+"""For destinations that we do not use: 60 % of the default base ejection time."""
 
 
 class Outlier:
@@ -32,31 +62,302 @@ class Outlier:
 
     def __init__(self, node: str, epoch: int = 0) -> None:
         self._node = node
-        self._epoch = epoch
         self._now_s = 0.0
+        self._lifetime_s = 15.0
         self._facts: Mapping[Destination, DestinationFacts] = {}
-        self._observers: Mapping[str, Observer] = {}
+        self._observers: Mapping[str, Observer] = {node: Observer(node, counts=True)}
         self._locally: frozenset[EndpointName] = frozenset()
+        self._own = OwnObserver()
+        self._telling = Telling()
+        self._evidence = Evidence()
+        self._suspects = Suspects(self._evidence, self._patience_s)
+        self._overrides = Overrides(node, epoch)
+        self._imposing = Imposing(node)
+        self._judged: dict[Destination, dict[Place, Judgement]] = {}
+        self._due: dict[Destination, float] = {}
+        self._imposed: dict[EndpointName, Imposed] = {}
+        self._is_sick = False
+        self._counters: Counter[str] = Counter()
 
     def handle(self, event: Event, now_s: float) -> list[Effect]:
-        """Take in what happened; tell what to do. Never raises on what other hosts said."""
-        self._now_s = max(now_s, self._now_s)
+        """Take in what happened; tell what to do. Never raises on what other hosts said.
+
+        Raises:
+            InputError: An operator's word that cannot hold (`OperatorSaid` only); nothing changed.
+        """
+        now_s = self._now_s = max(now_s, self._now_s)
+        touched: set[EndpointName] = set()
+        dirty: set[Destination] = set()
         match event:
-            case DestinationsSeen():
-                self._facts = event.facts
-            case ObserversSeen():
-                self._observers = event.observers
+            case OutcomesCounted():
+                touched = self._own.count(event.outcomes, now_s)
             case EnvoyEjects():
+                dirty = {destination for destination, _ in self._locally ^ event.endpoints}
+                self._own.learn_local(event.endpoints, now_s)
                 self._locally = event.endpoints
-            case _:
+            case DestinationsSeen():
+                touched, dirty = self._learn_facts(event)
+            case ObserversSeen():
+                touched, dirty = self._learn_observers(event.observers)
+            case RecordHeard():
+                touched, dirty = self._hear(event, now_s)
+            case OperatorSaid():
+                self._overrides.say(event.override, now_s)
+                touched, dirty = self._obey(now_s)
+            case TimePassed():
                 pass
-        return []
+        touched |= self._pass_time(now_s, dirty)
+        verdicts = self._settle(touched, dirty, now_s)
+        effects: list[Effect] = [*self._telling.speak(now_s), *self._overrides.speak(now_s)]
+        imposed = self._imposing.imposed()
+        if imposed != self._imposed:
+            self._imposed = imposed
+            effects.append(Impose(imposed))
+        return effects + verdicts
 
     def deadline(self) -> float | None:
         """When to say `TimePassed` if nothing else happens; None: nobody accuses, nothing is imposed."""
-        return None
+        moments = (
+            self._telling.deadline(self._lifetime_s),
+            self._evidence.deadline(),
+            self._own.deadline(),
+            self._overrides.deadline(),
+            min(self._due.values(), default=None),
+        )
+        return min((at_s for at_s in moments if at_s is not None), default=None)
 
     def view(self, now_s: float | None = None) -> OutlierView:
         """What is held now; with `now_s`, as of then."""
-        at_s = self._now_s if now_s is None else now_s
-        return OutlierView(at_s=at_s, node=self._node, destinations=len(self._facts))
+        return OutlierView(
+            at_s=self._now_s if now_s is None else now_s,
+            node=self._node,
+            endpoints=endpoint_views(
+                self._judged,
+                self._evidence,
+                self._mesh(),
+                self._facts,
+                self._imposing,
+                self._locally,
+                self._now_s if now_s is None else now_s,
+            ),
+            overrides=self._overrides.view(),
+            self_sick=self._is_sick,
+            ignored_observers=tuple(sorted(self._suspects.ignored)),
+            destinations=len(self._facts),
+            rows_said=len(self._telling.said),
+            rows_held=len(self._evidence) - len(self._telling.said),
+            counters={
+                **self._counters,
+                "pages_refused": self._evidence.pages_refused,
+                "rows_refused": self._evidence.rows_refused,
+                "rows_unsaid": self._telling.unsaid,
+                "overrides_refused": self._overrides.refused,
+            },
+        )
+
+    def _learn_facts(self, event: DestinationsSeen) -> tuple[set[EndpointName], set[Destination]]:
+        self._facts = event.facts
+        self._lifetime_s = event.lifetime_s
+        self._own.learn_facts(event.facts)
+        dirty = {*self._evidence.destinations(), *self._imposing.destinations(), *self._judged}
+        return set(self._telling.said) | self._suspects.accused(), dirty
+
+    def _learn_observers(
+        self, observers: Mapping[str, Observer]
+    ) -> tuple[set[EndpointName], set[Destination]]:
+        ourselves = Observer(self._node, counts=True)
+        self._observers = {self._node: ourselves, **observers}
+        self._evidence.keep(self._observers)
+        accused = self._suspects.accused()
+        self._suspects.judge(accused, self._observers)
+        return accused, set(self._evidence.destinations())
+
+    def _hear(self, event: RecordHeard, now_s: float) -> tuple[set[EndpointName], set[Destination]]:
+        record = event.record
+        if record.topic is Topic.OVERRIDES:
+            return self._obey(now_s) if self._overrides.hear(record, now_s) else (set(), set())
+        if record.topic is not Topic.EVIDENCE or record.node == self._node:
+            return set(), set()
+        return self._evidence.hear(record, now_s, self._lifetime_s), set()
+
+    def _obey(self, now_s: float) -> tuple[set[EndpointName], set[Destination]]:
+        """Operators' words changed: what they cleared is forgotten here, too."""
+        touched = set()
+        for name in self._own.accused():
+            row = self._own.row(name, now_s)
+            cleared = row is not None and row.since_s <= self._overrides.cleared_s(*name)
+            if cleared and self._own.retire(name, now_s, even_local=True):
+                touched.add(name)
+        return touched, set(self._judged) | self._imposing.destinations()
+
+    def _pass_time(self, now_s: float, dirty: set[Destination]) -> set[EndpointName]:
+        touched = self._evidence.bury(now_s) | self._own.drop_silent(now_s)
+        if self._overrides.expire(now_s):
+            dirty |= set(self._evidence.destinations())
+        for name in self._telling.renew(now_s, self._lifetime_s, self._wanted):
+            touched.add(name)
+            self._publish(name)
+        return touched
+
+    def _settle(
+        self, touched: set[EndpointName], dirty: set[Destination], now_s: float
+    ) -> list[Effect]:
+        """Judge anew whatever is touched, until nothing changes any more."""
+        verdicts: list[Effect] = []
+        dirty |= {one for one, due_s in self._due.items() if due_s <= now_s}
+        for _ in range(_ROUNDS_MAX):
+            touched |= self._notice_sickness(now_s)
+            if not touched and not dirty:
+                return verdicts
+            for name in touched:
+                self._tell(name)
+            flipped = self._suspects.judge(touched, self._observers)
+            dirty |= {destination for destination, _ in touched}
+            if flipped:
+                dirty |= self._destinations_of(flipped)
+            touched = set()
+            for destination in sorted(dirty):
+                found, changed = self._judge(destination, now_s)
+                touched |= found
+                verdicts += changed
+            dirty = set()
+        for destination, _ in touched:
+            self._due[destination] = now_s
+        return verdicts
+
+    def _judge(
+        self, destination: Destination, now_s: float
+    ) -> tuple[set[EndpointName], list[VerdictChanged]]:
+        """Judge a destination and carry it out; endpoints whose row of ours may be another one now, and verdicts."""
+        facts = self._facts.get(destination)
+        before = self._judged.get(destination, {})
+        after: dict[Place, Judgement] = {}
+        if facts is not None:
+            rows = self._evidence.of(destination)
+            after = decide(destination, facts, rows, self._mesh(), now_s)
+        if after:
+            self._judged[destination] = after
+        else:
+            self._judged.pop(destination, None)
+        phases = self._imposing.carry_out(destination, facts, after, self._locally, now_s)
+        for name, phase in phases.items():
+            self._own.learn_phase(name, phase, now_s)
+        touched = set()
+        for place in before.keys() | after.keys():
+            if self._learn(destination, place, before.get(place), after.get(place), now_s):
+                touched.add((destination, place))
+        self._schedule(destination, after, now_s)
+        verdicts = changes(destination, before, after, self._evidence.of(destination), facts, now_s)
+        self._counters.update(verdict.verdict for verdict in verdicts)
+        return touched, verdicts
+
+    def _learn(
+        self,
+        destination: Destination,
+        place: Place,
+        before: Judgement | None,
+        after: Judgement | None,
+        now_s: float,
+    ) -> bool:
+        """What a judgement means for our own row; whether the row changed by it."""
+        name = (destination, place)
+        ejected = after if after is not None and after.is_ejected else None
+        held = ejected or (before if before is not None and before.is_ejected else None)
+        if held is not None:
+            self._own.learn_level(name, held.level, held.failed_trials, now_s)
+        if ejected is not None:
+            return False
+        answered = after is not None and after.state is JudgementState.RESTORED
+        over = before is not None and before.state is JudgementState.TRIAL
+        return (answered or over) and self._own.retire(name, now_s)
+
+    def _schedule(
+        self, destination: Destination, judged: Mapping[Place, Judgement], now_s: float
+    ) -> None:
+        moments = [one.until_s for one in judged.values() if one.until_s is not None]
+        for one in judged.values():
+            if one.state is JudgementState.TRIAL:
+                step_s = one.trial.next_step_s(self._node, now_s)
+                moments += [] if step_s is None else [step_s]
+        returns_s = self._imposing.deadline(destination)
+        moments += [] if returns_s is None else [returns_s]
+        self._due.pop(destination, None)
+        later = [at_s for at_s in moments if at_s > now_s]
+        if later:
+            self._due[destination] = min(later)
+
+    def _tell(self, name: EndpointName) -> None:
+        """Say our row about an endpoint, where the mesh should know it now."""
+        said = self._telling.said.get(name)
+        row = self._wanted(name)
+        if row is None:
+            if said is not None and (
+                said.row_class is RowClass.BAD or self._own.row(name, self._now_s) is None
+            ):
+                self._telling.withdraw(name)
+                self._publish(name)
+            return
+        accusations = self._evidence.accusations(name, self._node)
+        trying = self._own.phase(name) is Phase.TRYING
+        if said is None or is_news(said, row, accusations, on_trial=trying):
+            self._telling.tell(row)
+            self._publish(name)
+
+    def _publish(self, name: EndpointName) -> None:
+        """Our own rows count as the mesh knows them, no more and no less."""
+        said = self._telling.said.get(name)
+        if said is None:
+            self._evidence.remove(self._node, name)
+        else:
+            self._evidence.put(self._node, said)
+
+    def _wanted(self, name: EndpointName) -> Row | None:
+        """Our row, where the mesh should know of it: an accusation, or the answer to accusations of others."""
+        row = self._own.row(name, self._now_s)
+        if row is None or (row.row_class is RowClass.BAD and self._is_sick):
+            return None
+        if row.row_class is RowClass.BAD:
+            return row
+        accusers = sum(
+            1
+            for node in self._evidence.accusations(name, self._node)
+            if node in self._observers and self._observers[node].counts
+        )
+        return row if accusers >= self._accusers_that_matter() else None
+
+    def _accusers_that_matter(self) -> int:
+        """In a large mesh one accuser decides nothing, and is not worth an answer by everybody."""
+        counting = sum(1 for one in self._observers.values() if one.counts)
+        return 1 if counting < SEVERAL_USERS else 2
+
+    def _notice_sickness(self, now_s: float) -> set[EndpointName]:
+        agreed = (
+            (destination, place)
+            for destination, judged in self._judged.items()
+            for place, one in judged.items()
+            if one.is_ejected
+        )
+        before = self._is_sick
+        self._is_sick = self._own.is_sick(now_s, agreed)
+        return self._own.accused() if before != self._is_sick else set()
+
+    def _destinations_of(self, nodes: Iterable[str]) -> set[Destination]:
+        nodes = set(nodes)
+        return {
+            destination
+            for destination in self._evidence.destinations()
+            if any(not nodes.isdisjoint(about) for about in self._evidence.of(destination).values())
+        }
+
+    def _mesh(self) -> Mesh:
+        return Mesh(
+            self._node,
+            self._observers,
+            self._suspects.ignored,
+            self._overrides.cleared_s,
+            self._overrides.override,
+        )
+
+    def _patience_s(self, destination: Destination) -> float:
+        facts = self._facts.get(destination)
+        return _PATIENCE_S if facts is None else ANSWER_SHARE * hold_s(facts.policy, 1)
