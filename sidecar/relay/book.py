@@ -50,6 +50,7 @@ class Book:
         self._said: dict[str, OrderedDict[_Content, int]] = {}
         self._stated: OrderedDict[str, dict[_Content, int]] = OrderedDict()
         self._words: dict[_Content, dict[str, int]] = {}
+        self._tops: dict[_Content, int] = {}
         self._holders: dict[_Content, dict[str, None]] = {}
         self._members: dict[int, dict[str, None]] = {}
         self._at_store: dict[int, dict[str, None]] = {}
@@ -117,7 +118,7 @@ class Book:
         """A new epoch is followed: only what hosts say now counts, and all of them may say it."""
         self._strangers.clear()
         now = list(self._standings.items())
-        for known in (self._said, self._stated, self._words):
+        for known in (self._said, self._stated, self._words, self._tops):
             known.clear()
         for node, standing in now:
             self.heard(node, standing)
@@ -130,7 +131,8 @@ class Book:
         """Contents that so many hosts attest at revisions above this one; the newest first."""
         found = []
         for (cluster, content_hash), words in self._words.items():
-            if cluster == cluster_id and len(words) >= count:
+            is_newer = self._tops[cluster, content_hash] > above
+            if cluster == cluster_id and is_newer and len(words) >= count:
                 revision = heapq.nlargest(max(1, count), words.values())[-1]
                 if revision > above:
                     found.append(Target(cluster, revision, content_hash))
@@ -192,6 +194,7 @@ class Book:
     def _add(self, node: str, content: _Content, revision: int) -> None:
         words = self._words.setdefault(content, {})
         words[node] = max(revision, words.get(node, 0))
+        self._tops[content] = max(revision, self._tops.get(content, 0))
 
     def _remove(self, node: str, content: _Content) -> None:
         """Forget one word, unless the host has said the same in the other way."""
@@ -201,7 +204,7 @@ class Book:
         if words is not None:
             words.pop(node, None)
             if not words:
-                del self._words[content]
+                del self._words[content], self._tops[content]
 
 
 _Key = TypeVar("_Key", int, _Content)

@@ -74,6 +74,7 @@ class Relay:
         self._duty = Duty(node, place, self._voice.settings)
         self._link = StoreLink.AWAY
         self._begin_s: float | None = None
+        self._sought: Target | None = None
         self._conflicts: dict[tuple[str, int, str], None] = {}
         self._due_s: float | None = None
         self._now_s = 0.0
@@ -82,13 +83,29 @@ class Relay:
         """When to say `TimePassed` if nothing else happens; None: not before something does."""
         return self._due_s
 
+    @property
+    def holds_watch(self) -> bool:
+        """Whether this host is to hold a watch on etcd."""
+        return self._duty.is_wanted
+
+    @property
+    def sync(self) -> Sync:
+        """What this host's standing should say of where it has its configuration from."""
+        if self._link is StoreLink.FOLLOWED:
+            return Sync.STORE
+        if self._link is StoreLink.HELD or self._lives.held is not None:
+            return Sync.HELD
+        epoch = self._history.epoch
+        at_store = self._book.at_store(epoch.cluster_id) if epoch is not None else ()
+        return Sync.PEERS if at_store else Sync.STALE
+
     def snapshot(self) -> RelayView:
         """What the relay is about now; times are relative to its last event."""
         newest = self._history.newest
         chunks, chunks_all = self._fetcher.progress
         return RelayView(
             link=self._link,
-            sync=self._sync(),
+            sync=self.sync,
             epoch=self._history.epoch,
             revision=newest.revision if newest is not None else 0,
             target=self._fetcher.target,
@@ -96,7 +113,7 @@ class Relay:
             chunks=chunks,
             chunks_all=chunks_all,
             serving=len(self._server),
-            holds_watch=self._duty.is_wanted,
+            holds_watch=self.holds_watch,
             held=self._lives.held,
             left_alone=self._backoffs.active(self._now_s),
             counters=tuple(sorted(self._voice.counters.items())),
@@ -268,7 +285,7 @@ class Relay:
         if self._link is StoreLink.FOLLOWED:
             self._begin_s = None
             return
-        target = self._target(now_s)
+        target = self._sought = self._target(now_s)
         if self._fetcher.target is not None:
             is_stuck = not self._fetcher.source and not self._fetcher.progress[0]
             if not (is_stuck and target is not None and target != self._fetcher.target):
@@ -319,15 +336,6 @@ class Relay:
         standing = self._book.standing(node)
         return standing is not None and standing.sync is Sync.STORE
 
-    def _sync(self) -> Sync:
-        if self._link is StoreLink.FOLLOWED:
-            return Sync.STORE
-        if self._link is StoreLink.HELD or self._lives.held is not None:
-            return Sync.HELD
-        epoch = self._history.epoch
-        at_store = self._book.at_store(epoch.cluster_id) if epoch is not None else ()
-        return Sync.PEERS if at_store else Sync.STALE
-
     def _next_deadline(self, now_s: float) -> float | None:
         times = [self._server.deadline(), self._fetcher.deadline(), self._duty.deadline()]
         if self._link is not StoreLink.FOLLOWED and self._fetcher.target is None:
@@ -336,7 +344,7 @@ class Relay:
 
     def _seeking_deadlines(self, now_s: float) -> list[float | None]:
         """Only times to come: what is due now was done by `_seek`, or waits for an event."""
-        target = self._target(now_s)
+        target = self._sought
         if target is not None and self._begin_s is not None:
             free_s = self._fetcher.free_s(target)
             return [None if free_s is None else max(self._begin_s, free_s)]

@@ -92,11 +92,14 @@ class Duty:
         self._reached_s: dict[str, float] = {}
         self._free_s: float | None = None
         self._due_s: float | None = None
-        self.is_wanted = True
-        """Whether we hold a watch. Who starts begins with one until it knows better."""
+        self._knows_members = False
+        self._began_s: float | None = None
+        self.is_wanted = settings.watch_share >= 1.0
+        """Whether we hold a watch. Who starts waits until it knows the members, or has waited for long."""
 
     def members_seen(self, members: Mapping[str, Locality]) -> None:
         """These are the members now, without ourselves."""
+        self._knows_members = True
         mine = [node for node, locality in members.items() if zone_of(locality) == self._zone]
         self._ordered = sorted([*mine, self._node], key=_place)
 
@@ -114,14 +117,19 @@ class Duty:
         self._due_s = None
         if self._settings.watch_share >= 1.0:
             return False
+        if not self._knows_members:
+            self._began_s = now_s if self._began_s is None else self._began_s
+            self._due_s = self._began_s + self._settings.takeover_s
+            if now_s < self._due_s:
+                return False
         chosen = self._chosen(reaches, now_s)
-        if self._node in chosen:
+        if self._node in chosen or not self.is_wanted:
             self._free_s = None
-        elif self._free_s is None:
-            self._free_s = now_s + self._settings.hand_over_s
-        wanted = self._free_s is None or (self.is_wanted and now_s < self._free_s)
-        if wanted and self._free_s is not None:
-            self._due_s = min(self._free_s, self._due_s or self._free_s)
+            wanted = self._node in chosen
+        else:
+            self._free_s = self._free_s or now_s + self._settings.hand_over_s
+            wanted = now_s < self._free_s
+            self._due_s = self._free_s if self._due_s is None else min(self._free_s, self._due_s)
         changed, self.is_wanted = wanted != self.is_wanted, wanted
         return changed
 

@@ -127,14 +127,20 @@ class World:
         self.loss = 0.0
         self.gossip_s = (0.1, 0.8)
         self.cuts: set[frozenset[str]] = set()
+        self.without_etcd: set[str] = set()
+        """Hosts that do not reach etcd when they take a watch."""
         self.listeners: Callable[[Host], Iterable[Host]] | None = None
         """Who hears a host's standings; None: everybody."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._calls = 0
         self._waiting: dict[tuple[str, int], tuple[Host, int, float]] = {}
+        follows = settings.watch_share >= 1.0  # else duty says who holds a watch
         for number in range(hosts):
-            self.start(f"n{number}", tell=False)
+            self.start(f"n{number}", has_store=follows, tell=False)
+        if not follows:
+            for host in self.hosts.values():
+                self.give(host, on.StoreSeen(StoreLink.UNWATCHED))
         self.tell_members()
 
     # ---------------------------------------------------------------- what tests do
@@ -282,8 +288,6 @@ class World:
             return
         for effect in host.core.handle(event, self.now_s):
             self._do(host, effect)
-        view = host.core.snapshot()
-        host.serving_max = max(host.serving_max, view.serving)
         self._say(host)
         due_s = host.core.deadline()
         if due_s is not None and due_s != host.armed_s:
@@ -301,6 +305,7 @@ class World:
             case on.AskPeer():
                 self._ask(host, effect)
             case on.AnswerPeer(call, body):
+                host.serving_max = max(host.serving_max, host.core.snapshot().serving)
                 self._answer(host, call, body)
             case on.Adopt(snapshot):
                 self._check(host, snapshot)
@@ -308,12 +313,19 @@ class World:
                 host.snapshot = snapshot
             case on.WatchStore(is_wanted):
                 host.duties.append((self.now_s, is_wanted))
-                self.duty(host, is_wanted)
+                self._duty(host, is_wanted)
             case on.Report():
                 host.reports.append(effect)
 
-    def duty(self, host: Host, is_wanted: bool) -> None:
+    def _duty(self, host: Host, is_wanted: bool) -> None:
         """A host takes a watch or lets go of it."""
+        if not is_wanted:
+            host.store = None
+            self.at(self.now_s, lambda: self.give(host, on.StoreSeen(StoreLink.UNWATCHED)))
+        elif host.name in self.without_etcd:
+            self.at(self.now_s, lambda: self.give(host, on.StoreSeen(StoreLink.AWAY)))
+        else:
+            self.at(self.now_s + 0.05, lambda: self.connect(host.name))
 
     def _check(self, host: Host, snapshot: Snapshot) -> None:
         before = host.snapshot
@@ -326,10 +338,8 @@ class World:
         """Say what has changed, at most once a second."""
         if host.snapshot is None:
             return
-        view = host.core.snapshot()
-        said = Standing(
-            host.snapshot.epoch, host.revision, host.snapshot.hash[:32], host.revision, view.sync
-        )
+        found, sync = host.snapshot, host.core.sync
+        said = Standing(found.epoch, found.revision, found.hash[:32], found.revision, sync)
         if host.claims is not None:
             said = host.claims(said)
         if said == host.said:
