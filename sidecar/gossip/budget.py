@@ -1,8 +1,8 @@
-"""How much of something may be done: so many a second, and a stock for bursts. A token bucket without a clock."""
+"""How much may be done: so many a second with a stock for bursts, or one after another, each as long as it costs."""
 
 from __future__ import annotations
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "Pace"]
 
 
 class Budget:
@@ -29,3 +29,24 @@ class Budget:
             return False
         self._left -= 1
         return True
+
+
+class Pace:
+    """Bytes at a steady rate: whoever sends goes into debt, and sends again when that is paid.
+
+    Args:
+        bytes_per_s: What is paid each second.
+    """
+
+    def __init__(self, bytes_per_s: float) -> None:
+        self._bytes_per_s = bytes_per_s
+        self.paid_s = float("-inf")
+        """When all that was sent is paid."""
+
+    def is_paid(self, now_s: float) -> bool:
+        """Whether more may be sent."""
+        return now_s >= self.paid_s
+
+    def pay(self, sent_bytes: int, now_s: float) -> None:
+        """So much was sent."""
+        self.paid_s = max(now_s, self.paid_s) + sent_bytes / self._bytes_per_s

@@ -19,6 +19,10 @@ __all__ = ["Dissemination"]
 _MISFITS_MAX = 32
 """Entries too long for what is left of a frame that are passed over while one that fits is looked for."""
 
+_MUCH = 8
+"""Entries beyond which what others know counts as told. One piece of news reaches everybody by being told so often; a
+hundred at once are told sooner by leaving some out, and exchanges repair what is missed."""
+
 
 @dataclass(slots=True)
 class _News:
@@ -80,9 +84,9 @@ class Dissemination:
             del self._order[bisect_left(self._order, (news.told, -news.number, key))]
 
     def heard(self, key: str, limit: int) -> None:
-        """Somebody told us what we tell: it is known already, so tell it less often; half as often at least."""
+        """Somebody told us what we tell: while there is much to tell, tell it less often, but twice at least."""
         news = self._news.get(key)
-        if news is not None and news.heard < limit // 2:
+        if news is not None and len(self._news) > _MUCH and news.heard < limit - 2:
             news.heard += 1
             if news.told + news.heard >= limit:
                 self.drop(key)

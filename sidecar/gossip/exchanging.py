@@ -197,6 +197,7 @@ class Exchanger:
             for peer in voice.choose(1):
                 # Its answer carries a digest: the table is asked for where it differs, as after any probe.
                 voice.tell(peer, voice.ping(voice.next_seq(), peer.node), now_s=now_s)
+                self._exchanged_at_s = -math.inf  # the first table was read too early to wait for
         if self._announce_at_s is not None and self._announce_at_s <= now_s:
             self._plan_announcement(now_s)
             self._announce(now_s)

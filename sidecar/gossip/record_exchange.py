@@ -22,10 +22,12 @@ from sidecar.gossip.records import Record, Topic
 from sidecar.gossip.settings import scaled_gap_s
 from sidecar.gossip.voice import Voice
 
-__all__ = ["ANSWER_BYTES_MAX", "RecordExchanger"]
+__all__ = ["ANSWER_BYTES_MAX", "BUSY_ANSWER_BYTES_MAX", "RecordExchanger"]
 
 ANSWER_BYTES_MAX = 256 * 1024
 """Of records in one answer: some 700 of them, a tenth of a second of verifying; the rest comes with the next one."""
+BUSY_ANSWER_BYTES_MAX = 3 * 1024
+"""Of records in one answer while there is news to be told."""
 _CALL_TIMEOUT_S = 5.0
 _CALLS_MAX = 8
 _ASK_BACK_GAP_S = 1.0
@@ -76,19 +78,27 @@ class RecordExchanger:
         voice, peer = self._voice, frame.sender.identity
         theirs = {(r.topic, r.node, r.page): (r.epoch, r.version) for r in table.rows}
         parts = [frames.encode_message(RecordTable(()))]
+        # In a storm of news, answers share what news may cost: they carry nothing twice, so they are worth it.
+        is_busy = bool(voice.lanes)
         room = ANSWER_BYTES_MAX
+        if is_busy:
+            room = BUSY_ANSWER_BYTES_MAX if voice.pace.is_paid(now_s + 0.2) else 0
         for held in self._all():
             record = held.record
             if (record.epoch, record.version) <= theirs.get(
                 (record.topic, record.node, record.page), (0, 0)
             ):
                 continue
-            parts.append(with_age(held.encoded, held.age_s(now_s)))
-            room -= len(parts[-1])
+            encoded = with_age(held.encoded, held.age_s(now_s))
+            room -= len(encoded)
             if room < 0:
                 voice.counters["records_cut"] += 1
                 break
-        voice.effects.append(AnswerPeer(call, frames.encode(voice.sender, parts)))
+            parts.append(encoded)
+        body = frames.encode(voice.sender, parts)
+        if is_busy:
+            voice.pace.pay(len(body), now_s)
+        voice.effects.append(AnswerPeer(call, body))
         waited_s = now_s - self._exchanged_at_s
         if waited_s >= min(_ASK_BACK_GAP_S, voice.settings.record_exchange_gap_s) and any(
             self._lacks(row) for row in table.rows
@@ -131,6 +141,8 @@ class RecordExchanger:
         if len(rows) > ROWS_MAX:
             rows = rows[:ROWS_MAX]
         body = frames.encode(voice.sender, [frames.encode_message(RecordTable(rows))])
+        if voice.lanes:
+            voice.pace.pay(len(body), now_s)
         voice.effects.append(CallPeer(call, peer.address, body, _CALL_TIMEOUT_S))
 
     def _all(self) -> Iterator[Held]:

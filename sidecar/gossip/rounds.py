@@ -30,8 +30,6 @@ class Rounds:
         self._voice = voice
         self._at_s: float | None = None
         self._last_s = float("-inf")
-        self._paid_s = float("-inf")
-        """When what was told is paid for."""
         self._died: deque[tuple[float, str]] = deque(maxlen=_DIED_MAX)
         """Who was declared dead, and when; the latest last."""
 
@@ -58,15 +56,15 @@ class Rounds:
             voice.is_urgent = False
             self._last_s = now_s
             told_bytes = sum(voice.tell_news(to, now_s) for to in self._targets(now_s))
-            begin_s = max(now_s, self._paid_s)
-            self._paid_s = begin_s + told_bytes / voice.settings.news_bytes_per_s
+            voice.pace.pay(told_bytes, now_s)
         if voice.lanes:
             self._at_s = self._due_s()
 
     def _due_s(self) -> float:
+        paid_s = self._voice.pace.paid_s
         if self._voice.is_urgent:
-            return self._paid_s
-        return max(self._paid_s, self._last_s + self._voice.settings.gossip_interval_s)
+            return paid_s
+        return max(paid_s, self._last_s + self._voice.settings.gossip_interval_s)
 
     def _targets(self, now_s: float) -> list[Identity]:
         """Random members; those who died a moment ago among them, so that they may refute."""

@@ -64,8 +64,8 @@ class GossipSettings:
     """Age at which evidence dies unless its host renews it."""
     standing_gap_s: float = 1.0
     """Shortest time between two words of a host on its standing, for up to 32 members; longer in larger meshes."""
-    news_bytes_per_s: float = 15_500.0
-    """What rounds of news may cost, headers included; with probes they stay below 20 kB/s in any second."""
+    news_bytes_per_s: float = 12_500.0
+    """What news may cost, headers included; with a round begun in time, answers and probes: 20 kB in a second."""
     verifications_per_s: float = 1000.0
     """Signatures verified at most: an eighth of a core. Beyond, records are passed over; exchanges repair that."""
     records_max: int = 20_000

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from sidecar.gossip import frames
+from sidecar.gossip.budget import Pace
 from sidecar.gossip.claims import Claim, Identity, Status
 from sidecar.gossip.dissemination import Dissemination
 from sidecar.gossip.events import Effect, SendDatagram
@@ -85,6 +86,8 @@ class Voice:
             }
         )
         """All that is told, claims among them."""
+        self.pace = Pace(settings.news_bytes_per_s)
+        """What news may cost."""
         self.is_urgent = False
         """Whether there is evidence that should not wait for the next round."""
         self.holdings = Holdings(settings.records_max, settings.evidence_ttl_s)
