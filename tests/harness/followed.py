@@ -67,7 +67,7 @@ class Followed:
         names = {
             (destination, Place("127.0.0.1", number)): word for number, word in imposed.items()
         }
-        self._desire(self.builder.impose(names))
+        self.follow(self.builder.impose(names))
         await self.lab.settled()
 
     async def get(self, host: str, path: str = "/", **fields: object) -> Answer:
@@ -79,9 +79,10 @@ class Followed:
         return _flat(self.builder.ask(names))
 
     def _follow(self, change: MeshChange) -> None:
-        self._desire(self.builder.update(self.world.views, change, "e@0"))
+        self.follow(self.builder.update(self.world.views, change, "e@0"))
 
-    def _desire(self, change: DesiredChange) -> None:
+    def follow(self, change: DesiredChange) -> None:
+        """Have Envoy follow this change."""
         gone = [(kind, name) for kind, names in change.removals.items() for name in sorted(names)]
         self.lab.desire(*_flat(change), remove=gone)
 
