@@ -9,8 +9,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from meshd.cli.agents import ask_all, find_agents
-from meshd.cli.health import Severity, health_of
+from meshd.cli.health import health_of
 from meshd.cli.session import Session
+from meshd.cli.troubles import Severity
 from store.errors import MeshError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a sidecar's status means: is all well, what is not, and how bad each trouble is.
+"""What a sidecar's status means: is all well, what is not.
 
 Pure: reads the JSON of the status API as it came, fields that are missing (another version's) included.
 """
@@ -7,39 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
+from meshd.cli.troubles import Severity, Trouble, duration, worst_of
 from store.errors import MeshError
 
-__all__ = ["Health", "Severity", "Trouble", "duration", "health_of", "worst_first"]
+__all__ = ["Health", "health_of"]
 
 Json = Mapping[str, Any]
-
-
-class Severity(IntEnum):
-    """How bad a trouble is."""
-
-    NOTE = 1
-    """To know; all is well nevertheless."""
-    DEGRADED = 2
-    """Traffic flows by what is in force; changes, or some of them, do not arrive."""
-    BROKEN = 3
-    """Traffic is, or may be, not served as it should be."""
-    GONE = 4
-    """The sidecar cannot even be asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """One thing that is not as it should be."""
-
-    severity: Severity
-    """How bad it is."""
-    text: str
-    """What it is, in one line."""
-    details: tuple[str, ...] = ()
-    """Reasons and what to do, a line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +33,26 @@ class Health:
     @property
     def is_well(self) -> bool:
         """Whether nothing is degraded."""
-        return all(trouble.severity < Severity.DEGRADED for trouble in self.troubles)
+        return self.severity < Severity.DEGRADED
 
     @property
     def severity(self) -> int:
         """The worst of its troubles; 0 without any."""
-        return max((int(trouble.severity) for trouble in self.troubles), default=0)
+        return worst_of(self.troubles)
 
     def as_json(self) -> dict[str, Any]:
         """The status as it came, with our judgement."""
         judgement = {
             "node": self.node,
             "well": self.is_well,
-            "troubles": [
-                {
-                    "severity": one.severity.name.lower(),
-                    "text": one.text,
-                    "details": list(one.details),
-                }
-                for one in self.troubles
-            ],
+            "troubles": [one.as_json() for one in self.troubles],
         }
         return {**judgement, **self.status, **({"error": self.error} if self.error else {})}
 
-    def cells(self) -> list[str]:
-        """The row of the table."""
+    def cells(self, newest: int = 0) -> list[str]:
+        """The row of the table; `newest` is the newest revision of the mesh, where that is known."""
         if self.error:
-            return [self.node, "unreachable", *["-"] * 8]
+            return [self.node, "unreachable", *["-"] * 8, "here"]
         config, store, envoy = (_part(self.status, name) for name in ("config", "store", "envoy"))
         in_force, received = (
             _number(config.get(f"revision_{which}")) for which in ("in_force", "received")
@@ -94,12 +62,13 @@ class Health:
             str(config.get("state", "")),
             str(in_force or "none"),
             str(received or "none"),
-            str(max(0, received - in_force)),
+            str(max(0, max(newest, received) - in_force)),
             "current" if config.get("age_s") is None else duration(_number(config["age_s"])),
             str(store.get("state", "")),
             _envoy_cell(envoy),
             str(len(self.status.get("rejected") or ())),
             str(len(self.status.get("quarantined") or ())),
+            "here",
         ]
 
     def wide_cells(self) -> list[str]:
@@ -115,32 +84,13 @@ class Health:
         ]
 
 
-def health_of(node: str, answer: Json | MeshError) -> Health:
-    """The judgement over what one sidecar answered."""
+def health_of(node: str, answer: Json | MeshError, more: Sequence[Trouble] = ()) -> Health:
+    """The judgement over what one sidecar answered, with troubles that are known from elsewhere."""
     if isinstance(answer, MeshError):
         trouble = Trouble(Severity.GONE, answer.message, (answer.hint,) if answer.hint else ())
         return Health(node, {}, (trouble,), str(answer))
-    found = sorted(_troubles(answer), key=lambda one: -one.severity)
+    found = sorted([*_troubles(answer), *more], key=lambda one: -one.severity)
     return Health(str(answer.get("node") or node), answer, tuple(found))
-
-
-def worst_first(healths: Sequence[Health]) -> list[Health]:
-    """Sorted by the worst trouble, then by name."""
-    return sorted(healths, key=lambda one: (-one.severity, -len(one.troubles), one.node))
-
-
-def duration(seconds: float) -> str:
-    """Seconds in two units at most, as people say them: `850ms`, `12s`, `4m 5s`, `2h 10m`, `3d 4h`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    left = int(seconds)
-    units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-    parts: list[tuple[int, str]] = []
-    for unit, size in units:
-        count, left = divmod(left, size)
-        if count or parts:
-            parts.append((count, unit))
-    return " ".join(f"{count}{unit}" for count, unit in parts[:2] if count)
 
 
 def _troubles(status: Json) -> Iterator[Trouble]:

@@ -44,7 +44,7 @@ VERBS: dict[str, VerbRow] = {
     "diff": VerbRow(_LOOK, "Show what putting files would change."),
     "explain": VerbRow(_LOOK, "Explain a kind or a field of it."),
     "trace": VerbRow(_LOOK, "Show where a request goes, and why."),
-    "status": VerbRow(_LOOK, "Show how the sidecars of this machine are, worst first."),
+    "status": VerbRow(_LOOK, "Show how the hosts of the mesh are, worst first."),
     "validate": VerbRow(_JUDGE, "Check objects in files without writing anything."),
     "check": VerbRow(_JUDGE, "Check the whole mesh: store, sidecars, Envoys, objects."),
     "version": VerbRow(_PROGRAM, "Show versions of this program, the sidecars and etcd."),

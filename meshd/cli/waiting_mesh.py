@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from meshd.cli.agents import Agent
-from meshd.cli.health import duration
 from meshd.cli.session import Session
 from meshd.cli.speaking import find_speaker
+from meshd.cli.troubles import duration
 from store.errors import AgentUnavailable, MeshError
 
 __all__ = ["MeshWait", "Remote", "remotes"]
