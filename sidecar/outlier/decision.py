@@ -183,7 +183,7 @@ def _courses(
     judged = {}
     for place in order:
         one = candidates[place]
-        starts_s = quorum_s[place] + facts.policy.hold_off_s
+        starts_s = quorum_s[place] + electorate.hold_off_s(facts.policy)
         if place in waiting:
             starts_s += MASS_WINDOW_S
         stand = course(

@@ -10,7 +10,7 @@ trials that failed raise it further, but not faster than holds can have passed. 
 can prolong an ejection (an honest one, too, is believed alone); it cannot cause one.
 
 A trial starts with two observers, twice as many each two seconds while it is not decided: where requests are rare,
-two alone would take minutes. Each sends little at first, and what it always sends after two seconds: when so
+two alone would take minutes. Each sends little at first, and what it always sends after one second: when so
 little has decided nothing by then, requests are too rare to hurt. Source: reference ejection.md 5.6 and 5.7;
 `weight 1 of 100` for the whole trial takes an hour at one request per second and ten endpoints.
 """
@@ -30,7 +30,7 @@ __all__ = ["CAUTION_S", "TRIAL_STEP_S", "Course", "Trial", "course", "trial_orde
 
 TRIAL_STEP_S = 2.0
 """A trial that is not decided for so long takes in as many observers again."""
-CAUTION_S = 2.0
+CAUTION_S = 1.0
 """For so long an observer that tries sends only a little."""
 _JITTER = 0.2
 

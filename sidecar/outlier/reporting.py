@@ -135,7 +135,7 @@ def _detail(one: Judgement) -> str:
         case Reason.DIVERSITY:
             return f"the {accusing} who accuse it are of one zone, others of other zones use it"
         case Reason.ALONE:
-            return f"{votes.users} use it: no mesh to decide, Envoy's own detector does"
+            return "gossip reaches nobody who counts: Envoy's own detector decides alone"
         case _:
             return _DETAILS.get(one.reason, "")
 
@@ -206,7 +206,7 @@ def _ending(old: Judgement, new: Judgement | None, *, is_known: bool) -> Reason:
     gone = new is None or new.reason in (Reason.QUORUM, Reason.NOT_COUNTING)
     if gone and old.state is JudgementState.TRIAL:
         return Reason.RECOVERED
-    if gone:
+    if gone and (new is None or new.poll.quorum <= old.poll.quorum):
         return Reason.EVIDENCE_DIED
     assert new is not None
     return new.reason

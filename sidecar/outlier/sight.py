@@ -132,8 +132,8 @@ class Sight:
             self.since_s = self._good_since_s
 
     def retire(self, now_s: float) -> None:
-        """Its accusation is answered, or too old: begin anew."""
-        self.run = self.ok_run = 0
+        """Its accusation is answered, or too old: begin anew. Successes of late stay: they are part of the answer."""
+        self.run = 0
         self._run_counts = Outcomes()
         self._looks = []
         self._window.clear()

@@ -41,7 +41,8 @@ class Reason(StrEnum):
     """Why an endpoint is judged as it is."""
 
     QUORUM = "quorum"
-    """Ejected: enough accuse it. Withheld: too few accuse it."""
+    """Ejected: enough accuse it. Withheld: too few accuse it. Restored: more use it than had said so, and it takes
+    more to accuse it."""
     TRIAL_FAILED = "trial_failed"
     """Ejected again, one level up."""
     HOLD_OVER = "hold_over"
@@ -69,7 +70,7 @@ class Reason(StrEnum):
     NOT_COUNTING = "not_counting"
     """Those who accuse it are not held alive, or not of our locality."""
     ALONE = "alone"
-    """Nobody else uses the destination, or gossip reaches nobody: Envoy's own detector decides."""
+    """Gossip reaches nobody who counts: Envoy's own detector decides."""
     PINNED = "pinned"
     """An operator pinned it."""
     PAUSED = "paused"
@@ -174,5 +175,5 @@ class OutlierView:
     rows_held: int = 0
     """Rows of others that live."""
     counters: Mapping[str, int] = field(default_factory=dict)
-    """Since the start: `rows_refused`, `pages_refused`, `overrides_refused`, `rows_unsaid`, `ejections`, `trials`,
-    `trials_failed`, `restored`."""
+    """Since the start: `rows_refused`, `pages_refused`, `overrides_refused`, `rows_unsaid`, and for each verdict
+    (`ejected`, `trial`, `restored`, `withheld`) how often there was one."""

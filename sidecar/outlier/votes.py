@@ -26,6 +26,8 @@ __all__ = ["ANSWER_SHARE", "WITNESSES", "Electorate", "Poll", "Vote", "hold_s", 
 
 SEVERAL_USERS = 10
 """From so many observers on, three must accuse instead of two."""
+ANSWERS_S = 1.0
+"""An accusation reaches everybody, and their answers everybody else, in less."""
 WITNESSES = 2
 """Observers that must have passed a trial."""
 
@@ -43,7 +45,11 @@ class Electorate:
     zones: Mapping[str, tuple[str, str]]
     """Region and zone of each vote."""
     users: int
-    """Votes of those who use the destination."""
+    """Votes of those who use the destination, as far as they have said so."""
+    others: bool = True
+    """Whether the mesh has anybody else who could say something that counts."""
+    many: bool = False
+    """Whether the mesh has so many members that three may be needed."""
 
     @classmethod
     def of(
@@ -66,20 +72,27 @@ class Electorate:
         zones = {}
         for node in sorted(set(speakers)):
             observer = observers.get(node)
-            if observer is None or not observer.counts or node in ignored:
-                continue
-            if near is not None and observer.locality != near.locality:
-                continue
-            voter = observer.address or node
-            voters[node] = voter
-            zones[voter] = (observer.locality.region, observer.locality.zone)
-        return cls(voters, zones, len(zones))
+            if observer is not None and node not in ignored and _counts(observer, near):
+                voter = observer.address or node
+                voters[node] = voter
+                zones[voter] = (observer.locality.region, observer.locality.zone)
+        members = sum(1 for observer in observers.values() if _counts(observer, near))
+        return cls(voters, zones, len(zones), others=members > 1, many=members >= SEVERAL_USERS)
 
     def quorum(self, policy: EjectionPolicy) -> int:
         """Votes that it takes at least."""
         if policy.quorum is not None:
             return policy.quorum
         return 2 if self.users < SEVERAL_USERS else 3
+
+    def hold_off_s(self, policy: EjectionPolicy) -> float:
+        """How long the quorum must hold.
+
+        Where many might use the destination and few have said so yet, the others' answers are awaited: they may
+        make it three instead of two.
+        """
+        unsure = self.many and self.users < SEVERAL_USERS and policy.quorum is None
+        return policy.hold_off_s + (ANSWERS_S if unsure else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +174,11 @@ def poll(
     )
 
 
+def _counts(observer: Observer, near: Observer | None) -> bool:
+    """Whether what a member says counts."""
+    return observer.counts and (near is None or observer.locality == near.locality)
+
+
 def _accusations(
     rows: Mapping[str, Row], electorate: Electorate, cleared_s: float
 ) -> tuple[Vote, ...]:
@@ -229,8 +247,10 @@ def _verdict(
 ) -> tuple[Reason | None, float]:
     """Why the votes do not suffice, or None; and Q."""
     q, needed = quorums
-    if electorate.users < WITNESSES:
+    if not electorate.others:
         return Reason.ALONE, math.inf
+    if electorate.users < WITNESSES:
+        return Reason.QUORUM, math.inf
     if len(standing) < needed:
         return (Reason.QUORUM if len(standing) < q else Reason.LOCAL_ORIGIN), math.inf
     # |A| / (|A| + |C|) >= agreement, solved for |A|
