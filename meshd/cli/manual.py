@@ -11,7 +11,7 @@ import click
 
 from meshd.cli import exits
 from meshd.cli.main import VERBS, program
-from meshd.cli.options import Verb, common_options
+from meshd.cli.options import Verb, VerbGroup, common_options
 
 __all__ = ["manual"]
 
@@ -62,8 +62,11 @@ def _lines() -> Iterator[str]:
         command = program.get_command(context, name)
         assert command is not None, f"{name} is a verb"
         yield f"\n## meshd {name}\n"
-        if isinstance(command, click.Group):
+        if isinstance(command, VerbGroup):
+            yield from _verb(command, f"meshd {name}")
+        elif isinstance(command, click.Group):
             yield f"{row.summary}\n"
+        if isinstance(command, click.Group):
             for part, below in command.commands.items():
                 yield f"### meshd {name} {part}\n"
                 yield from _verb(below, f"meshd {name} {part}")

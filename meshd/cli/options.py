@@ -10,7 +10,15 @@ import click
 
 from meshd.cli.session import Session
 
-__all__ = ["Verb", "common_options", "output_option", "verb", "write_examples"]
+__all__ = [
+    "Verb",
+    "VerbGroup",
+    "common_options",
+    "output_option",
+    "verb",
+    "verb_group",
+    "write_examples",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -100,6 +108,27 @@ class Verb(click.Command):
         """What it does, then examples."""
         super().format_help_text(ctx, formatter)
         write_examples(formatter, self.examples)
+
+
+class VerbGroup(click.Group, Verb):
+    """A verb that does something by itself, and has parts that do more."""
+
+
+def verb_group(name: str, **attributes: Any) -> Callable[[Callable[..., int | None]], VerbGroup]:
+    """Declare a verb with parts: the function is run, as with `verb`, when no part is named."""
+
+    def declare(function: Callable[..., int | None]) -> VerbGroup:
+        @click.pass_context
+        @functools.wraps(function)
+        def run(context: click.Context, /, **values: Any) -> int | None:
+            if context.invoked_subcommand is not None:
+                return None
+            return function(Session(context.ensure_object(dict)), **values)
+
+        settings = {"context_settings": _SETTINGS, "invoke_without_command": True, **attributes}
+        return click.group(name, cls=VerbGroup, **settings)(run)
+
+    return declare
 
 
 def verb(name: str, **attributes: Any) -> Callable[[Callable[..., int | None]], Verb]:

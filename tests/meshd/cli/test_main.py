@@ -184,14 +184,15 @@ def _command(name: str) -> click.Command:
 
 
 def _parts(command: click.Command, path: list[str]) -> list[tuple[Verb, list[str]]]:
+    own = [(command, path)] if isinstance(command, Verb) else []
     if isinstance(command, click.Group):
-        return [
+        return own + [
             found
             for name, part in command.commands.items()
             for found in _parts(part, [*path, name])
         ]
-    assert isinstance(command, Verb)
-    return [(command, path)]
+    assert own, f"{command.name} is no verb"
+    return own
 
 
 def _let_version_raise(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
