@@ -58,8 +58,8 @@ class _Pull:
     senders: dict[str, None] = field(default_factory=dict)
     """Whose chunks are in `body`."""
     slow: int = 0
-    stuck_s: float | None = None
-    """Since when nobody is asked."""
+    moved_s: float = 0.0
+    """When it began, or the last chunk came."""
     look_s: float = 0.0
     """When to look for somebody again."""
 
@@ -114,7 +114,7 @@ class Fetcher:
         assert self._pull is None
         if self._wants_whole:
             base = None
-        self._pull = _Pull(target, base)
+        self._pull = _Pull(target, base, moved_s=now_s)
         self._voice.counters["pulls_begun"] += 1
         self._turn_to_another(now_s)
 
@@ -216,7 +216,7 @@ class Fetcher:
         took_s = now_s - pull.asked_s
         pull.slow = pull.slow + 1 if took_s > self._voice.settings.slow_s else 0
         pull.body += chunk.body
-        pull.digest, pull.index = digest, pull.index + 1
+        pull.digest, pull.index, pull.moved_s = digest, pull.index + 1, now_s
         pull.senders[pull.source] = pull.senders.pop(pull.source, None)
         self._voice.counters["bytes_taken"] += len(chunk.body)
         if pull.slow >= SLOW_IN_A_ROW and pull.index < offer.chunks:
@@ -296,15 +296,14 @@ class Fetcher:
         near = [node for node in candidates if self._voice.near(node)]
         if candidates:
             pull.source = self._voice.rng.choice(near or candidates)
-            pull.stuck_s, pull.slow = None, 0
+            pull.slow = 0
             since = pull.base.revision if pull.base is not None else 0
             self._ask(pull, Want(pull.target.cluster_id, pull.target.hash, since), now_s)
             return
         pull.source = ""
-        pull.stuck_s = now_s if pull.stuck_s is None else pull.stuck_s
         free_s = self._backoffs.first_free_s(self._holders(pull.target))
         pull.look_s = max(now_s + 0.01, now_s + _RETRY_S if free_s is None else free_s)
-        if now_s - pull.stuck_s >= self._voice.settings.give_up_s or free_s is None:
+        if now_s - pull.moved_s >= self._voice.settings.give_up_s or free_s is None:
             self.drop("alone")
 
     def _ask(self, pull: _Pull, word: Word, now_s: float) -> None:

@@ -21,7 +21,7 @@ class RelaySettings:
     slow_s: float = 1.0
     """Two chunks in a row that take longer than this send us to another peer, where there is one."""
     give_up_s: float = 30.0
-    """A pull that finds nobody to go on with for so long is dropped, with what it has."""
+    """A pull that got no chunk for so long, and has nobody to ask, is dropped with what it has."""
     backoff_min_s: float = 1.0
     """A peer that did not answer is left alone for so long; doubled with each failure."""
     backoff_bad_s: float = 30.0

@@ -225,6 +225,7 @@ class _Vouches(TypedDict):
     l: Annotated[list[_Statement], Field(max_length=STATEMENTS_MAX)]  # noqa: E741
 
 
+_REASONS = {reason.value: reason for reason in Reason}
 _WANT = TypeAdapter(_Want)
 _CHUNK_REQUEST = TypeAdapter(_ChunkRequest)
 _VOUCH_REQUEST = TypeAdapter(_VouchRequest)
@@ -293,7 +294,8 @@ def _word(fields: dict[object, object]) -> Word | None:
             return Chunk(chunk["i"], chunk["b"], chunk["g"], chunk["r"])
         case "z":
             refusal = _REFUSAL.validate_python(fields)
-            return Refusal(Reason(refusal["y"]), refusal["a"], refusal["r"], refusal["g"])
+            reason = _REASONS.get(refusal["y"], Reason.UNKNOWN)  # later versions may have others
+            return Refusal(reason, refusal["a"], refusal["r"], refusal["g"])
         case "y":
             return Vouches(
                 tuple(
