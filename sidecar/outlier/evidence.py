@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sidecar.gossip.records import PAGES_MAX, Record
 from sidecar.outlier.events import EndpointName
 from sidecar.outlier.evidence_codec import decode_page
 from sidecar.outlier.model import Destination, Place, Row, RowClass
+from sidecar.outlier.sight import TRIAL_SUCCESSES
 
 __all__ = ["PAGES_HELD_MAX", "ROWS_MAX", "Evidence"]
 
@@ -21,6 +22,12 @@ ROWS_MAX = 64
 """Rows that one host may say: most meshes have far fewer endpoints in trouble at once."""
 PAGES_HELD_MAX = 20_000
 """Pages of all hosts: 10,000 members with two each. A few hundred bytes a row."""
+
+_JITTER_S = 0.1
+"""Times of a renewed row that differ by less are the same moment: ages are told in whole milliseconds, and grow on
+the way by what clocks and queues make of it."""
+_SHARE_STEP = 0.05
+"""A share of failures that changed by less changes no judgement before the next look at our own counters."""
 
 _PageName = tuple[str, int]
 
@@ -69,18 +76,23 @@ class Evidence:
         if record.epoch > self._epochs.get(node, 0):
             touched |= self.forget(node)
             self._epochs[node] = record.epoch
-        touched |= self._drop(name)
+        before = {} if held is None else {one: self.about(one).get(node) for one in held.names}
+        gone = self._drop(name)
         dies_s = said_s + lifetime_s
         if dies_s <= now_s:
-            return touched
+            return touched | gone
         rows = page.rows[: ROWS_MAX - self._rows_of(node)]
         self.rows_refused += page.refused + len(page.rows) - len(rows)
         names = tuple((row.destination, row.place) for row in rows)
-        for row in rows:
-            self.put(node, row, record.page)
+        touched |= gone.difference(names)
+        for one, row in zip(names, rows, strict=True):
+            old = before.get(one)
+            if old is None or not _says_the_same(old, row):
+                touched.add(one)
+            self.put(node, row if old is None else _with_steady_times(old, row), record.page)
         self._pages[name] = _Held(record.epoch, record.version, dies_s, names)
         heapq.heappush(self._deaths, (dies_s, name))
-        return touched.union(names)
+        return touched
 
     def keep(self, nodes: Container[str]) -> None:
         """Only these hosts are known any more: what others were is forgotten as soon as their rows are dead."""
@@ -167,3 +179,45 @@ class Evidence:
             if self._owners.get((one, node)) == page:
                 self.remove(node, one)
         return set(held.names)
+
+
+def _says_the_same(old: Row, row: Row) -> bool:
+    """Whether a renewed row can change no judgement: most renewals only keep a row alive."""
+    return (
+        (old.row_class, old.generation, old.episode, old.failed_trials)
+        == (row.row_class, row.generation, row.episode, row.failed_trials)
+        and min(old.ok_run, TRIAL_SUCCESSES) == min(row.ok_run, TRIAL_SUCCESSES)
+        and _kinds(old) == _kinds(row)
+        and abs(_failing(old) - _failing(row)) < _SHARE_STEP
+        and all(abs(was - now) <= _JITTER_S for was, now in _times(old, row) if was != now)
+    )
+
+
+def _with_steady_times(old: Row, row: Row) -> Row:
+    """The row with the times that were heard first: each way here takes another time, which shall move nothing."""
+    times = [was if abs(was - now) <= _JITTER_S else now for was, now in _times(old, row)]
+    return replace(
+        row,
+        first_failure_s=times[0],
+        since_s=times[1],
+        accused_s=times[2],
+        last_ok_s=times[3],
+    )
+
+
+def _times(old: Row, row: Row) -> tuple[tuple[float, float], ...]:
+    return (
+        (old.first_failure_s, row.first_failure_s),
+        (old.since_s, row.since_s),
+        (old.accused_s, row.accused_s),
+        (old.last_ok_s, row.last_ok_s),
+    )
+
+
+def _kinds(row: Row) -> tuple[bool, bool, bool]:
+    return (row.ok > 0, row.external + row.gateway > 0, row.local > 0)
+
+
+def _failing(row: Row) -> float:
+    failures = row.external + row.gateway + row.local
+    return failures / (failures + row.ok) if failures else 0.0
