@@ -60,12 +60,12 @@ class Lanes:
         """Pieces of news still to be told, by class."""
         return {share.lane: len(share.queue) for share in self._shares}
 
-    def take(self, bytes_max: int, limits: Mapping[Lane, int], now_s: float) -> list[bytes]:
+    def take(self, bytes_max: int, limit: int, now_s: float) -> list[bytes]:
         """Messages for one frame.
 
         Args:
             bytes_max: Room in the frame.
-            limits: Times that each piece of a class is told.
+            limit: Times that each piece is told.
             now_s: For the ages of records.
         """
         for share in self._shares:
@@ -83,7 +83,7 @@ class Lanes:
             if key is None:
                 del waiting[share.lane]
                 continue
-            encoded = share.queue.tell(key, limits[share.lane], now_s)
+            encoded = share.queue.tell(key, limit, now_s)
             told[share.lane].add(key)
             taken.append(encoded)
             bytes_max -= len(encoded)

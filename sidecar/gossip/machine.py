@@ -76,6 +76,16 @@ class Gossip:
         """Equal where the same members are held alive or suspect; cheaper than a snapshot."""
         return self._voice.digest
 
+    @property
+    def records_digest(self) -> int:
+        """Equal where the same records are held, but for the youngest and for evidence about to die."""
+        return self._voice.holdings.digest
+
+    def records(self, now_s: float) -> tuple[Record, ...]:
+        """All records that are held, ours included, with their ages; in no order."""
+        holdings = self._voice.holdings
+        return tuple(h.aged(now_s) for node in holdings.nodes() for h in holdings.of(node))
+
     def snapshot(self) -> GossipView:
         """What is held now."""
         return view_of(

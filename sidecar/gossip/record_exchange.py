@@ -1,16 +1,18 @@
 """Exchanges of records over TCP: what news have missed, what a joiner lacks, what the sides of a partition lack.
 
 Pings and answers carry a digest of the settled records. Where two differ, one asks the other: it sends the versions
-that it has, and is answered with all records that are newer there. Who is asked and finds that the asker has newer
-ones asks back. One exchange in `record_exchange_gap_s` (longer in large meshes). A peer whose records we do not take
-(another key was bound there) would differ for ever: an exchange that taught us nothing is not repeated with the same
-peer for a minute, while our digest stays as it is. Members that tell no digest know no records and are not asked.
+that it has, and is answered with all records that are newer there, and with a row for the first that had no room. Who
+is asked and finds that the asker has newer ones asks back. One exchange in `record_exchange_gap_s` (longer in large
+meshes). Peers whose records we do not take (another key was bound there) would differ for ever: what taught us nothing
+is not asked again for a minute, unless a digest changes. Members that tell no digest know no records and are not asked.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
 
 from sidecar.gossip import frames
 from sidecar.gossip.claims import Identity
@@ -33,6 +35,20 @@ _CALLS_MAX = 8
 _ASK_BACK_GAP_S = 1.0
 _FRUITLESS_S = 60.0
 _FRUITLESS_MAX = 256
+_ADVANCE_S = 0.2
+"""So much of the debt that news have made does not keep us from answering."""
+
+
+class _Question(NamedTuple):
+    """What was asked: the same question has the same answer."""
+
+    node: str
+    ours: int
+    """Our digest then."""
+    theirs: int | None
+    """The digest that made us ask; None: its own question showed what we lack."""
+    joins: bool
+    """Whether we have just joined: what we learn is no news to others."""
 
 
 class RecordExchanger:
@@ -46,11 +62,11 @@ class RecordExchanger:
     def __init__(self, voice: Voice, recorder: Recorder) -> None:
         self._voice = voice
         self._recorder = recorder
-        self._calls: dict[int, tuple[str, int, bool]] = {}
-        """Calls under way: whom, our digest then, and whether we have just joined."""
+        self._calls: dict[int, _Question] = {}
+        """Calls under way."""
         self._exchanged_at_s = -math.inf
-        self._fruitless: dict[str, tuple[int, float]] = {}
-        """Of peers that taught us nothing: our digest then, and when to try again all the same."""
+        self._fruitless: dict[_Question, float] = {}
+        """What was asked and taught us nothing, and when to ask it again all the same."""
 
     def digest_seen(
         self, peer: Identity, digest: int | None, now_s: float, *, joins: bool = False
@@ -69,57 +85,39 @@ class RecordExchanger:
         gap_s = scaled_gap_s(voice.settings.record_exchange_gap_s, voice.size)
         if math.isinf(gap_s) or (now_s - self._exchanged_at_s < gap_s and not joins):
             return
-        ours, until_s = self._fruitless.get(peer.node, (0, -math.inf))
-        if joins or now_s >= until_s or ours != voice.holdings.digest:
-            self._ask(peer, now_s, joins=joins)
+        self._ask(peer, _Question(peer.node, voice.holdings.digest, digest, joins), now_s)
 
     def asked(self, call: int, frame: frames.Frame, table: RecordTable, now_s: float) -> None:
         """Answer with what the asker lacks; ask back for what we lack."""
         voice, peer = self._voice, frame.sender.identity
-        theirs = {(r.topic, r.node, r.page): (r.epoch, r.version) for r in table.rows}
-        parts = [frames.encode_message(RecordTable(()))]
-        # In a storm of news, answers share what news may cost: they carry nothing twice, so they are worth it.
-        is_busy = bool(voice.lanes)
-        room = ANSWER_BYTES_MAX
-        if is_busy:
-            room = BUSY_ANSWER_BYTES_MAX if voice.pace.is_paid(now_s + 0.2) else 0
-        for held in self._all():
-            record = held.record
-            if (record.epoch, record.version) <= theirs.get(
-                (record.topic, record.node, record.page), (0, 0)
-            ):
-                continue
-            encoded = with_age(held.encoded, held.age_s(now_s))
-            room -= len(encoded)
-            if room < 0:
-                voice.counters["records_cut"] += 1
-                break
-            parts.append(encoded)
-        body = frames.encode(voice.sender, parts)
-        if is_busy:
+        body = frames.encode(voice.sender, self._answer(table, now_s))
+        if voice.lanes:
             voice.pace.pay(len(body), now_s)
         voice.effects.append(AnswerPeer(call, body))
         waited_s = now_s - self._exchanged_at_s
-        if waited_s >= min(_ASK_BACK_GAP_S, voice.settings.record_exchange_gap_s) and any(
-            self._lacks(row) for row in table.rows
-        ):
-            until_s = self._fruitless.get(peer.node, (0, -math.inf))[1]
-            if now_s >= until_s:
-                self._ask(peer, now_s)
+        gap_s = min(_ASK_BACK_GAP_S, voice.settings.record_exchange_gap_s)
+        if waited_s >= gap_s and any(self._lacks(row) for row in table.rows):
+            self._ask(peer, _Question(peer.node, voice.holdings.digest, None, False), now_s)
 
     def answered(self, call: int, frame: frames.Frame, now_s: float) -> bool:
         """Take in what we lacked; False when the call is none of ours."""
-        asked = self._calls.pop(call, None)
-        if asked is None:
+        question = self._calls.pop(call, None)
+        if question is None:
             return False
-        node, ours, joins = asked
-        records = [message for message in frame.messages if isinstance(message, Record)]
-        learned = sum(self._recorder.hear(record, now_s, quietly=joins) for record in records)
-        self._fruitless.pop(node, None)
-        if not learned:
+        learned, is_all = 0, True
+        for message in frame.messages:
+            match message:
+                case Record():
+                    learned += self._recorder.hear(message, now_s, quietly=question.joins)
+                case RecordTable(rows):
+                    is_all = not rows
+                case _:
+                    pass
+        self._fruitless.pop(question, None)
+        if is_all and not learned:
             if len(self._fruitless) >= _FRUITLESS_MAX:
                 del self._fruitless[next(iter(self._fruitless))]
-            self._fruitless[node] = (ours, now_s + _FRUITLESS_S)
+            self._fruitless[question] = now_s + _FRUITLESS_S
         return True
 
     def failed(self, call: int) -> bool:
@@ -130,16 +128,40 @@ class RecordExchanger:
         """Ask nobody any more."""
         self._calls.clear()
 
-    def _ask(self, peer: Identity, now_s: float, *, joins: bool = False) -> None:
+    def _answer(self, table: RecordTable, now_s: float) -> list[bytes]:
+        """What the asker lacks, as far as there is room."""
         voice = self._voice
+        theirs = {(r.topic, r.node, r.page): (r.epoch, r.version) for r in table.rows}
+        room = ANSWER_BYTES_MAX
+        if voice.lanes:
+            # In a storm of news, answers share what news may cost: they carry nothing twice, so they are worth it.
+            is_paid = voice.pace.is_paid(now_s + _ADVANCE_S)
+            room = BUSY_ANSWER_BYTES_MAX if is_paid else 0
+        parts: list[bytes] = []
+        left_out: tuple[VersionRow, ...] = ()
+        for held in self._all():
+            r = held.record
+            if (r.epoch, r.version) <= theirs.get((r.topic, r.node, r.page), (0, 0)):
+                continue
+            encoded = with_age(held.encoded, held.age_s(now_s))
+            room -= len(encoded)
+            if room < 0:
+                voice.counters["records_cut"] += 1
+                left_out = (VersionRow(r.topic, r.node, r.page, r.epoch, r.version),)
+                break
+            parts.append(encoded)
+        return [frames.encode_message(RecordTable(left_out)), *parts]
+
+    def _ask(self, peer: Identity, question: _Question, now_s: float) -> None:
+        voice = self._voice
+        if now_s < self._fruitless.get(question, -math.inf):
+            return
         if len(self._calls) >= _CALLS_MAX:
             self._calls.pop(next(iter(self._calls)))
         call = voice.next_call()
-        self._calls[call] = (peer.node, voice.holdings.digest, joins)
+        self._calls[call] = question
         self._exchanged_at_s = now_s
-        rows = tuple(voice.holdings.versions())
-        if len(rows) > ROWS_MAX:
-            rows = rows[:ROWS_MAX]
+        rows = tuple(islice(voice.holdings.versions(), ROWS_MAX))
         body = frames.encode(voice.sender, [frames.encode_message(RecordTable(rows))])
         if voice.lanes:
             voice.pace.pay(len(body), now_s)

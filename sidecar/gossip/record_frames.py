@@ -63,7 +63,7 @@ class VersionRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordTable:
-    """Of an asker: all versions that it has. Of an answerer: none; the records follow."""
+    """Of an asker: all versions that it has. Of an answerer, before the records: the first that had no room."""
 
     rows: tuple[VersionRow, ...]
 

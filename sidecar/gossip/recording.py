@@ -147,8 +147,8 @@ class Recorder:
         if (record.epoch, record.version) <= known:
             held = voice.holdings.get(record.topic, record.node, record.page)
             if held is not None and held.record.signature == record.signature:
-                lane, key = _lane(record.topic), _subject(record)
-                voice.lanes.queue(lane).heard(key, voice.limits()[lane])
+                queue = voice.lanes.queue(_lane(record.topic))
+                queue.heard(_subject(record), voice.tellings())
             return False
         refusal = self._refusal(record, now_s)
         if refusal is not None:

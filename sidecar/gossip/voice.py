@@ -130,14 +130,9 @@ class Voice:
         """The answer to a ping, with our digests."""
         return frames.Ack(seq, self.digest, self.holdings.digest)
 
-    def limits(self) -> dict[Lane, int]:
-        """Times that each piece of news is told by each member, by class; exchanges repair what is missed.
-
-        Standing and overrides half as often: nobody waits for them as for evidence, and after a change of configuration
-        every host has some.
-        """
-        limit = retransmit_limit(self.settings, self.size)
-        return {Lane.MEMBERS: limit, Lane.EVIDENCE: limit, Lane.WORDS: (limit + 1) // 2}
+    def tellings(self) -> int:
+        """Times that each piece of news is told by each member; exchanges repair what is missed."""
+        return retransmit_limit(self.settings, self.size)
 
     def next_seq(self) -> int:
         """A sequence number for a ping."""
@@ -209,7 +204,7 @@ class Voice:
         only_news: bool = False,
     ) -> int:
         bare = frames.encode(self.sender, parts)
-        news = self.lanes.take(bytes_max - len(bare), self.limits(), now_s) if self.lanes else []
+        news = self.lanes.take(bytes_max - len(bare), self.tellings(), now_s) if self.lanes else []
         if news:
             bare = frames.encode(self.sender, [*parts, *news])
         elif only_news:
