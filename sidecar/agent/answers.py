@@ -78,7 +78,7 @@ class NodeAnswers:
     def whole_mesh(self) -> MeshAnswers:
         """What it answers for the whole mesh; knows of this host only until gossip joins."""
         wide = MeshWide(self.settings.node, self.own_standing, self.changed)
-        return MeshAnswers(wide, self.describe_gossip)
+        return MeshAnswers(wide, self.describe_gossip, lambda: self.node.participants.facts)
 
     def own_standing(self) -> Standing:
         """What is told the others of this host's configuration."""

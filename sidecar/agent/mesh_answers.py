@@ -5,7 +5,7 @@ Where gossip is off, pages to look at say so beside what is known of this host; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,10 @@ from sidecar.agent.ejections_answer import EjectionPort, ejections_answer, read_
 from sidecar.agent.mesh_wide import GossipPort, KeyringChanged, MeshWide
 from sidecar.agent.peers_answer import mesh_answer, peers_answer, wait_answer
 from sidecar.outlier.events import OverrideKind
+from sidecar.outlier.model import Destination
 from store.errors import ConflictError, InputError
 
 __all__ = ["MeshAnswers"]
-
-_EJECTION_OFF = "shared ejection needs gossip"
 
 
 class _KeyBody(BaseModel):
@@ -39,6 +38,8 @@ class MeshAnswers:
     """Standing of all."""
     describe_gossip: Callable[[], Mapping[str, Any]] = dict
     """This host's own gossip, as the status has it."""
+    destinations: Callable[[], Iterable[Destination]] = tuple
+    """Those that take part in shared ejection here: what a short name may mean."""
     ejection: EjectionPort | None = None
     """Shared ejection; None where there is none."""
 
@@ -84,7 +85,8 @@ class MeshAnswers:
         head = {"node": self.wide.node, "gossip": self.gossip_state()}
         if self.ejection is None:
             return {**head, "state": "off", "endpoints": [], "overrides": []}
-        return {**head, "state": "on", **ejections_answer(self.ejection.view())}
+        state = "off" if self.wide.gossip is None else "on"
+        return {**head, "state": state, **ejections_answer(self.ejection.view())}
 
     def override(self, kind: str, body: bytes) -> Mapping[str, Any]:
         """Take an operator's word and tell it to the mesh.
@@ -93,12 +95,11 @@ class MeshAnswers:
             InputError: What is asked for is wrong.
             ConflictError: There is no shared ejection here.
         """
+        self.wide.joined()
         if self.ejection is None:
-            raise ConflictError(
-                f"there is no shared ejection on {self.wide.node}: {_EJECTION_OFF}",
-                hint=self.wide.off if self.wide.gossip is None else "",
-            )
-        known = {row.destination for row in self.ejection.view().endpoints}
+            raise ConflictError(f"there is no shared ejection on {self.wide.node}")
+        accused = (row.destination for row in self.ejection.view().endpoints)
+        known = {*self.destinations(), *accused}
         override = read_override(OverrideKind(kind), body, known)
         self.ejection.operator_said(override)
         destination, place = override.destination, override.place

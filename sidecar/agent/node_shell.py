@@ -163,7 +163,7 @@ class NodeShell:
             wide.off = self.gossip.off
         else:
             wide.join(self.gossip.shell)
-            self.answers.whole_mesh.ejection = self._outlier
+        self.answers.whole_mesh.ejection = self._outlier
 
     # -- life -----------------------------------------------------------------------------------
 

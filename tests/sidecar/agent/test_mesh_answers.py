@@ -165,6 +165,24 @@ async def test_an_operators_word_goes_to_shared_ejection(
     assert answers.ejections()["destinations"] == 2
 
 
+async def test_a_short_name_means_a_destination_that_takes_part(
+    answers: MeshAnswers, autojump_clock: MockClock
+) -> None:
+    ejection = answers.ejection = Ejection()
+    reviews = Destination(HostName("reviews.default.svc.cluster.local"), 9080)
+    answers.destinations = lambda: [reviews]
+    answers.override("pause", b'{"destination": "reviews:9080"}')
+    assert ejection.said[0].destination == reviews
+
+
+async def test_what_envoy_ejects_by_itself_is_shown_without_gossip_too(
+    autojump_clock: MockClock,
+) -> None:
+    answers = MeshAnswers(MeshWide("me", lambda: having(5), Bell()), ejection=Ejection())
+    found = answers.ejections()
+    assert (found["state"], found["destinations"]) == ("off", 2)
+
+
 async def test_with_gossip_off_pages_say_so_and_deeds_are_refused(
     autojump_clock: MockClock,
 ) -> None:
