@@ -33,7 +33,7 @@ class Window:
     def counts(self, now_s: float) -> Outcomes:
         """What the window holds."""
         self._age(now_s)
-        return total(*(outcomes for _, outcomes in self._buckets))
+        return total(*[outcomes for _, outcomes in self._buckets])
 
     def clear(self) -> None:
         """Begin anew."""
@@ -52,9 +52,10 @@ def failures_of(outcomes: Outcomes) -> int:
 
 def total(*parts: Outcomes) -> Outcomes:
     """The sum."""
-    return Outcomes(
-        sum(part.ok for part in parts),
-        sum(part.external for part in parts),
-        sum(part.gateway for part in parts),
-        sum(part.local for part in parts),
-    )
+    ok = external = gateway = local = 0
+    for part in parts:
+        ok += part.ok
+        external += part.external
+        gateway += part.gateway
+        local += part.local
+    return Outcomes(ok, external, gateway, local)
