@@ -24,14 +24,13 @@ from sidecar.outlier.model import (
     Destination,
     DestinationFacts,
     EndpointFact,
-    Observer,
     Place,
     Row,
     RowClass,
 )
 from sidecar.outlier.phases import Course, Trial, course, trial_order
 from sidecar.outlier.view import JudgementState, Reason
-from sidecar.outlier.votes import Electorate, Poll, poll
+from sidecar.outlier.votes import Electorate, Members, Poll, poll
 
 __all__ = ["Judgement", "Mesh", "decide"]
 
@@ -43,11 +42,12 @@ _NO_TRIAL = Trial((), math.inf)
 class Mesh:
     """Who speaks, and whom to believe."""
 
-    node: str
-    """This host: of its locality observers must be, where the policy asks for it."""
-    observers: Mapping[str, Observer]
+    members: Members
+    """All whose rows count."""
+    near: Members
+    """Those of our own locality, for destinations whose policy asks for it."""
     ignored: frozenset[str]
-    """They do not count (`sidecar.outlier.poison`)."""
+    """Members that are not believed (`sidecar.outlier.poison`)."""
     cleared_s: Callable[[Destination, Place], float]
     """Up to when accusations were cleared by an operator; -inf: none."""
     override: Callable[[Destination, Place], Reason | None]
@@ -97,7 +97,8 @@ def decide(
         mesh: Who speaks, and whom to believe.
         now_s: The time.
     """
-    electorate = _electorate(facts, rows, mesh)
+    members = mesh.near if facts.policy.same_locality else mesh.members
+    electorate = Electorate(members, set().union(*rows.values()))
     found: dict[Place, _Candidate] = {}
     judged: dict[Place, Judgement] = {}
     shares: dict[Place, float] = {}
@@ -121,16 +122,6 @@ def decide(
     candidates = {place: one for place, one in found.items() if place not in judged}
     judged.update(_courses(destination, facts, candidates, electorate, now_s))
     return judged
-
-
-def _electorate(
-    facts: DestinationFacts, rows: Mapping[Place, Mapping[str, Row]], mesh: Mesh
-) -> Electorate:
-    speakers = {node for about in rows.values() for node in about}
-    near = None
-    if facts.policy.same_locality:
-        near = mesh.observers.get(mesh.node, Observer(mesh.node, counts=True))
-    return Electorate.of(speakers, mesh.observers, mesh.ignored, near=near)
 
 
 def _current(fact: EndpointFact, rows: Mapping[str, Row]) -> dict[str, Row]:
@@ -202,7 +193,7 @@ def _courses(
             judged[place] = _withheld(refused, one.poll, quorum_s[place])
         elif stand.state is JudgementState.TRIAL:
             trial = Trial(
-                trial_order((destination, place), stand.level, electorate.voters.items()),
+                trial_order((destination, place), stand.level, electorate),
                 stand.since_s,
             )
             judged[place] = replace(_judgement(stand, one.poll, Reason.HOLD_OVER), trial=trial)

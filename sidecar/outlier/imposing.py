@@ -160,7 +160,7 @@ class Imposing:
 
 def _has_recovered(judgement: Judgement | None, before: _Held) -> bool:
     """Whether it is the endpoint that got better; a trial may also end by all accusers taking their word back."""
-    if judgement is None or judgement.reason is Reason.QUORUM:
+    if judgement is None or judgement.reason in (Reason.QUORUM, Reason.COUNTER_EVIDENCE):
         return before.on_trial
     return judgement.reason is Reason.RECOVERED
 

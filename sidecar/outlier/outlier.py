@@ -42,7 +42,7 @@ from sidecar.outlier.reporting import changes, endpoint_views
 from sidecar.outlier.sight import Phase
 from sidecar.outlier.telling import Telling, is_news
 from sidecar.outlier.view import JudgementState, OutlierView
-from sidecar.outlier.votes import ANSWER_SHARE, SEVERAL_USERS, hold_s
+from sidecar.outlier.votes import ANSWER_SHARE, SEVERAL_USERS, Members, hold_s
 
 __all__ = ["Outlier"]
 
@@ -66,6 +66,7 @@ class Outlier:
         self._lifetime_s = 15.0
         self._facts: Mapping[Destination, DestinationFacts] = {}
         self._observers: Mapping[str, Observer] = {node: Observer(node, counts=True)}
+        self._members = self._near = Members.of(self._observers)
         self._locally: frozenset[EndpointName] = frozenset()
         self._own = OwnObserver()
         self._telling = Telling()
@@ -86,11 +87,12 @@ class Outlier:
             InputError: An operator's word that cannot hold (`OperatorSaid` only); nothing changed.
         """
         now_s = self._now_s = max(now_s, self._now_s)
+        own: set[EndpointName] = set()
         touched: set[EndpointName] = set()
         dirty: set[Destination] = set()
         match event:
             case OutcomesCounted():
-                touched = self._own.count(event.outcomes, now_s)
+                own = self._own.count(event.outcomes, now_s)
             case EnvoyEjects():
                 dirty = {destination for destination, _ in self._locally ^ event.endpoints}
                 self._own.learn_local(event.endpoints, now_s)
@@ -103,11 +105,11 @@ class Outlier:
                 touched, dirty = self._hear(event, now_s)
             case OperatorSaid():
                 self._overrides.say(event.override, now_s)
-                touched, dirty = self._obey(now_s)
+                own, dirty = self._obey(now_s)
             case TimePassed():
                 pass
-        touched |= self._pass_time(now_s, dirty)
-        verdicts = self._settle(touched, dirty, now_s)
+        touched |= self._pass_time(now_s, own, dirty)
+        verdicts = self._settle(own, touched, dirty, now_s)
         effects: list[Effect] = [*self._telling.speak(now_s), *self._overrides.speak(now_s)]
         imposed = self._imposing.imposed()
         if imposed != self._imposed:
@@ -170,6 +172,7 @@ class Outlier:
         self._evidence.keep(self._observers)
         accused = self._suspects.accused()
         self._suspects.judge(accused, self._observers)
+        self._count_members()
         return accused, set(self._evidence.destinations())
 
     def _hear(self, event: RecordHeard, now_s: float) -> tuple[set[EndpointName], set[Destination]]:
@@ -182,16 +185,19 @@ class Outlier:
 
     def _obey(self, now_s: float) -> tuple[set[EndpointName], set[Destination]]:
         """Operators' words changed: what they cleared is forgotten here, too."""
-        touched = set()
+        own = set()
         for name in self._own.accused():
             row = self._own.row(name, now_s)
             cleared = row is not None and row.since_s <= self._overrides.cleared_s(*name)
             if cleared and self._own.retire(name, now_s, even_local=True):
-                touched.add(name)
-        return touched, set(self._judged) | self._imposing.destinations()
+                own.add(name)
+        return own, set(self._judged) | self._imposing.destinations()
 
-    def _pass_time(self, now_s: float, dirty: set[Destination]) -> set[EndpointName]:
-        touched = self._evidence.bury(now_s) | self._own.drop_silent(now_s)
+    def _pass_time(
+        self, now_s: float, own: set[EndpointName], dirty: set[Destination]
+    ) -> set[EndpointName]:
+        touched = self._evidence.bury(now_s)
+        own |= self._own.drop_silent(now_s)
         if self._overrides.expire(now_s):
             dirty |= set(self._evidence.destinations())
         for name in self._telling.renew(now_s, self._lifetime_s, self._wanted):
@@ -200,28 +206,39 @@ class Outlier:
         return touched
 
     def _settle(
-        self, touched: set[EndpointName], dirty: set[Destination], now_s: float
+        self,
+        own: set[EndpointName],
+        touched: set[EndpointName],
+        dirty: set[Destination],
+        now_s: float,
     ) -> list[Effect]:
-        """Judge anew whatever is touched, until nothing changes any more."""
+        """Judge anew whatever is touched, until nothing changes any more.
+
+        Args:
+            own: Endpoints of which our own row may be another one now.
+            touched: Endpoints whose rows changed.
+            dirty: Destinations to judge for another reason.
+            now_s: The time.
+        """
         verdicts: list[Effect] = []
         dirty |= {one for one, due_s in self._due.items() if due_s <= now_s}
         for _ in range(_ROUNDS_MAX):
-            touched |= self._notice_sickness(now_s)
+            own |= self._notice_sickness(now_s)
+            touched |= {name for name in own | touched if self._tell(name)}
             if not touched and not dirty:
                 return verdicts
-            for name in touched:
-                self._tell(name)
             flipped = self._suspects.judge(touched, self._observers)
             dirty |= {destination for destination, _ in touched}
             if flipped:
+                self._count_members()
                 dirty |= self._destinations_of(flipped)
-            touched = set()
+            own, touched = set(), set()
             for destination in sorted(dirty):
                 found, changed = self._judge(destination, now_s)
-                touched |= found
+                own |= found
                 verdicts += changed
             dirty = set()
-        for destination, _ in touched:
+        for destination, _ in own:
             self._due[destination] = now_s
         return verdicts
 
@@ -286,22 +303,25 @@ class Outlier:
         if later:
             self._due[destination] = min(later)
 
-    def _tell(self, name: EndpointName) -> None:
-        """Say our row about an endpoint, where the mesh should know it now."""
+    def _tell(self, name: EndpointName) -> bool:
+        """Say our row about an endpoint, where the mesh should know it now; whether that changed anything."""
         said = self._telling.said.get(name)
         row = self._wanted(name)
         if row is None:
-            if said is not None and (
-                said.row_class is RowClass.BAD or self._own.row(name, self._now_s) is None
+            if said is None or (
+                said.row_class is not RowClass.BAD and self._own.row(name, self._now_s) is not None
             ):
-                self._telling.withdraw(name)
-                self._publish(name)
-            return
+                return False
+            self._telling.withdraw(name)
+            self._publish(name)
+            return True
         accusations = self._evidence.accusations(name, self._node)
         trying = self._own.phase(name) is Phase.TRYING
-        if said is None or is_news(said, row, accusations, on_trial=trying):
-            self._telling.tell(row)
-            self._publish(name)
+        if said is not None and not is_news(said, row, accusations, on_trial=trying):
+            return False
+        told = self._telling.tell(row)
+        self._publish(name)
+        return told
 
     def _publish(self, name: EndpointName) -> None:
         """Our own rows count as the mesh knows them, no more and no less."""
@@ -318,17 +338,14 @@ class Outlier:
             return None
         if row.row_class is RowClass.BAD:
             return row
+        # In a large mesh one accuser decides nothing, and is not worth an answer by everybody.
+        matter = 1 if self._members.counting < SEVERAL_USERS else 2
         accusers = sum(
             1
             for node in self._evidence.accusations(name, self._node)
             if node in self._observers and self._observers[node].counts
         )
-        return row if accusers >= self._accusers_that_matter() else None
-
-    def _accusers_that_matter(self) -> int:
-        """In a large mesh one accuser decides nothing, and is not worth an answer by everybody."""
-        counting = sum(1 for one in self._observers.values() if one.counts)
-        return 1 if counting < SEVERAL_USERS else 2
+        return row if accusers >= matter else None
 
     def _notice_sickness(self, now_s: float) -> set[EndpointName]:
         agreed = (
@@ -349,10 +366,16 @@ class Outlier:
             if any(not nodes.isdisjoint(about) for about in self._evidence.of(destination).values())
         }
 
+    def _count_members(self) -> None:
+        ignored = self._suspects.ignored
+        ourselves = self._observers[self._node]
+        self._members = Members.of(self._observers, ignored)
+        self._near = Members.of(self._observers, ignored, ourselves)
+
     def _mesh(self) -> Mesh:
         return Mesh(
-            self._node,
-            self._observers,
+            self._members,
+            self._near,
             self._suspects.ignored,
             self._overrides.cleared_s,
             self._overrides.override,

@@ -18,13 +18,12 @@ little has decided nothing by then, requests are too rare to hurt. Source: refer
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sidecar.outlier.hashing import fraction, stable_hash
 from sidecar.outlier.model import Destination, EjectionPolicy, Place
 from sidecar.outlier.view import JudgementState
-from sidecar.outlier.votes import WITNESSES, Vote, hold_s
+from sidecar.outlier.votes import WITNESSES, Electorate, Vote, hold_s
 
 __all__ = ["CAUTION_S", "TRIAL_STEP_S", "Course", "Trial", "course", "trial_order"]
 
@@ -120,23 +119,24 @@ def course(
 
 
 def trial_order(
-    name: tuple[Destination, Place], level: int, candidates: Iterable[tuple[str, str]]
+    name: tuple[Destination, Place], level: int, electorate: Electorate
 ) -> tuple[str, ...]:
     """The observers in the order in which they try an endpoint: other ones first at each level.
 
     Args:
         name: The endpoint.
         level: Of the ejection.
-        candidates: Observers that use the destination, with their votes; of one vote one observer tries it.
+        electorate: Those who use the destination; of one vote one observer tries it.
     """
     (host, port), place = name
     ranked = sorted(
-        candidates,
-        key=lambda one: (stable_hash("trial", host, port, *place, level, one[0]), one[0]),
+        electorate.speakers,
+        key=lambda node: (stable_hash("trial", host, port, *place, level, node), node),
     )
     seen: set[str] = set()
     order = []
-    for node, voter in ranked:
+    for node in ranked:
+        voter = electorate.voters[node]
         if voter not in seen:
             seen.add(voter)
             order.append(node)

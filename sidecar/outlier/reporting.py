@@ -86,7 +86,7 @@ def endpoint_views(
     for name in sorted(names | imposed.keys() | locally):
         destination, place = name
         one = judged.get(destination, {}).get(place)
-        witnesses = _witnesses(name, evidence.about(name), mesh, facts.get(destination))
+        witnesses = _witnesses(evidence.about(name), mesh, facts.get(destination))
         view = EndpointView(
             destination,
             place,
@@ -141,10 +141,8 @@ def _detail(one: Judgement) -> str:
 
 
 def _witnesses(
-    name: EndpointName, rows: Mapping[str, Row], mesh: Mesh, facts: DestinationFacts | None
+    rows: Mapping[str, Row], mesh: Mesh, facts: DestinationFacts | None
 ) -> tuple[WitnessView, ...]:
-    endpoints = facts.endpoints if facts is not None else ()
-    generations = {endpoint.place: endpoint.generation for endpoint in endpoints}
     found = [
         WitnessView(
             node,
@@ -156,22 +154,24 @@ def _witnesses(
             row.first_failure_s,
             row.accused_s,
             row.last_ok_s,
-            _ignored(node, row, mesh, generations.get(name[1])),
+            _ignored(node, row, mesh, facts),
         )
         for node, row in rows.items()
     ]
     return tuple(sorted(found, key=lambda one: (_ORDER.index(one.row_class), one.node)))
 
 
-def _ignored(node: str, row: Row, mesh: Mesh, generation: int | None) -> Reason | None:
+def _ignored(node: str, row: Row, mesh: Mesh, facts: DestinationFacts | None) -> Reason | None:
     """Why a row does not count."""
+    endpoints = facts.endpoints if facts is not None else ()
+    generation = next((one.generation for one in endpoints if one.place == row.place), None)
     if row.generation != generation:
         return Reason.UNKNOWN
-    observer = mesh.observers.get(node)
-    if observer is None or not observer.counts:
-        return Reason.NOT_COUNTING
     if node in mesh.ignored:
         return Reason.CONTRADICTED
+    near = facts is not None and facts.policy.same_locality
+    if node not in (mesh.near if near else mesh.members).voters:
+        return Reason.NOT_COUNTING
     if row.row_class is RowClass.BAD and row.since_s <= mesh.cleared_s(row.destination, row.place):
         return Reason.OVERRIDDEN
     return None
@@ -204,7 +204,8 @@ def _ending(old: Judgement, new: Judgement | None, *, is_known: bool) -> Reason:
     if new is not None and new.reason in (Reason.PINNED, Reason.PAUSED, Reason.OVERRIDDEN):
         return Reason.OVERRIDDEN
     gone = new is None or new.reason in (Reason.QUORUM, Reason.NOT_COUNTING)
-    if gone and old.state is JudgementState.TRIAL:
+    opposed = new is not None and new.reason is Reason.COUNTER_EVIDENCE
+    if (gone or opposed) and old.state is JudgementState.TRIAL:
         return Reason.RECOVERED
     if gone and (new is None or new.poll.quorum <= old.poll.quorum):
         return Reason.EVIDENCE_DIED

@@ -22,7 +22,7 @@ from sidecar.outlier.model import EjectionPolicy, Observer, Row, RowClass
 from sidecar.outlier.sight import TRIAL_SUCCESSES
 from sidecar.outlier.view import Reason
 
-__all__ = ["ANSWER_SHARE", "WITNESSES", "Electorate", "Poll", "Vote", "hold_s", "poll"]
+__all__ = ["ANSWER_SHARE", "WITNESSES", "Electorate", "Members", "Poll", "Vote", "hold_s", "poll"]
 
 SEVERAL_USERS = 10
 """From so many observers on, three must accuse instead of two."""
@@ -37,47 +37,62 @@ The shortest hold, with its jitter, is 0.8 of it; the rest leaves room for those
 
 
 @dataclass(frozen=True, slots=True)
-class Electorate:
-    """Whose rows count for a destination."""
+class Members:
+    """The members of the mesh whose rows count."""
 
     voters: Mapping[str, str]
-    """Observers that count, by node; the value is their vote: hosts of one address have one."""
+    """By node; the value is its vote: hosts of one address have one."""
     zones: Mapping[str, tuple[str, str]]
     """Region and zone of each vote."""
-    users: int
-    """Votes of those who use the destination, as far as they have said so."""
-    others: bool = True
-    """Whether the mesh has anybody else who could say something that counts."""
-    many: bool = False
-    """Whether the mesh has so many members that three may be needed."""
+    counting: int
+    """Members that gossip holds alive, whether or not they are believed."""
 
     @classmethod
     def of(
         cls,
-        speakers: Iterable[str],
         observers: Mapping[str, Observer],
-        ignored: frozenset[str],
-        *,
-        near: Observer | None,
-    ) -> Electorate:
-        """Those of the speakers who count.
+        ignored: frozenset[str] = frozenset(),
+        near: Observer | None = None,
+    ) -> Members:
+        """Those who count.
 
         Args:
-            speakers: Everybody who says a row of the destination.
             observers: The members of the mesh.
             ignored: Those who are not believed.
             near: Only observers of this one's locality count; None: all.
         """
         voters = {}
         zones = {}
-        for node in sorted(set(speakers)):
-            observer = observers.get(node)
-            if observer is not None and node not in ignored and _counts(observer, near):
+        counting = 0
+        for node, observer in observers.items():
+            if not observer.counts or (near is not None and observer.locality != near.locality):
+                continue
+            counting += 1
+            if node not in ignored:
                 voter = observer.address or node
                 voters[node] = voter
                 zones[voter] = (observer.locality.region, observer.locality.zone)
-        members = sum(1 for observer in observers.values() if _counts(observer, near))
-        return cls(voters, zones, len(zones), others=members > 1, many=members >= SEVERAL_USERS)
+        return cls(voters, zones, counting)
+
+
+class Electorate:
+    """Whose rows count for a destination.
+
+    Args:
+        members: The members that count.
+        speakers: Everybody who says a row of the destination.
+    """
+
+    def __init__(self, members: Members, speakers: Iterable[str]) -> None:
+        self.voters = members.voters
+        self.zones = members.zones
+        self.speakers = tuple(node for node in speakers if node in members.voters)
+        """Those of them who count."""
+        self.users = len({members.voters[node] for node in self.speakers})
+        """Votes of those who use the destination, as far as they have said so."""
+        self.others = members.counting > 1
+        """Whether the mesh has anybody else who could say something that counts."""
+        self._many = members.counting >= SEVERAL_USERS
 
     def quorum(self, policy: EjectionPolicy) -> int:
         """Votes that it takes at least."""
@@ -91,7 +106,7 @@ class Electorate:
         Where many might use the destination and few have said so yet, the others' answers are awaited: they may
         make it three instead of two.
         """
-        unsure = self.many and self.users < SEVERAL_USERS and policy.quorum is None
+        unsure = self._many and self.users < SEVERAL_USERS and policy.quorum is None
         return policy.hold_off_s + (ANSWERS_S if unsure else 0.0)
 
 
@@ -172,11 +187,6 @@ def poll(
         if len(standing) >= q
         else _failing_share(counting),
     )
-
-
-def _counts(observer: Observer, near: Observer | None) -> bool:
-    """Whether what a member says counts."""
-    return observer.counts and (near is None or observer.locality == near.locality)
 
 
 def _accusations(
