@@ -1,14 +1,15 @@
-"""The checks of `meshd check`: store, sidecars, objects. Each is a sentence that holds, or what to do about it."""
+"""The checks of `meshd check`: store, objects, sidecars; those of gossip are in `meshd.cli.checks_gossip`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meshd.cli.agents import ask_all, find_agents
+from meshd.cli.check import Check, Outcome
+from meshd.cli.checks_gossip import gossip_checks
 from meshd.cli.health import health_of
 from meshd.cli.session import Session
 from meshd.cli.troubles import Severity
@@ -18,43 +19,12 @@ if TYPE_CHECKING:
     from store.catalog import Catalog, Quarantined
     from store.etcd.client import EtcdClient
 
-__all__ = ["Check", "Outcome", "run_checks"]
+__all__ = ["run_checks"]
 
 CLOCK_S_MAX = 60.0
 """How far in the future the newest record of history may be before clocks are said to disagree."""
 SHOWN_MAX = 20
 """Bad objects that are named before the rest is counted."""
-
-
-class Outcome(Enum):
-    """What a check found."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at."""
-
-    group: str
-    """Heading: store, objects or sidecars."""
-    outcome: Outcome
-    """What was found."""
-    text: str
-    """It, in a sentence."""
-    hints: tuple[str, ...] = ()
-    """Reasons and what to do, a line each."""
-
-    def as_json(self) -> Mapping[str, Any]:
-        """The same as plain JSON."""
-        return {
-            "group": self.group,
-            "outcome": self.outcome.value,
-            "text": self.text,
-            "hints": list(self.hints),
-        }
 
 
 def run_checks(session: Session) -> list[Check]:
@@ -73,7 +43,7 @@ def run_checks(session: Session) -> list[Check]:
             results.append(_read(catalog))
             results += _clock(client)
             results += _objects(catalog)
-    return [*results, *_sidecars(session, catalog)]
+    return [*results, *_sidecars(session, catalog), *_gossip(session, catalog)]
 
 
 def _members(client: EtcdClient) -> Iterator[Check]:
@@ -213,6 +183,16 @@ def _sidecars(session: Session, catalog: Catalog | None) -> Iterator[Check]:
             in_force = config.get("revision_in_force")
             text = f"{node}: revision {in_force} in force in Envoy {version}"
             yield Check("sidecars", Outcome.OK, text)
+
+
+def _gossip(session: Session, catalog: Catalog | None) -> Iterator[Check]:
+    """Whether the hosts hear each other; nothing where there is no sidecar to ask."""
+    try:
+        agents = find_agents(session.run_dir)
+    except MeshError:
+        return  # the checks of sidecars say so
+    if agents:
+        yield from gossip_checks(session, agents, len(catalog.hosts) if catalog else 0)
 
 
 def _newest(catalog: Catalog | None) -> int:

@@ -48,7 +48,7 @@ VERBS: dict[str, VerbRow] = {
     "peers": VerbRow(_LOOK, "Show who is a member of the mesh, and how each is held."),
     "ejections": VerbRow(_LOOK, "Show accused and ejected endpoints: by whom, why, and why not."),
     "validate": VerbRow(_JUDGE, "Check objects in files without writing anything."),
-    "check": VerbRow(_JUDGE, "Check the whole mesh: store, sidecars, Envoys, objects."),
+    "check": VerbRow(_JUDGE, "Check the whole mesh: store, objects, sidecars, gossip."),
     "keyring": VerbRow(_PROGRAM, "Make, list and change the keys that gossip is sealed with."),
     "version": VerbRow(_PROGRAM, "Show versions of this program, the sidecars and etcd."),
     "config": VerbRow(_PROGRAM, "Show or choose the named profile in use."),

@@ -1,4 +1,4 @@
-"""`meshd check`: the whole mesh at once, as far as this machine sees it; quiet where all is well."""
+"""`meshd check`: the whole mesh at once, as far as this machine sees and hears it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meshd.cli.options import output_option, verb
 from meshd.cli.session import Session
 
 if TYPE_CHECKING:
-    from meshd.cli.checks import Check
+    from meshd.cli.check import Check
 
 __all__ = ["command"]
 
@@ -37,11 +37,12 @@ PAUSE_S = 0.5
 )
 @output_option("text", "json")
 def command(session: Session, /, wait: bool, timeout_s: float, output: str) -> int:
-    """Check the whole mesh: store, sidecars, Envoys, objects.
+    """Check the whole mesh: store, objects, sidecars, gossip.
 
     What is not well comes with what to do. The exit status is 1 when anything failed; warnings alone leave it 0.
     """
-    from meshd.cli.checks import Outcome, run_checks
+    from meshd.cli.check import Outcome
+    from meshd.cli.checks import run_checks
 
     end = time.monotonic() + timeout_s
     while True:
@@ -61,7 +62,7 @@ def command(session: Session, /, wait: bool, timeout_s: float, output: str) -> i
 
 
 def _say(session: Session, results: Sequence[Check]) -> None:
-    from meshd.cli.checks import Outcome
+    from meshd.cli.check import Outcome
 
     group = ""
     colours = {Outcome.OK: "green", Outcome.WARNING: "yellow", Outcome.FAILED: "red"}
