@@ -102,6 +102,7 @@ class Asker:
         self._next_s = self._soon_s = 0.0
         self._vain = 0
         self._in_vain: set[str] = set()
+        self._first_s: float | None = None
 
     def deadline(self, cluster_id: int, above: int) -> float | None:
         """When the next round may begin, or this one is over; None when nobody claims anything."""
@@ -112,21 +113,27 @@ class Asker:
         if free_s is None:
             return None
         fresh = any(node not in self._in_vain for node in claimants)
-        return max(free_s, self._soon_s if fresh else self._next_s)
+        due_s = max(free_s, self._soon_s if fresh else self._next_s)
+        return due_s if self._first_s is None else max(due_s, self._first_s)
 
     def owns(self, call: int) -> bool:
         """Whether this call is ours."""
         return call in self._calls
 
     def begin(self, cluster_id: int, above: int, now_s: float) -> None:
-        """Ask some of those who claim to have something newer, when it is time."""
+        """Ask some of those who claim to have something newer, when it is time: not at once, and seldom."""
         if self._calls and now_s >= self._open_until_s:
             self._calls.clear()
         claimants = self._askable(self._book.claimants(cluster_id, above), now_s)
-        fresh = any(node not in self._in_vain for node in claimants)
-        if self._calls or not claimants or now_s < (self._soon_s if fresh else self._next_s):
+        if self._calls or not claimants:
             return
         settings = self._voice.settings
+        pause_s = settings.vouch_pause_s * self._voice.rng.uniform(0.5, 1.0)
+        if self._first_s is None:  # where nobody writes, a second standing is on its way already
+            self._first_s = now_s + pause_s
+        fresh = any(node not in self._in_vain for node in claimants)
+        if now_s < max(self._first_s, self._soon_s if fresh else self._next_s):
+            return
         count = settings.attestations + _ASKED_BESIDE
         chosen = self._voice.rng.sample(claimants, min(count, len(claimants)))
         if len(chosen) < count:
@@ -138,7 +145,6 @@ class Asker:
         self._calls = {self._voice.ask(node, word): node for node in chosen}
         self._open_until_s = now_s + 2 * settings.answer_timeout_s
         self._in_vain.update(claimants)
-        pause_s = settings.vouch_pause_s * self._voice.rng.uniform(0.5, 1.0)
         self._soon_s = now_s + pause_s
         self._next_s = now_s + pause_s * 2.0 ** min(self._vain, _DOUBLINGS_MAX)
         self._vain += 1
@@ -164,6 +170,7 @@ class Asker:
         """Something attested was found: what was asked was not asked in vain."""
         self._vain = 0
         self._in_vain.clear()
+        self._first_s = None
 
     def _askable(self, nodes: list[str], now_s: float) -> list[str]:
         return [

@@ -52,6 +52,11 @@ class Round:
             self.notary.knows(name, KEYS[name].public)
 
     def begin(self, now_s: float) -> list[tuple[int, str]]:
+        """Ask, some time after the claim was first seen."""
+        self.asker.begin(CLUSTER, 5, now_s - 1.0)
+        return self.begin_at(now_s)
+
+    def begin_at(self, now_s: float) -> list[tuple[int, str]]:
         self.voice.effects = []
         self.asker.begin(CLUSTER, 5, now_s)
         found = asks(self.voice.effects)
@@ -102,7 +107,7 @@ def test_rounds_in_vain_become_rare_and_a_new_claim_ends_that() -> None:
     one.book.heard("a", said(10**9, "f"))
     now_s, times = 10.0, []
     while now_s < 100.0:
-        calls = one.begin(now_s)
+        calls = one.begin_at(now_s)
         for call, _ in calls:
             one.asker.answered(call, Vouches(()), now_s)
         if calls:
@@ -113,6 +118,16 @@ def test_rounds_in_vain_become_rare_and_a_new_claim_ends_that() -> None:
     assert gaps[-1] > 7.0
     one.book.heard("b", said(8, "2"))
     assert {node for _, node in one.begin(times[-1] + 1.1)} == {"a", "b"}
+
+
+def test_nobody_is_asked_at_once_since_a_second_standing_may_be_on_its_way() -> None:
+    one = Round("a", "b")
+    one.book.heard("a", said(8, "2"))
+    assert not one.begin_at(10.0)
+    due_s = one.asker.deadline(CLUSTER, 5)
+    assert due_s is not None
+    assert 10.5 <= due_s <= 11.0
+    assert one.begin_at(due_s)
 
 
 def test_a_round_that_nobody_answers_ends_by_itself() -> None:
