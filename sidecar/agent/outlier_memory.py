@@ -44,6 +44,6 @@ def read_imposed(path: Path) -> dict[EndpointName, Imposed]:
             found[at] = Imposed(word)
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, TypeError) as problem:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as problem:
         raise InputError(f"{path} does not say what was imposed: {problem}") from problem
     return found

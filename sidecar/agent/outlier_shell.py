@@ -302,11 +302,13 @@ class OutlierShell:
 
 
 def _verdict_facts(effect: VerdictChanged) -> dict[str, object]:
+    # `level` is the line's own.
+    facts = {"times" if name == "level" else name: fact for name, fact in effect.facts.items()}
     return {
         "destination": f"{effect.destination.host}:{effect.destination.port}",
         "endpoint": f"{effect.place.address}:{effect.place.port}",
         "reason": effect.reason,
-        **effect.facts,
+        **facts,
     }
 
 

@@ -15,10 +15,10 @@ from sidecar.balancing.balancer import Balancer
 from sidecar.balancing.model import ClusterPlan, EndpointSet
 from sidecar.mesh.model import Endpoint, Health
 from sidecar.mesh.view import View
-from sidecar.outlier.model import Destination, DestinationFacts, EjectionPolicy, EndpointFact, Place
+from sidecar.outlier.model import Destination, DestinationFacts, EndpointFact, Place
+from sidecar.outlier.policies import ejection_policy, takes_part
 from sidecar.routing.table import ClusterKey
 from store.objects.destination_rule import OutlierDetection
-from store.objects.mesh_config import EjectionScope, EjectionSettings
 
 __all__ = ["ObservedCluster", "Participants", "generation_of"]
 
@@ -93,10 +93,10 @@ def _look(
             continue
         detection = _detection(view, plan)
         settings = view.config.ejection
-        if detection is None and settings.scope is not EjectionScope.ALL:
+        if not takes_part(settings, detection):
             return None
         facts = DestinationFacts(
-            policy=_policy(settings, detection),
+            policy=ejection_policy(settings, detection),
             endpoints=_endpoint_facts(balancer.endpoints(whole), view),
         )
         base_s = (detection and detection.base_ejection_time) or BASE_EJECTION_S
@@ -117,27 +117,6 @@ def _detection(view: View, plan: ClusterPlan) -> OutlierDetection | None:
     host, port = plan.key.host, plan.key.port
     subsets = (view.policy(host, port, subset) for subset in sorted(view.rule(host).subsets))
     return next((one.outlier_detection for one in subsets if one.outlier_detection), None)
-
-
-def _policy(settings: EjectionSettings, detection: OutlierDetection | None) -> EjectionPolicy:
-    """The mesh's settings; the rule's ejection time, ejected share and healthy share over them."""
-    base_s, share = settings.base_ejection_time, settings.max_ejection_percent
-    healthy = settings.min_health_percent
-    if detection is not None:
-        base_s = detection.base_ejection_time or base_s
-        share = detection.max_ejection_percent or share
-        healthy = detection.min_health_percent or healthy
-    return EjectionPolicy(
-        quorum=settings.quorum,
-        failures=settings.failures,
-        agreement=settings.agreement_percent / 100,
-        hold_off_s=settings.hold_off,
-        base_ejection_s=base_s,
-        max_ejection_s=max(base_s, settings.max_ejection_time),
-        max_ejection_share=share / 100,
-        min_health_share=healthy / 100,
-        same_locality=settings.same_locality,
-    )
 
 
 def _endpoint_facts(found: EndpointSet, view: View) -> tuple[EndpointFact, ...]:

@@ -85,8 +85,11 @@ class Load:
     next request opens another.
     """
 
-    def __init__(self, port: int, host: str, path: str = "/", *, workers: int = 2) -> None:
+    def __init__(
+        self, port: int, host: str, path: str = "/", *, workers: int = 2, pause_s: float = PAUSE_S
+    ) -> None:
         self._port, self._host, self._path = port, host, path
+        self._pause_s = pause_s
         self._stop = threading.Event()
         self.replies: list[Reply] = []
         """Every request in the order of its answer; only appended to."""
@@ -106,7 +109,7 @@ class Load:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
         while not self._stop.is_set():
             self.replies.append(send(connection, self._host, self._path))
-            self._stop.wait(PAUSE_S)
+            self._stop.wait(self._pause_s)
         connection.close()
 
     def wait_for(self, count: int, deadline_s: float = 30.0) -> None:

@@ -202,9 +202,9 @@ class SidecarProcess:
         finally:
             connection.close()
 
-    def load(self, host: str, path: str = "/", *, workers: int = 2) -> Load:
+    def load(self, host: str, path: str = "/", **options: Any) -> Load:
         """A steady stream of requests; see `Load`."""
-        return Load(self.port, host, path, workers=workers)
+        return Load(self.port, host, path, **options)
 
     def envoy_pid(self) -> int | None:
         """Process id of its running Envoy; None when there is none."""

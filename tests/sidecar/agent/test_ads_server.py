@@ -15,9 +15,12 @@ import grpc
 import pytest
 import trio
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
+from envoy.service.load_stats.v3 import lrs_pb2, lrs_pb2_grpc
 
 from sidecar.agent.ads_driver import AdsDriver, Report
 from sidecar.agent.ads_server import QUEUE_MAX, AdsServer, StreamEvent
+from sidecar.agent.outcomes_reports import EndpointLoad, LoadReported, Reporting
+from sidecar.outlier.model import Place
 from sidecar.xds.events import DeltaRequest, InForce, SendResponse, StreamClosed, StreamOpened
 from sidecar.xds.resource import DesiredChange, Resource, TypeUrl
 from store.errors import InputError
@@ -205,3 +208,89 @@ async def test_the_driver_answers_within_the_call_that_brings_the_change(directo
         assert isinstance(reports[0], StreamOpened)
         client.close()
         nursery.cancel_scope.cancel()
+
+
+class Reporter:
+    """A stream of load reports whose requests are put and whose wishes are got by the test."""
+
+    def __init__(self, path: Path) -> None:
+        self.channel = grpc.insecure_channel(
+            f"unix:{path}", options=[("grpc.use_local_subchannel_pool", 1)]
+        )
+        self.outbox: queue.Queue[Any] = queue.Queue()
+        stub = lrs_pb2_grpc.LoadReportingServiceStub(self.channel)
+        self.call = stub.StreamLoadStats(iter(self.outbox.get, None))
+        self.outbox.put(lrs_pb2.LoadStatsRequest())
+
+    def tell(self, cluster: str, port: int, ok: int) -> None:
+        request = lrs_pb2.LoadStatsRequest()
+        locality = request.cluster_stats.add(cluster_name=cluster).upstream_locality_stats.add()
+        row = locality.upstream_endpoint_stats.add(total_successful_requests=ok)
+        row.address.socket_address.address = "10.0.0.1"
+        row.address.socket_address.port_value = port
+        self.outbox.put(request)
+
+    async def wish(self) -> Any:
+        with trio.fail_after(WAIT_S):
+            return await trio.to_thread.run_sync(next, self.call)
+
+    def close(self) -> None:
+        self.outbox.put(None)
+        self.call.cancel()
+        self.channel.close()
+
+
+@asynccontextmanager
+async def reporting(
+    directory: Path, told: list[LoadReported]
+) -> AsyncIterator[tuple[AdsServer, Path]]:
+    path = directory / "run" / "ads.sock"
+    server = AdsServer(path, lambda _: None, told.append)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.run)
+        yield server, path
+        nursery.cancel_scope.cancel()
+
+
+async def test_load_reports_are_told_and_wishes_reach_the_reporter(directory: Path) -> None:
+    told: list[LoadReported] = []
+    async with reporting(directory, told) as (server, path):
+        reporter = Reporter(path)
+        assert list((await reporter.wish()).clusters) == []
+        server.report(Reporting(("a", "b"), 0.5))
+        wish = await reporter.wish()
+        assert list(wish.clusters) == ["a", "b"]
+        assert wish.report_endpoint_granularity
+        assert wish.load_reporting_interval.ToMilliseconds() == 500
+        reporter.tell("a", 80, 3)
+        load = EndpointLoad("a", Place("10.0.0.1", 80), ok=3)
+        await wait_until_async(lambda: told and told[-1].loads == (load,), WAIT_S, "the report")
+        assert [report.is_first for report in told] == [True, False, False]
+        reporter.close()
+
+
+async def test_a_reporter_that_comes_back_is_asked_for_the_same_and_the_newest_wins(
+    directory: Path,
+) -> None:
+    told: list[LoadReported] = []
+    async with reporting(directory, told) as (server, path):
+        server.report(Reporting(("a",), 0.5))
+        first = Reporter(path)
+        assert list((await first.wish()).clusters) == ["a"]
+        second = Reporter(path)
+        assert list((await second.wish()).clusters) == ["a"]
+        with pytest.raises((grpc.RpcError, StopIteration, RuntimeError)):
+            await first.wish()
+        assert {report.stream for report in told if report.is_first} == {1, 2}
+        for one in (first, second):
+            one.close()
+
+
+async def test_an_open_stream_of_reports_does_not_hold_up_the_end(directory: Path) -> None:
+    with trio.fail_after(WAIT_S):
+        async with reporting(directory, []) as (_, path):
+            reporter = Reporter(path)
+            await reporter.wish()
+            began_s = trio.current_time()
+    assert trio.current_time() - began_s < 1.5
+    reporter.close()
