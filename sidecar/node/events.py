@@ -49,6 +49,8 @@ class Source(StrEnum):
 
     ETCD = "etcd"
     DISK = "disk"
+    PEERS = "peers"
+    """Other hosts sent it while etcd was out of reach; its hash is attested (`sidecar.relay`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ __all__ = [
     "Publish",
     "ReadFailed",
     "Reauthenticate",
+    "Relayed",
     "Report",
     "RequestProgress",
     "ServerIdentified",
@@ -170,6 +171,14 @@ class EpochAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Relayed:
+    """Peers brought a newer snapshot whose hash is attested: it is in force, and the watch goes on behind it."""
+
+    snapshot: Snapshot
+    """Of the epoch that is followed, or of one that the relay's rules have led to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
     """The deadline has come, or nothing has happened at all."""
 
@@ -183,6 +192,7 @@ Event = (
     | WatchBroken
     | ServerIdentified
     | EpochAccepted
+    | Relayed
     | Woken
 )
 

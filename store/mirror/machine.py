@@ -75,18 +75,10 @@ class Mirror:
     @property
     def status(self) -> MirrorStatus:
         """One look at the machine."""
-        snapshot = self._snapshot
-        return MirrorStatus(
-            self._state,
-            self._since,
-            snapshot.epoch if snapshot is not None else None,
-            snapshot.revision if snapshot is not None else 0,
-            self._heard,
-            self._reason,
-            self._held,
-            self._version,
-            replace(self._counters),
-        )
+        known = self._snapshot
+        epoch, revision = (known.epoch, known.revision) if known is not None else (None, 0)
+        said = (self._heard, self._reason, self._held, self._version, replace(self._counters))
+        return MirrorStatus(self._state, self._since, epoch, revision, *said)
 
     def deadline(self) -> float | None:
         """When `Woken` is wanted; None when only an event can bring the next step."""
@@ -123,6 +115,8 @@ class Mirror:
                     self._version = event.version
             case on.EpochAccepted():
                 self._accept(now_s)
+            case on.Relayed(snapshot):
+                self._relayed(snapshot, now_s)
             case on.Woken():
                 self._woken(now_s)
             case _:
@@ -209,6 +203,16 @@ class Mirror:
         self._accepted = self._held.cluster_id
         self._list(now_s)
 
+    def _relayed(self, snapshot: Snapshot, now_s: float) -> None:
+        """Go on from what peers brought; the shell has published it. While a watch runs, etcd's word counts."""
+        is_same_epoch = self._snapshot is not None and self._snapshot.epoch == snapshot.epoch
+        if self._state is _S.WATCHING or (is_same_epoch and snapshot.revision <= self._known):
+            return
+        self._snapshot, self._known, self._is_compacted = snapshot, snapshot.revision, False
+        self._comparison.forget()
+        if self._state in (_S.LISTING, _S.CHECKING, _S.CONFIRMING):
+            self._list(now_s)  # a reading that began before may be older than what is known now
+
     def _keys_listed(self, event: on.KeysListed, now_s: float) -> None:
         assert self._snapshot is not None
         self._pending, self._heard = None, now_s
@@ -260,8 +264,7 @@ class Mirror:
         self._enter(_S.OPENING, now_s, self._reason)
         self._counters.streams += 1
         self._stream += 1
-        self._has_stream = True
-        self._lag_seen = False
+        self._has_stream, self._lag_seen = True, False
         self._silent = now_s + self._settings.silence_s
         self._effects.append(on.OpenWatch(self._stream, self._known + 1))
 
@@ -281,9 +284,8 @@ class Mirror:
             self._close()
             self._failed("watch_canceled", cancellation(event.cancel_reason), now_s)
         elif event.cluster_id != self._snapshot.epoch.cluster_id:
-            self._report(
-                "store_is_another", on.Severity.WARNING, cluster_id=f"{event.cluster_id:x}"
-            )
+            cluster = f"{event.cluster_id:x}"
+            self._report("store_is_another", on.Severity.WARNING, cluster_id=cluster)
             self._list(now_s)
         else:
             self._alive(event, now_s)
