@@ -31,9 +31,11 @@ CALL_TIMEOUT_S = 5.0
 """For one exchange; a peer that is there answers in milliseconds."""
 _YOUNG_S = 10.0
 """After joining, exchanges are made thrice as often, and not put off for news that are under way."""
-_SECOND_LOOK_S = 0.4
-"""After joining, somebody is asked for its digest, and for its table where that differs: of those who joined at the
-same moment the seed had not heard."""
+_SECOND_LOOK_S = 0.25
+"""After joining, who answered is asked for its digest, and for its table where that differs: of those who joined at the
+same moment it had not heard then."""
+_LOOKED_AT_BY = 64
+"""In a larger mesh somebody else is asked: hundreds who join at once must not all come back to one seed."""
 _CALLS_MAX = 16
 _SEEDS_AT_ONCE = 5
 _REMEMBERED_MAX = 16
@@ -61,6 +63,7 @@ class Exchanger:
         self._exchanged_at_s = -math.inf
         self._young_until_s = -math.inf
         self._look_again_at_s: float | None = None
+        self._joined_through: Identity | None = None
 
     @property
     def pending(self) -> int:
@@ -153,7 +156,8 @@ class Exchanger:
             return False
         if was_alone:
             self._young_until_s = now_s + _YOUNG_S
-            self._look_again_at_s = now_s + _SECOND_LOOK_S * (0.5 + self._voice.rng.random())
+            self._look_again_at_s = now_s + _SECOND_LOOK_S * (0.8 + 0.4 * self._voice.rng.random())
+            self._joined_through = frame.sender.identity
         for message in frame.messages:
             match message:
                 case Claim():
@@ -194,13 +198,20 @@ class Exchanger:
             voice.effects.append(FindSeeds())
         if self._look_again_at_s is not None and self._look_again_at_s <= now_s:
             self._look_again_at_s = None
-            for peer in voice.choose(1):
+            for peer in self._second_opinion():
                 # Its answer carries a digest: the table is asked for where it differs, as after any probe.
                 voice.tell(peer, voice.ping(voice.next_seq(), peer.node), now_s=now_s)
                 self._exchanged_at_s = -math.inf  # the first table was read too early to wait for
         if self._announce_at_s is not None and self._announce_at_s <= now_s:
             self._plan_announcement(now_s)
             self._announce(now_s)
+
+    def _second_opinion(self) -> list[Identity]:
+        """Whom a joiner asks again: through whom so many joined at once has heard of all of them by now."""
+        through = self._joined_through
+        if through is None or self._voice.size > _LOOKED_AT_BY:
+            return self._voice.choose(1)
+        return [through]
 
     def _announce(self, now_s: float) -> None:
         voice, table = self._voice, self._voice.table

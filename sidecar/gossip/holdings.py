@@ -9,12 +9,12 @@ and no members; those who do call `drop`.
 from __future__ import annotations
 
 import heapq
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sidecar.gossip.record_frames import VersionRow, encode_record
 from sidecar.gossip.records import PAGES_MAX, Record, Topic
+from sidecar.gossip.table import digest32
 
 __all__ = ["SETTLED_S", "Held", "Holdings", "Key"]
 
@@ -189,4 +189,4 @@ class Holdings:
 
 def _digest_of(record: Record) -> int:
     place = f"{record.topic}\0{record.page}\0{record.node}\0{record.epoch}\0{record.version}"
-    return zlib.crc32(place.encode())
+    return digest32(place)

@@ -234,13 +234,19 @@ class Gossip:
             if not self._records.failed(call):
                 self._exchanger.failed(call)
             return
-        if self._prober.answered_over_tcp(call) or self._records.answered(call, frame, now_s):
+        peer, has_joined = frame.sender.identity, False
+        if self._records.answered(call, frame, now_s):
             return
-        has_joined = self._exchanger.answered(call, frame, now_s)
+        if not self._prober.answered_over_tcp(call):
+            has_joined = self._exchanger.answered(call, frame, now_s)
+        if self._membership.leaving:
+            return
         match frame.messages:
-            case (frames.Exchange(_, int() as digest), *_) if not self._membership.leaving:
-                peer = frame.sender.identity
-                self._records.digest_seen(peer, digest, now_s, joins=has_joined)
+            case (frames.Exchange(_, records), *_):
+                self._records.digest_seen(peer, records, now_s, joins=has_joined)
+            case (frames.Ack(_, digest, records), *_):
+                self._exchanger.digest_seen(peer, digest, now_s)
+                self._records.digest_seen(peer, records, now_s)
             case _:
                 pass
 

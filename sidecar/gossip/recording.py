@@ -146,7 +146,9 @@ class Recorder:
         known = voice.holdings.known(record.topic, record.node, record.page)
         if (record.epoch, record.version) <= known:
             held = voice.holdings.get(record.topic, record.node, record.page)
-            if held is not None and held.record.signature == record.signature:
+            if held is not None and held.record.key != record.key:
+                self._refuse(record.node, Refusal.OTHER_KEY, now_s)  # two go by this name
+            elif held is not None and held.record.signature == record.signature:
                 queue = voice.lanes.queue(_lane(record.topic))
                 queue.heard(_subject(record), voice.tellings())
             return False

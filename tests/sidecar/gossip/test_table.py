@@ -102,3 +102,13 @@ def test_38_a_member_that_dies_and_returns_for_ever_leaves_no_trail() -> None:
         table.apply(_claim("a", Status.DEAD, incarnation), float(incarnation))
         table.apply(_claim("a", Status.ALIVE, incarnation + 1), float(incarnation))
     assert len(table._tombstones) <= 70
+
+
+def test_nodes_named_alike_do_not_cancel_out_in_the_digest() -> None:
+    table = Table(100)
+    digests = [table.digest]
+    for number in range(8):
+        identity = Identity(f"n{number}", "10.0.0.2:1", 1)
+        table.apply(Claim(identity, Status.ALIVE, 0), 0.0)
+        digests.append(table.digest)
+    assert len(set(digests)) == 9
