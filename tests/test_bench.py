@@ -93,3 +93,22 @@ def test_gossip_scale_measures_a_mesh_at_three_losses(capsys: pytest.CaptureFixt
         assert 0 < one["idle"]["bytes_per_s"] <= one["idle"]["bytes_per_s_worst"]
         assert one["join_s"] is not None
     assert mesh["all_join_s"] < 5.0
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_gossip_measures_members_beside_serf_where_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sizes = ["--members", "4", "--kills", "1", "--joins", "1", "--idle", "3", "--simulate"]
+    values = found(capsys, "gossip", *sizes)
+    assert set(values) == {"meshd", "serf", "simulated"}
+    assert values["simulated"] == {}
+    ours = values["meshd"]
+    assert isinstance(ours, dict)
+    assert 0 < ours["dead_at_all_s"]["p50"] <= ours["dead_at_all_s"]["worst"]
+    assert {"idle_bytes_per_s", "idle_cpu_percent", "join_s", "rss_mb"} <= set(ours)
+    assert ours["idle_bytes_per_s"] > 0
+    if (theirs := values["serf"]) is not None:
+        assert isinstance(theirs, dict)
+        assert set(theirs) == set(ours)

@@ -77,7 +77,7 @@ class GossipSockets:
 
 
 def open_sockets(bind: str, port: int) -> GossipSockets:
-    """Bind UDP and TCP on one port.
+    """Bind UDP and TCP on one port. Called inside `trio.run`.
 
     Args:
         bind: IP address of this host, or `0.0.0.0` or `::` for all.
@@ -113,5 +113,6 @@ def _open(bind: str, port: int) -> GossipSockets:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         udp.bind((bind, port))
         udp.setblocking(False)
+        tcp = trio.SocketListener(trio.socket.from_stdlib_socket(stream))
         undo.pop_all()
-    return GossipSockets(udp, trio.SocketListener(trio.socket.from_stdlib_socket(stream)), port)
+    return GossipSockets(udp, tcp, port)
