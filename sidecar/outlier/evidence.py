@@ -76,7 +76,10 @@ class Evidence:
         if record.epoch > self._epochs.get(node, 0):
             touched |= self.forget(node)
             self._epochs[node] = record.epoch
-        before = {} if held is None else {one: self.about(one).get(node) for one in held.names}
+        before = {
+            one: self.about(one).get(node)
+            for one in [(row.destination, row.place) for row in page.rows]
+        }
         gone = self._drop(name)
         dies_s = said_s + lifetime_s
         if dies_s <= now_s:
@@ -89,7 +92,7 @@ class Evidence:
             old = before.get(one)
             if old is None or not _says_the_same(old, row):
                 touched.add(one)
-            self.put(node, row if old is None else _with_steady_times(old, row), record.page)
+            self.put(node, _as_heard(old, row, now_s), record.page)
         self._pages[name] = _Held(record.epoch, record.version, dies_s, names)
         heapq.heappush(self._deaths, (dies_s, name))
         return touched
@@ -193,15 +196,23 @@ def _says_the_same(old: Row, row: Row) -> bool:
     )
 
 
-def _with_steady_times(old: Row, row: Row) -> Row:
+def _as_heard(old: Row | None, row: Row, now_s: float) -> Row:
     """The row with the times that were heard first: each way here takes another time, which shall move nothing."""
+    if old is None:
+        return replace(row, heard_s=now_s)
     times = [was if abs(was - now) <= _JITTER_S else now for was, now in _times(old, row)]
+    is_known = (old.row_class, old.generation, old.since_s) == (
+        row.row_class,
+        row.generation,
+        times[1],
+    )
     return replace(
         row,
         first_failure_s=times[0],
         since_s=times[1],
         accused_s=times[2],
         last_ok_s=times[3],
+        heard_s=old.heard_s if is_known else now_s,
     )
 
 

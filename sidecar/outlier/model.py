@@ -95,6 +95,9 @@ class Row:
     BAD or ejected. Of others: never."""
     failed_trials: int = 0
     """Of a BAD row: how many trials of the ejection had failed in all when this observer saw its last one fail."""
+    heard_s: float = float("-inf")
+    """When the holder first heard of this accusation; never on the wire, and of own rows long ago. What a row says of
+    the past may be a lie: what must stand for a while must have been heard for as long."""
 
 
 @dataclass(frozen=True, slots=True)

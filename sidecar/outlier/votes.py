@@ -15,7 +15,7 @@ simulation found better.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sidecar.outlier.model import EjectionPolicy, Observer, Row, RowClass
@@ -140,6 +140,8 @@ class Poll:
     """Why the votes do not suffice; None: they do."""
     quorum_s: float = math.inf
     """Q."""
+    heard_s: float = math.inf
+    """When so many accusations had been heard here: what rows say of the past does not shorten the hold-off."""
     share: float = 0.0
     """Of those with a say the share that accuses; where no quorum does: of the requests the share that fails."""
 
@@ -170,7 +172,7 @@ def poll(
     if standing and all(vote.is_local for vote in standing):
         needed = max(q, min(q + 1, electorate.users))
     opposing = _opposing(counting, electorate, standing, q)
-    reason, quorum_s = _verdict(standing, len(opposing), electorate, policy, (q, needed))
+    reason, wanted = _verdict(standing, len(opposing), electorate, policy, (q, needed))
     if reason is Reason.QUORUM and len(votes) >= needed:
         reason = Reason.RECOVERED
     if reason is None and not _is_diverse(counting, standing, electorate):
@@ -182,7 +184,8 @@ def poll(
         quorum=needed,
         users=electorate.users,
         reason=reason,
-        quorum_s=quorum_s,
+        quorum_s=standing[wanted - 1].row.since_s if wanted else math.inf,
+        heard_s=_heard_s(standing, wanted),
         share=len(standing) / (len(standing) + len(opposing))
         if len(standing) >= q
         else _failing_share(counting),
@@ -254,23 +257,30 @@ def _verdict(
     electorate: Electorate,
     policy: EjectionPolicy,
     quorums: tuple[int, int],
-) -> tuple[Reason | None, float]:
-    """Why the votes do not suffice, or None; and Q."""
+) -> tuple[Reason | None, int]:
+    """Why the votes do not suffice, or None; and how many accusations it took."""
     q, needed = quorums
     if not electorate.others:
-        return Reason.ALONE, math.inf
+        return Reason.ALONE, 0
     if electorate.users < WITNESSES:
-        return Reason.QUORUM, math.inf
+        return Reason.QUORUM, 0
     if len(standing) < needed:
-        return (Reason.QUORUM if len(standing) < q else Reason.LOCAL_ORIGIN), math.inf
+        return (Reason.QUORUM if len(standing) < q else Reason.LOCAL_ORIGIN), 0
     # |A| / (|A| + |C|) >= agreement, solved for |A|
     if opposing and policy.agreement >= 1:
-        return Reason.COUNTER_EVIDENCE, math.inf
+        return Reason.COUNTER_EVIDENCE, 0
     share = policy.agreement * opposing / (1 - policy.agreement) if opposing else 0.0
     wanted = max(needed, math.ceil(share - 1e-9))
     if len(standing) < wanted:
-        return Reason.COUNTER_EVIDENCE, math.inf
-    return None, standing[wanted - 1].row.since_s
+        return Reason.COUNTER_EVIDENCE, 0
+    return None, wanted
+
+
+def _heard_s(standing: Sequence[Vote], wanted: int) -> float:
+    """When the last of the first so many accusations was heard here."""
+    if not wanted:
+        return math.inf
+    return sorted(max(vote.row.since_s, vote.row.heard_s) for vote in standing)[wanted - 1]
 
 
 def _is_diverse(rows: Mapping[str, Row], standing: Iterable[Vote], electorate: Electorate) -> bool:
