@@ -173,7 +173,7 @@ class Overrides:
             )
             for node, word in self._all()
         ]
-        return tuple(sorted(found, key=lambda one: (one.said_s, one.node)))
+        return tuple(sorted(found, key=_view_order))
 
     def _all(self) -> Iterator[tuple[str, Word]]:
         for word in self._own:
@@ -204,6 +204,10 @@ class Overrides:
             if word.until_s > now_s and not known:
                 taken = self._place(word, now_s) or taken
         return taken
+
+
+def _view_order(one: OverrideView) -> tuple[float, str, str, str, str]:
+    return (one.said_s, one.node, one.kind.value, str(one.destination), str(one.place))
 
 
 def _is_same(one: Override, other: Override) -> bool:
