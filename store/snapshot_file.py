@@ -92,15 +92,15 @@ def decode(content: bytes) -> StoredSnapshot:
     body = _checked_body(content)
     try:
         found = msgpack.unpackb(body, unicode_errors=_KEYS)
-        epoch = Epoch(int(found["life"]), int(found["cluster_id"]))
+        epoch = Epoch(_number(found["life"]), _number(found["cluster_id"]))
         entries = [_entry_in(row) for row in found["entries"]]
         stored = StoredSnapshot(
             str(found["prefix"]),
-            Snapshot.of(epoch, int(found["revision"]), entries),
+            Snapshot.of(epoch, _number(found["revision"]), entries),
             tuple(_remembered_in(row) for row in found["memory"]),
             tuple(str(name) for name in found["names"]),
-            int(found["saved_at_ms"]),
-            {str(host): bytes(value) for host, value in found.get("kept", {}).items()},
+            _number(found["saved_at_ms"]),
+            {str(host): _bytes(value) for host, value in found.get("kept", {}).items()},
             str(found.get("rules", "")),
         )
         expected = str(found["hash"])
@@ -142,7 +142,14 @@ def _entry_out(entry: Entry) -> Sequence[object]:
 
 def _entry_in(row: Any) -> Entry:
     key, value, created, modified, version, lease = row
-    return Entry(str(key), bytes(value), int(created), int(modified), int(version), int(lease))
+    return Entry(
+        str(key),
+        _bytes(value),
+        _number(created),
+        _number(modified),
+        _number(version),
+        _number(lease),
+    )
 
 
 def _remembered_out(row: Remembered) -> Sequence[object]:
@@ -162,9 +169,9 @@ def _remembered_in(row: Any) -> Remembered:
     key, newest, serving, refusals, recall, certain, inherited = row
     return Remembered(
         str(key),
-        int(newest),
+        _number(newest),
         _entry_in(serving) if serving is not None else None,
-        refusals=tuple(Refusal(int(revision), str(reason)) for revision, reason in refusals),
+        refusals=tuple(Refusal(_number(revision), str(reason)) for revision, reason in refusals),
         recall=_recall_in(recall) if recall is not None else None,
         certain=bool(certain),
         inherited=bool(inherited),
@@ -173,4 +180,16 @@ def _remembered_in(row: Any) -> Remembered:
 
 def _recall_in(row: Any) -> Recall:
     key, revision, source = row
-    return Recall(str(key), int(revision), RecallSource(source))
+    return Recall(str(key), _number(revision), RecallSource(source))
+
+
+def _number(found: object) -> int:
+    if type(found) is not int:
+        raise TypeError(f"{found!r:.40} in the place of a whole number")
+    return found
+
+
+def _bytes(found: object) -> bytes:
+    if not isinstance(found, bytes):
+        raise TypeError(f"{found!r:.40} in the place of bytes")
+    return found

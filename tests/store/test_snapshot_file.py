@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+from hashlib import sha256
+
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,11 +77,30 @@ def test_another_format_is_named() -> None:
         decode(newer)
 
 
-def test_a_body_with_a_right_checksum_and_a_wrong_shape_is_refused() -> None:
-    import struct
-    from hashlib import sha256
+def _with_right_checksum(body: bytes) -> bytes:
+    return struct.pack(">8sHQ32s", MAGIC, 1, len(body), sha256(body).digest()) + body
 
+
+def test_a_body_with_a_right_checksum_and_a_wrong_shape_is_refused() -> None:
     body = b"\x81\xa6prefix\xa1/"  # a map with nothing but a prefix
-    head = struct.pack(">8sHQ32s", MAGIC, 1, len(body), sha256(body).digest())
     with pytest.raises(SnapshotFileRefused, match="cannot be understood"):
-        decode(head + body)
+        decode(_with_right_checksum(body))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("saved_at_ms", float("inf")),  # found by fuzzing: it ended in an OverflowError
+        ("revision", 1e300),
+        ("life", True),
+        ("kept", {"vm-7": 1 << 40}),  # so many zeros, where a number was taken for a length
+        ("entries", [["key", 1 << 40, 1, 1, 1, 0]]),
+    ],
+)
+def test_what_is_of_another_type_is_refused_before_it_is_made_one(
+    field: str, value: object
+) -> None:
+    fields = msgpack.unpackb(CONTENT[50:], unicode_errors="surrogateescape")
+    body = msgpack.packb({**fields, field: value}, unicode_errors="surrogateescape")
+    with pytest.raises(SnapshotFileRefused, match="in the place of"):
+        decode(_with_right_checksum(body))
