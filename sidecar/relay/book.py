@@ -154,9 +154,12 @@ class Book:
         return tuple(sorted(found, key=lambda one: (-one.revision, one.hash)))
 
     def holders(self, target: Target) -> list[str]:
-        """Present members that say they have this content, or something newer of the same cluster."""
-        exact = [n for n in self._holders.get((target.cluster_id, target.hash), ()) if self._is(n)]
-        return exact or [
+        """Present members that say they have exactly this content."""
+        return [n for n in self._holders.get((target.cluster_id, target.hash), ()) if self._is(n)]
+
+    def beyond(self, target: Target) -> list[str]:
+        """Present members that say they have something newer: they may remember this content."""
+        return [
             node
             for node in self._members.get(target.cluster_id, ())
             if self._is(node) and self._standings[node].received > target.revision

@@ -107,7 +107,7 @@ class Fetcher:
 
     def free_s(self, target: Target) -> float | None:
         """When the first peer that has this may be asked; None when nobody has it."""
-        return self._backoffs.first_free_s(self._holders(target))
+        return self._backoffs.first_free_s(self._known(target))
 
     def begin(self, target: Target, base: Snapshot | None, now_s: float) -> None:
         """Pull this, on top of what we have where that helps."""
@@ -136,7 +136,7 @@ class Fetcher:
         if pull.call is not None:
             if now_s >= pull.asked_s + 2 * self._voice.settings.answer_timeout_s:
                 self.failed(now_s)
-        elif now_s >= pull.look_s:
+        elif now_s >= pull.look_s or self._candidates(pull.target, now_s):
             self._turn_to_another(now_s)
 
     def failed(self, now_s: float) -> None:
@@ -301,7 +301,7 @@ class Fetcher:
             self._ask(pull, Want(pull.target.cluster_id, pull.target.hash, since), now_s)
             return
         pull.source = ""
-        free_s = self._backoffs.first_free_s(self._holders(pull.target))
+        free_s = self.free_s(pull.target)
         pull.look_s = max(now_s + 0.01, now_s + _RETRY_S if free_s is None else free_s)
         if now_s - pull.moved_s >= self._voice.settings.give_up_s or free_s is None:
             self.drop("alone")
@@ -310,8 +310,17 @@ class Fetcher:
         pull.call = self._voice.ask(pull.source, word)
         pull.asked_s = now_s
 
-    def _holders(self, target: Target) -> list[str]:
-        return [node for node in self._book.holders(target) if node in self._voice.peers]
+    def _known(self, target: Target) -> list[str]:
+        """Who may have it, and can be asked at some time."""
+        nodes = self._book.holders(target) + self._book.beyond(target)
+        return [node for node in nodes if node in self._voice.peers]
 
     def _candidates(self, target: Target, now_s: float) -> list[str]:
-        return [node for node in self._holders(target) if self._backoffs.is_free(node, now_s)]
+        """Who may be asked now: those who have exactly this; where there is none, those who are beyond it."""
+        for nodes in (self._book.holders(target), self._book.beyond(target)):
+            found = [
+                n for n in nodes if n in self._voice.peers and self._backoffs.is_free(n, now_s)
+            ]
+            if found:
+                return found
+        return []

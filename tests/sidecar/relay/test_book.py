@@ -46,6 +46,11 @@ def test_who_follows_peers_attests_nothing_but_can_be_asked_for_it() -> None:
     assert one.holders(Target(CLUSTER, 7, hash_of("1"))) == ["a", "b"]
 
 
+def test_who_is_beyond_may_remember_it() -> None:
+    one = book(a=said(7, "1"), b=said(8, "2"), c=said(6, "3"))
+    assert one.beyond(Target(CLUSTER, 7, hash_of("1"))) == ["b"]
+
+
 def test_who_lost_etcd_attests_what_it_had() -> None:
     one = book(a=said(7, "1", Sync.STALE), b=said(7, "1", Sync.HELD))
     assert len(one.attested(CLUSTER, 2, above=0)) == 1

@@ -277,6 +277,20 @@ def test_nobody_to_ask_is_waited_for_and_then_the_pull_is_dropped() -> None:
     assert one.voice.counters["pulls_dropped_alone"] == 1
 
 
+def test_somebody_who_gets_it_meanwhile_is_asked_at_once() -> None:
+    one = Pulling("a", "b")
+    one.fetcher.drop("again")
+    one.book.heard("b", standing(BASE))
+    one.begin()
+    one.answer(None)
+    assert one.asked is None, "the only one that has it sent nonsense"
+    one.book.heard("b", standing(TARGET))
+    one.voice.effects = []
+    one.fetcher.tick(one.now_s)
+    one.look()
+    assert one.source == "b"
+
+
 def test_an_answer_that_the_shell_never_tells_is_given_up() -> None:
     one = Pulling("a", "b")
     first = one.source
