@@ -92,7 +92,7 @@ class StandingHeard:
 
 @dataclass(frozen=True, slots=True)
 class MembersSeen:
-    """All members that can be asked, without ourselves, in the place of those before."""
+    """All members that can be asked, in the place of those before. Ourselves among them do no harm."""
 
     peers: Mapping[str, Peer]
 

@@ -75,6 +75,7 @@ class Relay:
         self._link = StoreLink.AWAY
         self._begin_s: float | None = None
         self._sought: Target | None = None
+        self._is_duty_due = True
         self._conflicts: dict[tuple[str, int, str], None] = {}
         self._due_s: float | None = None
         self._now_s = 0.0
@@ -136,8 +137,7 @@ class Relay:
         self._lives.look(now_s)
         self._server.tick(now_s)
         self._fetcher.tick(now_s)
-        if self._duty.decide(self._reaches_store, now_s):
-            effects.append(on.WatchStore(self._duty.is_wanted))
+        self._decide_duty(now_s)
         self._seek(now_s)
         self._due_s = self._next_deadline(now_s)
         return effects
@@ -145,7 +145,7 @@ class Relay:
     def _take(self, event: on.Event, now_s: float) -> None:
         match event:
             case on.StoreSeen(link):
-                self._link = link
+                self._link, self._is_duty_due = link, True
                 if link is StoreLink.FOLLOWED:
                     self._fetcher.drop("store_is_back")
             case on.SnapshotSeen(snapshot, is_first_hand):
@@ -185,16 +185,18 @@ class Relay:
         self._history.remember(snapshot, is_first_hand=is_first_hand)
 
     def _members_seen(self, peers: Mapping[str, on.Peer]) -> None:
-        others = {name: peer for name, peer in peers.items() if name != self._voice.node}
-        self._voice.peers = others
-        self._book.seen(others.keys())
-        self._duty.members_seen({name: peer.locality for name, peer in others.items()})
-        if self._fetcher.source and self._fetcher.source not in others:
+        self._voice.peers = peers
+        self._book.seen(peers.keys())
+        self._duty.members_seen({name: peer.locality for name, peer in peers.items()})
+        self._is_duty_due = True
+        if self._fetcher.source and self._fetcher.source not in peers:
             self._fetcher.failed(self._now_s)
 
     def _heard(self, node: str, standing: Standing, key: bytes) -> None:
         if node == self._voice.node:
             return
+        before = self._book.standing(node)
+        self._is_duty_due |= before is None or before.sync is not standing.sync
         self._notary.knows(node, key)
         self._book.heard(node, standing)
         epoch = self._history.epoch
@@ -329,6 +331,15 @@ class Relay:
             return own.epoch.cluster_id, own.revision
         clusters = self._book.clusters()
         return (max(clusters, key=lambda c: (clusters[c], -c)), 0) if clusters else None
+
+    def _decide_duty(self, now_s: float) -> None:
+        """Whether this host is to hold a watch: computed when members, or who of them reaches etcd, have changed."""
+        due_s = self._duty.deadline()
+        if not self._is_duty_due and (due_s is None or now_s < due_s):
+            return
+        self._is_duty_due = False
+        if self._duty.decide(self._reaches_store, now_s):
+            self._voice.effects.append(on.WatchStore(self._duty.is_wanted))
 
     def _reaches_store(self, node: str) -> bool:
         if node == self._voice.node:

@@ -89,7 +89,7 @@ class Duty:
         self._zone = zone_of(locality)
         self._settings = settings
         self._ordered = [node]
-        self._reached_s: dict[str, float] = {}
+        self._lost_s: dict[str, float] = {}
         self._free_s: float | None = None
         self._due_s: float | None = None
         self._knows_members = False
@@ -98,17 +98,17 @@ class Duty:
         """Whether we hold a watch. Who starts waits until it knows the members, or has waited for long."""
 
     def members_seen(self, members: Mapping[str, Locality]) -> None:
-        """These are the members now, without ourselves."""
+        """These are the members now, with or without ourselves."""
         self._knows_members = True
-        mine = [node for node, locality in members.items() if zone_of(locality) == self._zone]
-        self._ordered = sorted([*mine, self._node], key=_place)
+        mine = {node for node, locality in members.items() if zone_of(locality) == self._zone}
+        self._ordered = sorted(mine | {self._node}, key=_place)
 
     def deadline(self) -> float | None:
         """When it is to be decided anew though nothing happens."""
         return self._due_s
 
     def decide(self, reaches: Callable[[str], bool], now_s: float) -> bool:
-        """Whether `is_wanted` has changed.
+        """Whether `is_wanted` has changed. To be called when who reaches etcd changes, and at `deadline`.
 
         Args:
             reaches: Whether a member, or we ourselves, have etcd in reach.
@@ -135,19 +135,19 @@ class Duty:
 
     def _chosen(self, reaches: Callable[[str], bool], now_s: float) -> list[str]:
         """The chosen of our zone; each has `takeover_s` from being chosen, or from losing etcd, to reach it."""
-        seen_s: dict[str, float] = {}
+        lost_s: dict[str, float] = {}
         patience_s = self._settings.takeover_s
 
         def is_failing(node: str) -> bool:
-            since_s = now_s if reaches(node) else self._reached_s.get(node, now_s)
-            seen_s[node] = since_s
-            if now_s >= since_s + patience_s:
+            if reaches(node):
+                return False
+            lost_s[node] = self._lost_s.get(node, now_s)
+            due_s = lost_s[node] + patience_s
+            if now_s >= due_s:
                 return True
-            if not reaches(node):
-                due_s = since_s + patience_s
-                self._due_s = due_s if self._due_s is None else min(self._due_s, due_s)
+            self._due_s = due_s if self._due_s is None else min(self._due_s, due_s)
             return False
 
         chosen = chosen_in_zone(self._ordered, self._settings, is_failing)
-        self._reached_s = seen_s
+        self._lost_s = lost_s
         return chosen

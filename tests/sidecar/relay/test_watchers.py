@@ -112,8 +112,8 @@ def test_the_next_one_takes_over_from_one_that_does_not_reach_etcd() -> None:
     one = duty(heir)
     assert not one.decide(everybody, 10.0)
     assert not one.decide(_reaching(failing), 11.0)
-    assert one.deadline() == 10.0 + SETTINGS.takeover_s, "counted from when it last was there"
-    assert one.decide(_reaching(failing), 20.0)
+    assert one.deadline() == 11.0 + SETTINGS.takeover_s
+    assert one.decide(_reaching(failing), 21.0)
     assert one.is_wanted
     assert not one.decide(everybody, 30.0), "when it is back, its heir holds on for a while"
     assert one.is_wanted

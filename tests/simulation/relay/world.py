@@ -249,7 +249,7 @@ class World:
         up = [host for host in self.hosts.values() if host.runs]
         peers = {host.name: on.Peer(host.name, host.locality) for host in up}  # named for short
         for host in up:
-            self.give(host, on.MembersSeen({n: p for n, p in peers.items() if n != host.name}))
+            self.give(host, on.MembersSeen(peers))
 
     def at(self, when_s: float, action: Callable[[], None]) -> None:
         """Do something at a time."""
