@@ -9,7 +9,17 @@ from collections.abc import Sequence
 
 __all__ = ["BENCHES", "main"]
 
-BENCHES = ("propagate", "startup", "cli", "mirror", "ejection-study", "gossip-scale", "gossip")
+BENCHES = (
+    "propagate",
+    "startup",
+    "cli",
+    "mirror",
+    "ejection-study",
+    "gossip-scale",
+    "gossip",
+    "evidence",
+    "eject",
+)
 """Modules of this package, by the name they are run by; a dash stands for an underscore."""
 
 

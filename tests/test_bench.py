@@ -7,6 +7,7 @@ import json
 import pytest
 
 from bench.__main__ import BENCHES, main
+from bench.eject import Run, ideal_failures
 from bench.report import Report, milliseconds, quantile
 
 
@@ -112,3 +113,38 @@ def test_gossip_measures_members_beside_serf_where_it_is(
     if (theirs := values["serf"]) is not None:
         assert isinstance(theirs, dict)
         assert set(theirs) == set(ours)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_evidence_measures_both_sources_idle_and_busy(capsys: pytest.CaptureFixture[str]) -> None:
+    values = found(capsys, "evidence", "--clusters", "10", "--every", "0.5", "--seconds", "1")
+    costs = values["10"]
+    assert isinstance(costs, dict)
+    assert set(costs) == {
+        f"{source} 0.5 s {load}" for source in ("reports", "admin") for load in ("idle", "busy")
+    }
+    assert all({"envoy_percent", "sidecar_percent"} <= set(cost) for cost in costs.values())
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_eject_counts_failures_with_and_without_gossip(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--sidecars", "3", "--rates", "1", "--faults", "5xx"]
+    values = found(capsys, "eject", *few)
+    assert values["sidecars"] == 3
+    faults = values["faults"]
+    assert isinstance(faults, dict)
+    case = faults["5xx"]["1"]
+    assert case["failures_alone"] >= 5 * 3
+    assert case["failures"] > 0
+    assert case["false_ejections"] == 0
+    assert {"last_avoids_s", "last_avoids_alone_s", "failures_ideal"} <= set(case)
+
+
+def test_the_ideal_observer_needs_two_failures_at_enough_sidecars() -> None:
+    failures = [(0, 0.1), (0, 0.2), (1, 0.3), (2, 0.4), (1, 0.5), (2, 0.6), (3, 0.7), (3, 0.8)]
+    alone = Run(failures, avoided_s=1.0, false_ejections=0, sent=100)
+    assert ideal_failures(alone, sidecars=4) == 5
+    assert ideal_failures(alone, sidecars=12) == 6
+    assert ideal_failures(Run(failures[:2], 1.0, 0, 10), sidecars=12) == 2

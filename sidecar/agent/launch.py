@@ -21,7 +21,6 @@ def envoy_launch(settings: SidecarSettings) -> EnvoyLaunch:
         ads_socket=str(run_dir / "ads.sock"),
         admin_socket=str(run_dir / "admin.sock"),
         locality=settings.locality_value,
-        outlier_log=str(data_dir / "outlier.log"),
     )
     return EnvoyLaunch(
         binary=find_envoy(settings.envoy.path),

@@ -6,7 +6,7 @@
 
 Without gossip the core knows no other observer and imposes nothing: Envoy's own detector decides alone. What was
 imposed when the sidecar ended is imposed again for the first second of the next one, until peers have told what they
-know.
+know, and while their accusations wait for the hold-off.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from sidecar.outlier.events import (
     TimePassed,
     VerdictChanged,
 )
-from sidecar.outlier.model import Observer, Outcomes, Place
+from sidecar.outlier.model import Destination, Observer, Outcomes, Place
 from sidecar.outlier.outlier import Outlier
-from sidecar.outlier.view import OutlierView
+from sidecar.outlier.view import JudgementState, OutlierView
 from sidecar.xds.local_ejections import EjectedUntil
 from store.errors import InputError
 
@@ -57,6 +57,9 @@ __all__ = ["GossipVoice", "NodeVoice", "OutlierShell"]
 
 SYNC_S = 1.0
 """How long what was imposed before a restart holds without fresh evidence: peers tell all they know by then."""
+RECALL_MAX_S = 10.0
+"""How much longer it holds at most while enough hosts accuse it and the hold-off runs, as it does for a newcomer."""
+RECALL_LOOK_S = 0.1
 MEMBERS_SETTLE_S = 0.05
 """Changes of members that come within this time are taken in together."""
 _TOPICS = (Topic.EVIDENCE, Topic.OVERRIDES)
@@ -182,15 +185,18 @@ class OutlierShell:
 
     def held_changed(self) -> None:
         """What is held of Envoy's own ejections may be different: tell the core, where it is."""
-        at = {*self._until, *self._voice.held_ejections()}
+        out = {*self._until, *self._voice.held_ejections()}
         ejected = frozenset(
             (self._clusters[cluster].destination, place)
-            for cluster, place in at
+            for cluster, place in out
             if cluster in self._clusters
         )
         if ejected != self._ejected:
-            for destination, _ in ejected - self._ejected:
-                self._metrics.ejected_locally(destination)
+            for at in sorted(ejected - self._ejected):
+                self._metrics.ejected_locally(at[0])
+                log.warning("endpoint_ejected_by_envoy", **_name_facts(*at))
+            for at in sorted(self._ejected - ejected):
+                log.info("endpoint_returned_by_envoy", **_name_facts(*at))
             self._ejected = ejected
             self._handle(EnvoyEjects(ejected))
 
@@ -223,8 +229,23 @@ class OutlierShell:
     # -- what comes in --------------------------------------------------------------------------
 
     async def _end_recall(self) -> None:
+        """Let go of what was recalled: of all that nobody accuses first, of the rest when the core has decided."""
+        if not self._recalled:
+            return
+        await trio.sleep(SYNC_S)
+        with trio.move_on_after(RECALL_MAX_S):
+            while self._recalled:
+                waiting = {
+                    (row.destination, row.place)
+                    for row in self.view().endpoints
+                    if row.state is JudgementState.PENDING
+                }
+                kept = {at: word for at, word in self._recalled.items() if at in waiting}
+                if kept != self._recalled:
+                    self._recalled = kept
+                    self._judge()
+                await trio.sleep(RECALL_LOOK_S)
         if self._recalled:
-            await trio.sleep(SYNC_S)
             self._recalled = {}
             self._judge()
 
@@ -304,11 +325,13 @@ class OutlierShell:
 def _verdict_facts(effect: VerdictChanged) -> dict[str, object]:
     # `level` is the line's own.
     facts = {"times" if name == "level" else name: fact for name, fact in effect.facts.items()}
+    return {**_name_facts(effect.destination, effect.place), "reason": effect.reason, **facts}
+
+
+def _name_facts(destination: Destination, place: Place) -> dict[str, object]:
     return {
-        "destination": f"{effect.destination.host}:{effect.destination.port}",
-        "endpoint": f"{effect.place.address}:{effect.place.port}",
-        "reason": effect.reason,
-        **facts,
+        "destination": f"{destination.host}:{destination.port}",
+        "endpoint": f"{place.address}:{place.port}",
     }
 
 
