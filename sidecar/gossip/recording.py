@@ -5,8 +5,8 @@ speak for that host; may another signature be verified now; is the signature rig
 repetitions cost a look-up, and who floods us with forgeries costs us a bounded number of verifications a second.
 
 Own standing leaves at once when it has not changed lately, else at the end of a gap that grows with the mesh
-(`standing_gap_s`): after a change of configuration every host has something to say. Evidence and overrides leave at
-once.
+(`standing_gap_s`): after a change of configuration every host has something to say. Who asks us is told at once what
+is true now. Evidence and overrides leave at once.
 """
 
 from __future__ import annotations
@@ -97,13 +97,14 @@ class Recorder:
         self._check(event)
         voice, topic, page = self._voice, event.topic, event.page
         held = voice.holdings.get(topic, voice.identity.node, page)
-        if topic is Topic.STANDING:
-            self._waiting.pop(page, None)
+        waited = self._waiting.pop(page, None) if topic is Topic.STANDING else None
         if held is None and not event.body:
             return  # there is nothing to withdraw
         if held is not None and held.record.epoch == voice.identity.epoch:
             is_renewed = topic is Topic.EVIDENCE and bool(event.body)
             if held.record.body == event.body and not is_renewed:
+                if waited == event.body:
+                    self._waiting[page] = waited  # told to who asked, and not to all yet
                 return
         if topic is Topic.STANDING:
             gap_s = standing_gap_s(voice.settings, voice.size)
@@ -177,8 +178,13 @@ class Recorder:
             voice.tell(identity, RecordWanted(event.topic), now_s=now_s)
 
     def asked(self, topic: Topic, sender: Identity, now_s: float) -> None:
-        """Somebody wants our own records."""
+        """Somebody wants our own records: as they are, also where all others must wait for it."""
         voice = self._voice
+        if topic is Topic.STANDING:
+            for page, body in self._waiting.items():
+                known = voice.holdings.get(topic, voice.identity.node, page)
+                if known is None or known.record.body != body:
+                    self._say(topic, page, body, now_s, quietly=True)
         for held in voice.holdings.of(voice.identity.node):
             if held.record.topic is not topic:
                 continue
@@ -244,17 +250,26 @@ class Recorder:
                 hint="Give gossip the host key when it starts.",
             )
 
-    def _say(self, topic: Topic, page: int, body: bytes, now_s: float, *, age_ms: int = 0) -> None:
+    def _say(
+        self,
+        topic: Topic,
+        page: int,
+        body: bytes,
+        now_s: float,
+        *,
+        age_ms: int = 0,
+        quietly: bool = False,
+    ) -> None:
         assert self._signer is not None
         voice, identity = self._voice, self._voice.identity
         epoch, version = voice.holdings.known(topic, identity.node, page)
         version = version + 1 if epoch == identity.epoch else 1
         bare = Record(topic, identity.node, page, identity.epoch, version, body, b"", b"", age_ms)
-        if topic is Topic.STANDING:
+        if topic is Topic.STANDING and not quietly:
             self._said_s[page] = now_s
         elif topic is Topic.EVIDENCE:
             voice.is_urgent = True
-        self._hold(self._signer.sign(bare, self._mesh_id), now_s)
+        self._hold(self._signer.sign(bare, self._mesh_id), now_s, quietly=quietly)
 
     def _hold(self, record: Record, now_s: float, *, quietly: bool = False) -> bool:
         voice = self._voice
