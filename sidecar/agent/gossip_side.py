@@ -201,7 +201,7 @@ class GossipSide:
             pause_s = grace_s() / PULSES_IN_GRACE
             await trio.sleep(min(PULSE_LONGEST_S, max(PULSE_SHORTEST_S, pause_s)))
             kept = self._registered.kept()
-            if kept and (alive := shell.view().names(Status.ALIVE) & kept.keys()):
+            if kept and (alive := shell.view().names(Status.ALIVE).intersection(kept)):
                 tell_alive(alive)
 
 

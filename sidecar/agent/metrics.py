@@ -124,6 +124,7 @@ class _FromStatus(Collector):
             "Hosts whose lease ran out and whose endpoints are kept all the same.",
             len(status["kept_hosts"]),
         )
+        yield from _of_gossip(status["gossip"])
         yield _gauge(
             "meshd_registered",
             "Whether the store holds this host's registration.",
@@ -187,6 +188,35 @@ def _of_envoy(status: Mapping[str, Any]) -> Iterator[Metric]:
     )
     refused = len(status["rejected"])
     yield _gauge("meshd_xds_rejected_resources", "Resources that Envoy refuses now.", refused)
+
+
+def _of_gossip(gossip: Mapping[str, Any]) -> Iterator[Metric]:
+    is_on = gossip["state"] != "off"
+    yield _gauge("meshd_gossip_up", "Whether this host gossips.", is_on)
+    if not is_on:
+        return
+    members = "Other hosts, by how they are held."
+    yield _gauges("meshd_gossip_members", members, "state", gossip["members"])
+    yield _gauge("meshd_gossip_queue_depth", "Pieces of news still to be told.", gossip["queued"])
+    yield _gauge(
+        "meshd_gossip_local_health_score",
+        "How far this host trusts its own probes: 0 is well.",
+        gossip["health"],
+    )
+    labels = ["direction", "kind"]
+    packets = CounterMetricFamily(
+        "meshd_gossip_packets", "Datagrams, and requests or answers over TCP.", labels=labels
+    )
+    octets = CounterMetricFamily(
+        "meshd_gossip_bytes", "Bytes of them, sealed, without headers.", labels=labels
+    )
+    for row in gossip["traffic"]:
+        packets.add_metric([row["direction"], row["kind"]], row["packets"])
+        octets.add_metric([row["direction"], row["kind"]], row["bytes"])
+    dropped = CounterMetricFamily("meshd_gossip_dropped", "What was not used.", labels=["reason"])
+    for reason, count in gossip["dropped"].items():
+        dropped.add_metric([reason], count)
+    yield from (packets, octets, dropped)
 
 
 def _by_kind(counts: Mapping[str, int]) -> dict[str, int]:

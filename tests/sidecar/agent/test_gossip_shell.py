@@ -113,6 +113,45 @@ async def test_who_has_another_key_or_mesh_is_invisible_and_counted(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_record_reaches_the_others_and_is_answered_when_asked_for(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    one, two, three = await trio_of(tmp_path, nursery)
+
+    def heard(member: Gossiper, body: bytes) -> bool:
+        records = [told.record for told in member.told if isinstance(told, on.RecordHeard)]
+        return any((r.node, r.body, r.topic) == ("one", body, Topic.STANDING) for r in records)
+
+    one.shell.say(Topic.STANDING, 0, b"first")
+    for member in (two, three):
+        await wait_until_async(
+            partial(heard, member, b"first"), WITHIN_S, f"{member.name} hears it"
+        )
+    one.shell.say(Topic.STANDING, 0, b"second")
+    two.shell.ask(Topic.STANDING, ["one"])
+    await wait_until_async(lambda: heard(two, b"second"), WITHIN_S, "two hears what it asked for")
+    nursery.cancel_scope.cancel()
+
+
+async def test_who_listens_may_speak_at_once(tmp_path: Path, nursery: trio.Nursery) -> None:
+    one = await Gossiper(tmp_path, "one").start(nursery)
+    two = Gossiper(tmp_path, "two", [one.address])
+    two.shell.listen(
+        lambda told: (
+            two.shell.say(Topic.STANDING, 0, told.identity.node.encode())
+            if isinstance(told, on.MemberChanged)
+            else None
+        )
+    )
+    await two.start(nursery)
+    await wait_until_async(
+        lambda: any(isinstance(t, on.RecordHeard) and t.record.body == b"one" for t in one.told),
+        WITHIN_S,
+        "one hears what two said when it met one",
+    )
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_record_that_is_too_long_is_refused_where_it_is_said(
     tmp_path: Path, nursery: trio.Nursery
 ) -> None:

@@ -34,6 +34,14 @@ STATUS: dict[str, Any] = {
     "services": 12,
     "kept_hosts": [{}, {}],
     "registration": {"state": "registered"},
+    "gossip": {
+        "state": "on",
+        "members": {"alive": 3, "suspect": 0, "dead": 1, "left": 2},
+        "queued": 4,
+        "health": 1,
+        "traffic": [{"direction": "in", "kind": "datagram", "packets": 7, "bytes": 900}],
+        "dropped": {"datagram_not_opened": 5},
+    },
 }
 
 NAMES = {
@@ -58,6 +66,13 @@ NAMES = {
     "meshd_kept_hosts",
     "meshd_registered",
     "meshd_cache_write_failures",
+    "meshd_gossip_up",
+    "meshd_gossip_members",
+    "meshd_gossip_queue_depth",
+    "meshd_gossip_local_health_score",
+    "meshd_gossip_packets",
+    "meshd_gossip_bytes",
+    "meshd_gossip_dropped",
 }
 
 
@@ -101,6 +116,13 @@ def test_gauges_are_read_from_the_status_of_the_moment() -> None:
         "meshd_envoy_restarts_total": 2,
         "meshd_kept_hosts": 2,
         "meshd_registered": 1,
+        "meshd_gossip_up": 1,
+        'meshd_gossip_members{state="left"}': 2,
+        "meshd_gossip_queue_depth": 4,
+        "meshd_gossip_local_health_score": 1,
+        'meshd_gossip_bytes_total{direction="in"}{kind="datagram"}': 900,
+        'meshd_gossip_packets_total{direction="in"}{kind="datagram"}': 7,
+        'meshd_gossip_dropped_total{reason="datagram_not_opened"}': 5,
     }
     assert {name: found[name] for name in expected} == expected
 
@@ -110,6 +132,12 @@ def test_a_store_out_of_contact_is_down_and_the_configuration_ages() -> None:
     found = scraped(Metrics(), config=config, store={**STATUS["store"], "state": "backoff"})
     assert found["meshd_store_up"] == 0
     assert found["meshd_config_stale_seconds"] == 12.5
+
+
+def test_where_gossip_is_off_nothing_is_said_of_members() -> None:
+    found = scraped(Metrics(), gossip={"state": "off", "reason": "there is no key"})
+    assert found["meshd_gossip_up"] == 0
+    assert not [name for name in found if "members" in name]
 
 
 def push(nonce: str) -> SendResponse:
