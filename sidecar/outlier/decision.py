@@ -184,9 +184,11 @@ def _courses(
             (quorum_s[place], starts_s),
             now_s,
         )
-        heard_s = one.poll.heard_s + electorate.hold_off_s(facts.policy)
-        if stand.state is not JudgementState.PENDING and now_s < heard_s:
-            stand = replace(stand, state=JudgementState.PENDING, until_s=heard_s)
+        if stand.state is not JudgementState.PENDING and electorate.is_unsure(facts.policy):
+            # What rows say of the past may be a lie: answers are awaited from when the accusations were heard.
+            heard_s = one.poll.heard_s + electorate.hold_off_s(facts.policy)
+            if now_s < heard_s:
+                stand = replace(stand, state=JudgementState.PENDING, until_s=heard_s)
         if stand.state is JudgementState.PENDING:
             reason = Reason.MASS if place in waiting else Reason.QUORUM
             judged[place] = _judgement(stand, one.poll, reason)

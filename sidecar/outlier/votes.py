@@ -100,14 +100,13 @@ class Electorate:
             return policy.quorum
         return 2 if self.users < SEVERAL_USERS else 3
 
-    def hold_off_s(self, policy: EjectionPolicy) -> float:
-        """How long the quorum must hold.
+    def is_unsure(self, policy: EjectionPolicy) -> bool:
+        """Whether many might use the destination and few have said so yet: it may take three instead of two."""
+        return self._many and self.users < SEVERAL_USERS and policy.quorum is None
 
-        Where many might use the destination and few have said so yet, the others' answers are awaited: they may
-        make it three instead of two.
-        """
-        unsure = self._many and self.users < SEVERAL_USERS and policy.quorum is None
-        return policy.hold_off_s + (ANSWERS_S if unsure else 0.0)
+    def hold_off_s(self, policy: EjectionPolicy) -> float:
+        """How long the quorum must hold; longer where the answers of others are awaited."""
+        return policy.hold_off_s + (ANSWERS_S if self.is_unsure(policy) else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
