@@ -86,7 +86,7 @@ class Agent:
         revision: int,
         timeout_s: float,
         *,
-        cluster_id: int | None = None,
+        known: Mapping[str, str] | None = None,
         scope: str = "host",
     ) -> Reply:
         """Waits until the revision is in force; status 408 when it is not in time.
@@ -94,11 +94,10 @@ class Agent:
         Args:
             revision: Which one.
             timeout_s: How long the sidecar may wait.
-            cluster_id: The etcd that it is a revision of; None where that is not known.
+            known: What else is known of it: `cluster` (of etcd), a key that was `written` or `deleted` at it.
             scope: `host`: there; the answer to a wait in vain is its whole status. `mesh`: on every member.
         """
-        query = {"revision": f"{revision}", "timeout_s": f"{timeout_s:g}"}
-        query |= {} if cluster_id is None else {"cluster": f"{cluster_id:x}"}
+        query = {"revision": f"{revision}", "timeout_s": f"{timeout_s:g}", **(known or {})}
         query |= {} if scope == "host" else {"scope": scope}
         path = f"/v1/in-force?{urlencode(query)}"
         return self.ask("GET", path, timeout_s=timeout_s + GRACE_S, accept=(200, 408))

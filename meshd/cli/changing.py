@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from store.etcd.publishing import Published
     from store.objects.mesh_config import HistorySettings
 
-__all__ = ["Writing", "carry_out", "confirm", "writing_options"]
+__all__ = ["Writing", "carry_out", "confirm", "target_of", "writing_options"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -91,7 +91,7 @@ def carry_out(session: Session, client: EtcdClient, change_set: ChangeSet, writi
     if writing.wait:
         from meshd.cli.waiting import wait_in_force
 
-        target = _target(client, change_set, published)
+        target = target_of(client, change_set, published)
         status = wait_in_force(session, change_set, target, writing.timeout_s)
     _forget_history(session, client, change_set.namespaces)
     return status
@@ -118,7 +118,7 @@ def _write(
     return last
 
 
-def _target(client: EtcdClient, change_set: ChangeSet, published: Published) -> Target:
+def target_of(client: EtcdClient, change_set: ChangeSet, published: Published) -> Target:
     """What `--wait` waits for: the revision that was written, or where all was so already, the newest of the objects.
 
     A sidecar never hears of revisions that changed other keys than the mesh's, so the revision of a reading is none
@@ -127,14 +127,21 @@ def _target(client: EtcdClient, change_set: ChangeSet, published: Published) -> 
     from meshd.cli.waiting import Target
     from store.keys import FORMAT_KEY, absolute_key
 
-    revision, cluster_id = published.revision, published.cluster_id
-    if not change_set.effective:
-        found = [one.before.mod_revision for one in change_set.changes if one.before is not None]
-        revision = max(found, default=0)
+    done = published.change_set.effective
+    cluster_id = published.cluster_id
     if not cluster_id:
         prefix = client.settings.prefix
         cluster_id = client.keys_only(absolute_key(prefix, FORMAT_KEY)).cluster_id
-    return Target(revision, cluster_id)
+    if not done:
+        held = [one for one in change_set.changes if one.before is not None]
+        if not held:
+            return Target(0, cluster_id)
+        revision, key = max((one.before.mod_revision, one.key) for one in held if one.before)
+        return Target(revision, cluster_id, written=key)
+    written = [one.key for one in done if one.after is not None]
+    if written:
+        return Target(published.revision, cluster_id, written=written[0])
+    return Target(published.revision, cluster_id, deleted=done[0].key)
 
 
 def _forget_history(session: Session, client: EtcdClient, namespaces: Sequence[str]) -> None:

@@ -29,8 +29,19 @@ class Target(NamedTuple):
     """What is waited for."""
 
     revision: int
-    cluster_id: int | None = None
-    """The etcd that it is a revision of; None where that is not known."""
+    cluster_id: int = 0
+    """The etcd that it is a revision of; 0 where that is not known."""
+    written: str = ""
+    """A key that was written at it: etcd may have begun anew, with the id that it had before."""
+    deleted: str = ""
+    """A key that was deleted at it."""
+
+    @property
+    def known(self) -> dict[str, str]:
+        """All but the revision, as the status API takes it."""
+        cluster = f"{self.cluster_id:x}" if self.cluster_id else ""
+        rows = {"cluster": cluster, "written": self.written, "deleted": self.deleted}
+        return {name: value for name, value in rows.items() if value}
 
 
 def wait_in_force(session: Session, change_set: ChangeSet, target: Target, timeout_s: float) -> int:
@@ -51,7 +62,7 @@ def wait_in_force(session: Session, change_set: ChangeSet, target: Target, timeo
             hint="Name the directory of their sockets with --run-dir, or ask on a host of the mesh",
         )
     written = {change.key: str(change.ref) for change in change_set.effective}
-    mesh = MeshWait(session, agents, target.revision, target.cluster_id, timeout_s)
+    mesh = MeshWait(session, agents, target.revision, target.known, timeout_s)
     thread = threading.Thread(target=mesh.run, daemon=True)
     thread.start()
     here = [
@@ -75,7 +86,7 @@ def _ask(
     began = time.monotonic()
 
     def ask(agent: Agent) -> tuple[Reply, float]:
-        reply = agent.in_force(target.revision, timeout_s, cluster_id=target.cluster_id)
+        reply = agent.in_force(target.revision, timeout_s, known=target.known)
         return reply, time.monotonic() - began
 
     return ask_all(agents, ask)

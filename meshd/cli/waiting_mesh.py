@@ -29,6 +29,7 @@ _LAGS = {
     "other-store": "follows another etcd",
     "ahead": "claims revisions that etcd has not told this host",
     "differs": "has another content at its revision",
+    "uncertain": "may not have noticed that etcd was replaced",
     "silent": "nothing was heard of its configuration",
 }
 
@@ -50,7 +51,7 @@ class MeshWait:
         session: Its console shows the progress.
         agents: Sidecars of this machine.
         revision: What is waited for.
-        cluster_id: The etcd that it is of.
+        known: What else is known of it, as `Agent.in_force` takes it.
         timeout_s: When to give up.
     """
 
@@ -59,12 +60,12 @@ class MeshWait:
         session: Session,
         agents: Sequence[Agent],
         revision: int,
-        cluster_id: int | None,
+        known: Mapping[str, str],
         timeout_s: float,
     ) -> None:
         self._console = session.console
         self._agents = list(agents)
-        self._revision, self._cluster_id = revision, cluster_id
+        self._revision, self._known = revision, known
         self._deadline_s = time.monotonic() + timeout_s
         self.document: Mapping[str, Any] = {}
         """The newest answer; empty when there was none."""
@@ -105,7 +106,7 @@ class MeshWait:
         """One question; whether it was the last one."""
         left_s = max(0.0, self._deadline_s - time.monotonic())
         slice_s = min(left_s, SLICE_S if self._console.shows_progress else SLICE_S_MAX)
-        reply = speaker.in_force(self._revision, slice_s, cluster_id=self._cluster_id, scope="mesh")
+        reply = speaker.in_force(self._revision, slice_s, known=self._known, scope="mesh")
         self.document = reply.document
         self._console.progress(
             f"hosts in force {reply.document.get('in_force')}/{reply.document.get('waited_for')}"

@@ -5,7 +5,7 @@ Where gossip is off, pages to look at say so beside what is known of this host; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sidecar.agent.ejections_answer import EjectionPort, ejections_answer, read_override
 from sidecar.agent.mesh_wide import GossipPort, KeyringChanged, MeshWide
 from sidecar.agent.peers_answer import mesh_answer, peers_answer, wait_answer
+from sidecar.agent.wanted import Wanted
 from sidecar.outlier.events import OverrideKind
 from sidecar.outlier.model import Destination
 from store.errors import ConflictError, InputError
@@ -36,6 +37,8 @@ class MeshAnswers:
 
     wide: MeshWide
     """Standing of all."""
+    own_in_force: Callable[[Wanted], Awaitable[object]]
+    """Returns when this host has it in force, and it is certain that it is what was written."""
     describe_gossip: Callable[[], Mapping[str, Any]] = dict
     """This host's own gossip, as the status has it."""
     destinations: Callable[[], Iterable[Destination]] = tuple
@@ -65,20 +68,32 @@ class MeshAnswers:
         view = self.wide.gossip.view()
         return {**head, **peers_answer(view, self.wide.standings(), trio.current_time())}
 
-    async def in_force(
-        self, revision: int, cluster_id: int | None, timeout_s: float
-    ) -> tuple[bool, Mapping[str, Any]]:
-        """Whether every member has the revision in force before the time is over, and how far each is.
+    async def in_force(self, wanted: Wanted, timeout_s: float) -> tuple[bool, Mapping[str, Any]]:
+        """Whether every member has it in force before the time is over, and how far each is.
+
+        This host comes first: what others say is measured by what it knows of the store, so it must know what was
+        written.
 
         Raises:
             ConflictError: Gossip is off.
         """
         self.wide.joined()
         began_s = trio.current_time()
-        is_met, view = await self.wide.wait(revision, cluster_id, timeout_s)
+        with trio.move_on_after(timeout_s) as own:
+            await self.own_in_force(wanted)
+        left_s = max(0.0, began_s + timeout_s - trio.current_time())
+        is_met, view = await self.wide.wait(wanted.revision, wanted.cluster_id, left_s)
         now_s = trio.current_time()
-        found = wait_answer(self.wide.node, revision, self.wide.standings(), view, now_s)
-        return is_met, {"node": self.wide.node, "took_s": round(now_s - began_s, 6), **found}
+        found = wait_answer(
+            self.wide.node,
+            wanted.revision,
+            self.wide.standings(),
+            view,
+            now_s,
+            is_own_certain=not own.cancelled_caught,
+        )
+        head = {"node": self.wide.node, "took_s": round(now_s - began_s, 6)}
+        return is_met and not own.cancelled_caught, {**head, **found}
 
     def ejections(self) -> Mapping[str, Any]:
         """Which endpoints are accused or ejected, by whom, and why or why not."""

@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 import trio
 
+from sidecar.agent.wanted import Wanted
 from store.errors import InputError, NotFoundError
 
 __all__ = ["WAIT_MAX_S", "Answers", "Query", "Reply", "Request", "WholeMesh", "answer", "as_json"]
@@ -59,10 +60,8 @@ class WholeMesh(Protocol):
         """Who is held for a member."""
         ...
 
-    async def in_force(
-        self, revision: int, cluster_id: int | None, timeout_s: float
-    ) -> tuple[bool, Mapping[str, Any]]:
-        """Whether all have the revision in force in time, and how far each is."""
+    async def in_force(self, wanted: Wanted, timeout_s: float) -> tuple[bool, Mapping[str, Any]]:
+        """Whether all have it in force in time, and how far each is."""
         ...
 
     def ejections(self) -> Mapping[str, Any]:
@@ -98,10 +97,8 @@ class Answers(Protocol):
         """Whether some configuration is in force in Envoy."""
         ...
 
-    async def wait_in_force(
-        self, revision: int, cluster_id: int | None = None
-    ) -> Mapping[str, Any]:
-        """Return when Envoy has `revision` or a later one in force; the caller sets the deadline."""
+    async def wait_in_force(self, wanted: Wanted) -> Mapping[str, Any]:
+        """Return when Envoy has it, or a later one, in force; the caller sets the deadline."""
         ...
 
     def trace(self, query: Query) -> Mapping[str, Any]:
@@ -166,17 +163,17 @@ async def answer(answers: Answers, request: Request) -> Reply:
 
 
 async def _in_force(answers: Answers, query: Query) -> Reply:
-    revision = int(_number(query, "revision", 0))
+    keys = {name: _one(query, name) for name in ("written", "deleted") if name in query}
+    wanted = Wanted(int(_number(query, "revision", 0)), _cluster(query), **keys)
     timeout_s = min(_number(query, "timeout_s", 30), WAIT_MAX_S)
-    cluster_id = _cluster(query)
     scope = _one(query, "scope") if "scope" in query else "host"
     if scope == "mesh":
-        is_met, found = await answers.whole_mesh.in_force(revision, cluster_id, timeout_s)
+        is_met, found = await answers.whole_mesh.in_force(wanted, timeout_s)
         return as_json(found, HTTPStatus.OK if is_met else HTTPStatus.REQUEST_TIMEOUT)
     if scope != "host":
         raise InputError(f'?scope= must be host or mesh, found "{scope[:60]}"')
     with trio.move_on_after(timeout_s):
-        return as_json(await answers.wait_in_force(revision, cluster_id))
+        return as_json(await answers.wait_in_force(wanted))
     return as_json(answers.status(), HTTPStatus.REQUEST_TIMEOUT)
 
 

@@ -88,23 +88,37 @@ def mesh_answer(
 
 
 def wait_answer(
-    own_node: str, revision: int, standings: StandingsView, view: WaitView, now_s: float
+    own_node: str,
+    revision: int,
+    standings: StandingsView,
+    view: WaitView,
+    now_s: float,
+    *,
+    is_own_certain: bool = True,
 ) -> dict[str, Any]:
-    """How far a revision is on its way into force everywhere."""
+    """How far a revision is on its way into force everywhere.
+
+    `is_own_certain` is false where this host is not, or has such a revision and may not have noticed that etcd lives
+    anew: then what others say of such revisions is as uncertain.
+    """
+    pending: dict[str, str] = {node: where.value for node, where in view.pending.items()}
+    met = list(view.met)
+    if own_node in met and not is_own_certain:
+        pending |= dict.fromkeys(met, "uncertain")
+        met = []
     heard = {row.node: row for row in standings.members}
     rows = []
     for node in sorted({*view.met, *view.pending, *view.gone}):
-        where = view.pending.get(node)
-        state = "gone" if node in view.gone else "in-force" if where is None else where.value
+        state = "gone" if node in view.gone else pending.get(node, "in-force")
         is_own = node == own_node
         words = _own_words(standings.own) if is_own else _words(heard.get(node), now_s)
         rows.append({"node": node, "own": is_own, "state": state, **words})
     return {
         "scope": "mesh",
         "revision": revision,
-        "in_force": len(view.met),
-        "waited_for": len(view.met) + len(view.pending),
-        "lagging": {node: where.value for node, where in view.pending.items()},
+        "in_force": len(met),
+        "waited_for": len(met) + len(pending),
+        "lagging": pending,
         "gone": list(view.gone),
         "members": rows,
     }

@@ -49,15 +49,13 @@ def progress(
     """
     if standing is None or standing.epoch is None:
         return Progress.SILENT
+    if standing.sync is Sync.HELD:
+        return Progress.HELD  # what it has is of another life of the store than what is written now
     if cluster_id is None:
-        if standing.sync is Sync.HELD:
-            return Progress.HELD  # which etcd is meant is what a person has to decide first
         cluster_id = own.epoch.cluster_id if own is not None and own.epoch is not None else None
     if standing.epoch.cluster_id != cluster_id:
-        return Progress.HELD if standing.sync is Sync.HELD else Progress.OTHER_STORE
+        return Progress.OTHER_STORE
     if standing.in_force < revision:
-        if standing.sync is Sync.HELD:
-            return Progress.HELD
         return Progress.BEHIND if standing.received < revision else Progress.APPLYING
     if differs:
         return Progress.DIFFERS

@@ -42,7 +42,7 @@ class Wait:
     is_met: bool = False
     """Whether it was said that all have it."""
     _pause_s: float = ASK_AGAIN_S
-    _turn: int = 0
+    _asked_last: str = ""
 
     def judge(self, node: str, found: Progress) -> None:
         """Where a member is now."""
@@ -65,14 +65,17 @@ class Wait:
         """Whom `node` is to ask now; none before the time has come. Takes turns where there are too many."""
         if now_s < self.ask_at_s or self.is_met:
             return ()
-        self.ask_at_s = now_s + self._pause_s
-        self._pause_s = min(self._pause_s * ASK_AGAIN_FACTOR, ASK_AGAIN_S_MAX)
         others = sorted(one for one in self.pending if one != node)
-        if len(others) > ASKED_MAX:
-            start = self._turn % len(others)
-            self._turn += ASKED_MAX
-            others = [*others[start:], *others[:start]][:ASKED_MAX]
-        return tuple(others)
+        asked = [one for one in others if one > self._asked_last][:ASKED_MAX]
+        if not asked:
+            asked = others[:ASKED_MAX]
+        self._asked_last = asked[-1] if asked else ""
+        pause_s = ASK_AGAIN_S
+        if not asked or asked[-1] == others[-1]:  # everybody was asked: from now on less often
+            pause_s = self._pause_s
+            self._pause_s = min(self._pause_s * ASK_AGAIN_FACTOR, ASK_AGAIN_S_MAX)
+        self.ask_at_s = now_s + pause_s
+        return tuple(asked)
 
 
 def earliest(waits: Mapping[int, Wait]) -> float | None:

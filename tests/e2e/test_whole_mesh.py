@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ from tests.harness.sidecars import SidecarProcess
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 KEY = "/meshd/v1/ns/default/virtualservices/reviews"
+OTHER_RULE = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: other-{number}}}
+spec: {{host: other-{number}.example.com}}
+"""
 FAR = ("h1", "h2")
 """Hosts that only gossip can tell of."""
 
@@ -152,3 +159,32 @@ def test_without_etcd_the_mesh_can_still_be_asked(mesh: MeshFixture, meshd: Comm
     finally:
         mesh.etcd.start()
     wait_well(meshd)
+
+
+def test_an_etcd_that_lost_its_disk_is_not_taken_for_the_one_before(
+    mesh: MeshFixture, meshd: CommandLine
+) -> None:
+    """It keeps its cluster id; old revisions are higher than what is written now. The last test: it changes all."""
+    others = "---".join(OTHER_RULE.format(number=number) for number in range(5))
+    assert meshd("put", "-q", "-f", "-", "--wait", stdin=others).status == exits.OK
+    wait_well(meshd)
+    mesh.etcd.kill()
+    shutil.rmtree(mesh.etcd.directory / f"{mesh.etcd.name}.data")
+    mesh.etcd.start()
+    ran = meshd("put", "-f", "-", "--wait", "--timeout", "5", stdin=reviews_to("v2"))
+    assert ran.status == exits.NO, ran.text()
+    assert "in force after" not in ran.out
+    assert "  in force" not in ran.out
+    wait_until(
+        lambda: (
+            {row["told"]["sync"] for row in status(meshd).values() if "told" in row} == {"held"}
+        ),
+        30,
+        "the other hosts to tell that they hold the new etcd off",
+    )
+    for sidecar in mesh.running():
+        code, text = sidecar.page("/v1/epoch/accept", method="POST")
+        assert code == 200, text
+    ran = meshd("put", "-f", "-", "--wait", "--timeout", "60", stdin=reviews_to("v1"))
+    assert ran.status == exits.OK, ran.text()
+    assert ran.out.count("in force") == 3

@@ -351,3 +351,19 @@ def test_members_answer_for_themselves_when_asked() -> None:
     assert {r.node for r in asked} == {"n3", "n4"}
     assert all(r.age_ms >= 3000 for r in asked)
     assert not _asking(world, "n0", "n3"), "what is known is not heard again"
+
+
+def test_who_asks_is_told_what_is_true_though_all_others_must_wait() -> None:
+    slow = replace(LAN, record_exchange_gap_s=NEVER, standing_gap_s=60.0)
+    world = settled(10, 1, slow)
+    for revision in range(3):
+        world.say("n3", Topic.STANDING, b"revision %d" % revision)
+        world.run(0.5)
+    start_s = world.now_s
+    assert [r.body for r in _asking(world, "n0", "n3")] == [b"revision 2"]
+    assert not _asking(world, "n0", "n3"), "nothing is new"
+    world.say("n3", Topic.STANDING, b"revision 2")
+    world.run(61.0)
+    later = [r.body for r in world.heard("n5", start_s) if r.node == "n3"]
+    assert set(later) == {b"revision 2"}
+    assert len(later) <= 2, "passed on by who asked, and said to all at the end of the gap"

@@ -19,7 +19,9 @@ CHANGES = ChangeSet((Change(KEY, Action.CREATED, None, b"{}"),), 11)
 
 
 def _wait(run_dir: Path) -> int:
-    return wait_in_force(Session({"run_dir": str(run_dir)}, {}), CHANGES, Target(12, 0xABC), 0.2)
+    return wait_in_force(
+        Session({"run_dir": str(run_dir)}, {}), CHANGES, Target(12, 0xABC, KEY), 0.2
+    )
 
 
 def _quarantine(key: str) -> dict[str, Any]:
@@ -165,7 +167,7 @@ def test_one_sidecar_that_gossips_speaks_for_every_other_host(
     assert said.out.splitlines()[1] == "far  in force"
     assert said.err == ""
     waits = [line for line in fake.asked if "in-force" in line]
-    assert all("cluster=abc" in line for line in waits)
+    assert all("cluster=abc&written=ns%2Fdefault%2Fvirtualservices" in line for line in waits)
     assert sum("scope=mesh" in line for line in waits) == 1
 
 

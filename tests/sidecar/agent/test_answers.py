@@ -19,6 +19,7 @@ from sidecar.agent.last_good import LastGood
 from sidecar.agent.metrics import Metrics
 from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
+from sidecar.agent.wanted import Wanted
 from sidecar.node.events import EnvoyInForce, SnapshotArrived, Source
 from sidecar.node.node import Node
 from sidecar.registration.record import OwnRecord
@@ -31,7 +32,7 @@ from store.mirror import Mirror
 from store.mirror.status import HeldEpoch, MirrorState, MirrorStatus
 from store.snapshot import Epoch, Snapshot
 from tests.harness.leased_store import LeasedStore
-from tests.harness.nodes import EPOCH, arrive, make_node, virtual_service
+from tests.harness.nodes import EPOCH, VS_KEY, arrive, make_node, virtual_service
 
 OTHER = Epoch(2, 0xDEF)
 
@@ -110,7 +111,7 @@ def snapshot(revision: int, epoch: Epoch = EPOCH) -> Snapshot:
 async def is_told(parts: Parts, revision: int, cluster_id: int | None = None) -> bool:
     """Whether a wait for `revision` is answered as things are."""
     with trio.move_on_after(1.0):
-        await parts.answers.wait_in_force(revision, cluster_id)
+        await parts.answers.wait_in_force(Wanted(revision, cluster_id))
         return True
     return False
 
@@ -121,7 +122,7 @@ async def test_a_wait_is_answered_when_the_revision_or_a_later_one_is_in_force(
     found: list[int] = []
 
     async def wait(revision: int) -> None:
-        answer = await parts.answers.wait_in_force(revision)
+        answer = await parts.answers.wait_in_force(Wanted(revision))
         found.append(answer["revision_in_force"])
 
     async with trio.open_nursery() as nursery:
@@ -176,6 +177,60 @@ async def test_a_revision_of_a_new_etcd_is_not_in_force_where_nobody_noticed_yet
     parts.in_force(snapshot(5, OTHER))
     assert await is_told(parts, 5, OTHER.cluster_id)
     assert not await is_told(parts, 5, EPOCH.cluster_id)
+
+
+async def test_a_store_that_lives_anew_under_its_old_id_is_told_by_what_was_written(
+    parts: Parts, autojump_clock: MockClock
+) -> None:
+    """Revision 1000 is in force, in which the key is of revision 8; the store begins anew and writes it at 5 or 9."""
+    parts.in_force(Snapshot.of(EPOCH, 1_000, [virtual_service(8, 1)]))
+
+    async def answered_after(wanted: Wanted) -> float | None:
+        began_s = trio.current_time()
+        with trio.move_on_after(20.0):
+            await parts.answers.wait_in_force(wanted)
+            return trio.current_time() - began_s
+        return None
+
+    assert await answered_after(Wanted(8, None, VS_KEY)) == 0.0
+    assert await answered_after(Wanted(9, None, VS_KEY)) is None
+    assert await answered_after(Wanted(5, None, VS_KEY)) is None, "the store said nothing since"
+
+
+async def test_a_key_that_was_written_again_counts_once_the_store_was_heard(
+    parts: Parts, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    parts.in_force(Snapshot.of(EPOCH, 1_000, [virtual_service(8, 1)]))
+
+    async def heartbeat() -> None:
+        await trio.sleep(4)
+        parts.store.now = replace(parts.store.now, heard_s=trio.current_time())
+
+    nursery.start_soon(heartbeat)
+    began_s = trio.current_time()
+    with trio.fail_after(20):
+        await parts.answers.wait_in_force(Wanted(5, None, VS_KEY))
+    assert 5.0 <= trio.current_time() - began_s < 6.0
+
+
+async def test_a_store_that_turns_out_to_live_anew_is_waited_for(
+    parts: Parts, nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    parts.in_force(Snapshot.of(EPOCH, 1_000, [virtual_service(8, 1)]))
+    anew = Epoch(2, EPOCH.cluster_id)
+
+    async def live_anew() -> None:
+        await trio.sleep(4)
+        parts.store.now = replace(parts.store.now, heard_s=trio.current_time())
+        arrive(parts.node, Snapshot.of(anew, 5, [virtual_service(5, 1)]))
+        parts.changed.ring()
+        await trio.sleep(3)
+        parts.in_force(Snapshot.of(anew, 5, [virtual_service(5, 1)]))
+
+    nursery.start_soon(live_anew)
+    with trio.fail_after(20):
+        answer = await parts.answers.wait_in_force(Wanted(5, None, VS_KEY))
+    assert answer["epoch"] == str(anew)
 
 
 async def test_while_another_epoch_is_held_nothing_that_was_put_is_in_force(

@@ -13,6 +13,7 @@ import trio
 from trio.testing import MockClock
 
 from sidecar.agent.http_api import BODY_BYTES_MAX, application, serve_on
+from sidecar.agent.wanted import Wanted
 from store.errors import ConflictError, InputError, NotFoundError, StoreUnavailable
 
 
@@ -29,10 +30,8 @@ class Mesh:
     def peers(self) -> Mapping[str, Any]:
         return {"members": []}
 
-    async def in_force(
-        self, revision: int, cluster_id: int | None, timeout_s: float
-    ) -> tuple[bool, Mapping[str, Any]]:
-        self.asked.append((revision, cluster_id, timeout_s))
+    async def in_force(self, wanted: Wanted, timeout_s: float) -> tuple[bool, Mapping[str, Any]]:
+        self.asked.append((wanted, timeout_s))
         return self.met, {"scope": "mesh"}
 
     def ejections(self) -> Mapping[str, Any]:
@@ -56,7 +55,7 @@ class Canned:
     def __init__(self) -> None:
         self.ready = True
         self.in_force = 7
-        self.cluster_id: int | None = None
+        self.wanted: Wanted | None = None
         self.whole_mesh = Mesh()
 
     def status(self) -> Mapping[str, Any]:
@@ -65,11 +64,9 @@ class Canned:
     def is_ready(self) -> bool:
         return self.ready
 
-    async def wait_in_force(
-        self, revision: int, cluster_id: int | None = None
-    ) -> Mapping[str, Any]:
-        self.cluster_id = cluster_id
-        if revision > self.in_force:
+    async def wait_in_force(self, wanted: Wanted) -> Mapping[str, Any]:
+        self.wanted = wanted
+        if wanted.revision > self.in_force:
             await trio.sleep_forever()
         return {"revision_in_force": self.in_force}
 
@@ -128,6 +125,7 @@ async def ask(
         ("GET", "/v1/in-force?revision=7&cluster=xyz", 400),
         ("GET", "/v1/in-force?revision=7&cluster=10000000000000000", 400),
         ("GET", "/v1/in-force?revision=7&scope=host", 200),
+        ("GET", "/v1/in-force?revision=7&written=", 400),
         ("GET", "/v1/in-force?revision=7&scope=mesh", 200),
         ("GET", "/v1/in-force?revision=7&scope=moon", 400),
         ("GET", "/v1/mesh", 200),
@@ -173,12 +171,12 @@ async def test_a_wait_ends_at_its_deadline_with_the_status(autojump_clock: MockC
     assert trio.current_time() - began_s == pytest.approx(3, abs=0.01)
 
 
-async def test_the_etcd_that_is_meant_is_passed_on() -> None:
+async def test_the_etcd_and_the_key_that_are_meant_are_passed_on() -> None:
     answers = Canned()
-    await ask(answers, "GET", "/v1/in-force?revision=7&cluster=ff")
-    assert answers.cluster_id == 255
-    await ask(answers, "GET", "/v1/in-force?revision=7&cluster=ff&scope=mesh&timeout_s=2")
-    assert answers.whole_mesh.asked == [(7, 255, 2.0)]
+    await ask(answers, "GET", "/v1/in-force?revision=7&cluster=ff&written=ns/a%2Fb")
+    assert answers.wanted == Wanted(7, 255, "ns/a/b")
+    await ask(answers, "GET", "/v1/in-force?revision=7&deleted=mesh&scope=mesh&timeout_s=2")
+    assert answers.whole_mesh.asked == [(Wanted(7, None, "", "mesh"), 2.0)]
 
 
 async def test_a_mesh_that_lags_answers_408_with_how_far_it_is() -> None:

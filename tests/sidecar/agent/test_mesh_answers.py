@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from sidecar.agent.bell import Bell
 from sidecar.agent.mesh_answers import MeshAnswers
 from sidecar.agent.mesh_wide import MeshWide
+from sidecar.agent.wanted import Wanted
 from sidecar.gossip import Status
 from sidecar.mesh.model import HostName
 from sidecar.outlier.events import Override, OverrideKind
@@ -30,6 +31,10 @@ HERE = Epoch(1, 0xABC)
 def having(revision: int, **fields: Any) -> Standing:
     base = Standing(HERE, revision, f"{revision:032x}", revision, Sync.STORE, version="1.0")
     return replace(base, **fields)
+
+
+async def in_force_at_once(_: Wanted) -> None:
+    """This host has everything."""
 
 
 class Ejection:
@@ -52,7 +57,8 @@ def gossip() -> FakeGossip:
 
 @pytest.fixture
 async def answers(nursery: trio.Nursery, gossip: FakeGossip) -> MeshAnswers:
-    made = MeshAnswers(MeshWide("me", lambda: having(5), Bell()), lambda: {"address": "x"})
+    wide = MeshWide("me", lambda: having(5), Bell())
+    made = MeshAnswers(wide, in_force_at_once, lambda: {"address": "x"})
     made.wide.join(gossip)
     nursery.start_soon(made.wide.run)
     await wait_all_tasks_blocked()
@@ -122,15 +128,43 @@ async def test_peers_has_how_each_is_held_and_this_hosts_own_gossip(
 async def test_a_wait_for_the_mesh_names_each_with_where_it_is(
     answers: MeshAnswers, gossip: FakeGossip, autojump_clock: MockClock
 ) -> None:
-    is_met, answer = await answers.in_force(5, HERE.cluster_id, 1.0)
+    is_met, answer = await answers.in_force(Wanted(5, HERE.cluster_id), 1.0)
     assert not is_met
     assert (answer["in_force"], answer["waited_for"]) == (2, 3)
     assert answer["lagging"] == {"b": "silent"}
     assert rows(answer)["a"]["withheld"] == [7]
     gossip.hear("b", having(5))
-    is_met, answer = await answers.in_force(5, HERE.cluster_id, 1.0)
+    is_met, answer = await answers.in_force(Wanted(5, HERE.cluster_id), 1.0)
     assert (is_met, answer["lagging"], answer["scope"]) == (True, {}, "mesh")
     assert rows(answer)["b"]["state"] == "in-force"
+
+
+async def test_where_this_host_may_have_missed_that_etcd_lives_anew_nothing_is_certain(
+    answers: MeshAnswers, gossip: FakeGossip, autojump_clock: MockClock
+) -> None:
+    async def never(_: Wanted) -> None:
+        await trio.sleep_forever()
+
+    answers.own_in_force = never
+    gossip.hear("b", having(5))
+    is_met, answer = await answers.in_force(Wanted(5, HERE.cluster_id), 1.0)
+    assert not is_met
+    assert answer["lagging"] == dict.fromkeys(("me", "a", "b"), "uncertain")
+    assert (answer["in_force"], answer["waited_for"]) == (0, 3)
+    assert answer["took_s"] == pytest.approx(1.0)
+
+
+async def test_what_others_have_is_certain_though_this_host_lags(
+    answers: MeshAnswers, gossip: FakeGossip, autojump_clock: MockClock
+) -> None:
+    async def never(_: Wanted) -> None:
+        await trio.sleep_forever()
+
+    answers.own_in_force = never
+    gossip.hear("a", having(6))
+    is_met, answer = await answers.in_force(Wanted(6, HERE.cluster_id), 1.0)
+    assert not is_met
+    assert answer["lagging"]["me"] == "behind"
 
 
 async def test_keys_are_shown_by_fingerprint_and_changed(
@@ -178,7 +212,8 @@ async def test_a_short_name_means_a_destination_that_takes_part(
 async def test_what_envoy_ejects_by_itself_is_shown_without_gossip_too(
     autojump_clock: MockClock,
 ) -> None:
-    answers = MeshAnswers(MeshWide("me", lambda: having(5), Bell()), ejection=Ejection())
+    wide = MeshWide("me", lambda: having(5), Bell())
+    answers = MeshAnswers(wide, in_force_at_once, ejection=Ejection())
     found = answers.ejections()
     assert (found["state"], found["destinations"]) == ("off", 2)
 
@@ -186,7 +221,8 @@ async def test_what_envoy_ejects_by_itself_is_shown_without_gossip_too(
 async def test_with_gossip_off_pages_say_so_and_deeds_are_refused(
     autojump_clock: MockClock,
 ) -> None:
-    answers = MeshAnswers(MeshWide("me", lambda: having(5), Bell(), off="there is no key"))
+    wide = MeshWide("me", lambda: having(5), Bell(), off="there is no key")
+    answers = MeshAnswers(wide, in_force_at_once)
     off = {"state": "off", "reason": "there is no key"}
     for page in (answers.mesh(), answers.peers(), answers.ejections(), answers.keyring()):
         assert page["gossip"] == off
@@ -195,4 +231,4 @@ async def test_with_gossip_off_pages_say_so_and_deeds_are_refused(
     with pytest.raises(ConflictError, match="on me: "):
         answers.override("pause", b"{}")
     with pytest.raises(ConflictError):
-        await answers.in_force(5, None, 1.0)
+        await answers.in_force(Wanted(5), 1.0)
