@@ -65,9 +65,11 @@ class Backend:
 
 
 class Scene:
-    """Three hosts with a backend each, three without; each has an address of loopback of its own."""
+    """Three hosts with a backend each, the others without; each has an address of loopback of its own."""
 
-    def __init__(self, mesh: MeshFixture, stack: ExitStack, *, gossip: bool = True) -> None:
+    def __init__(
+        self, mesh: MeshFixture, stack: ExitStack, *, gossip: bool = True, hosts: int = HOSTS
+    ) -> None:
         self.mesh = mesh
         self.backends = [Backend(f"v{number}") for number in range(1, 4)]
         for backend in self.backends:
@@ -77,7 +79,7 @@ class Scene:
         keys.touch(mode=0o600)
         keys.write_text(base64.b64encode(b"1" * 32).decode() + "\n")
         told = {"enabled": "on" if gossip else "off", "key_file": str(keys), "port": 0}
-        for number in range(HOSTS):
+        for number in range(hosts):
             workloads = [self._workload(self.backends[number])] if number < 3 else []
             settings: dict[str, Any] = {"address": f"127.0.0.{10 + number}", "gossip": told}
             mesh.sidecar(f"h{number}", *workloads, wait=False, **settings)
@@ -89,7 +91,7 @@ class Scene:
             for sidecar in self.sidecars:
                 sidecar.wait_status(
                     "all members",
-                    lambda now: now["gossip"].get("members", {}).get("alive") == HOSTS - 1,
+                    lambda now: now["gossip"].get("members", {}).get("alive") == hosts - 1,
                 )
         for sidecar in self.sidecars:
             wait_until(partial(self.serves, sidecar, 3), 30, "all backends to answer")
@@ -196,6 +198,40 @@ def test_a_killed_backend_leaves_everywhere_tells_its_story_and_returns_without_
             if reply.at_s < left_out_s and reply.status != 200
         )
         assert before < 5 * HOSTS, "Envoys alone need five failures each"
+
+
+def test_a_sidecar_that_is_killed_returns_nothing_that_others_still_accuse(
+    mesh: MeshFixture,
+) -> None:
+    with ExitStack() as stack:
+        scene = Scene(mesh, stack, hosts=4)
+        mesh.put(RULES.replace("baseEjectionTime: 5s", "baseEjectionTime: 120s"))
+        loads = [
+            stack.enter_context(one.load("reviews:9080", workers=1, pause_s=0.1))
+            for one in scene.sidecars
+        ]
+        for load in loads:
+            load.wait_for(12)
+        scene.backends[0].kill()
+        wait_until(
+            lambda: set(scene.imposed()) == {"ejected"},
+            30,
+            f"an ejection everywhere, not {scene.states()}",
+        )
+        restarted = scene.sidecars[3]
+        restarted.kill()
+        killed_s = time.monotonic()
+        restarted.start().wait_ready()
+        wait_until(
+            lambda: scene.imposed() == ["ejected"] * 4,
+            60,
+            f"the ejection at the restarted sidecar, not {scene.states()}",
+        )
+        loads[3].wait_for(20)
+        failed = [reply for reply in loads[3].since(killed_s) if reply.status != 200]
+        assert not failed, failed[:3]
+        health = restarted.envoy_stats(r"^cluster\..*reviews.*\.membership_(healthy|total)$")
+        assert sorted(health.values()) == [2, 3], health
 
 
 def _ejects_one(sidecar: SidecarProcess) -> bool:
