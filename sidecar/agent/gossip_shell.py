@@ -217,6 +217,7 @@ class GossipShell:
                     log.error("gossip_keyring_refused", reason=self._keys.error)
                 else:
                     log.info("gossip_keyring_changed", keys=self._keys.fingerprints())
+                    self.seeds_changed()  # who had the wrong key is alone, and need not be any longer
 
     async def _pump(self) -> None:
         """Hand in what arrives, then say when a deadline has come."""

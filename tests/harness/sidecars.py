@@ -58,11 +58,17 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _get(path: Path, target: str, timeout_s: float = ASK_S, method: str = "GET") -> tuple[int, str]:
+def _get(
+    path: Path,
+    target: str,
+    timeout_s: float = ASK_S,
+    method: str = "GET",
+    body: bytes | None = None,
+) -> tuple[int, str]:
     """Status and body of a page on a unix socket; status 0 when nobody answers there."""
     connection = _UnixConnection(path, timeout_s)
     try:
-        connection.request(method, target)
+        connection.request(method, target, body)
         response = connection.getresponse()
         return response.status, response.read().decode()
     except (OSError, http.client.HTTPException):
@@ -142,10 +148,15 @@ class SidecarProcess:
         return self
 
     def page(
-        self, target: str, timeout_s: float = ASK_S, *, method: str = "GET"
+        self,
+        target: str,
+        timeout_s: float = ASK_S,
+        *,
+        method: str = "GET",
+        body: bytes | None = None,
     ) -> tuple[int, str]:
         """A page of its status API."""
-        return _get(self.run_dir / "status.sock", target, timeout_s, method)
+        return _get(self.run_dir / "status.sock", target, timeout_s, method, body)
 
     def status(self) -> dict[str, Any]:
         """Its status."""
