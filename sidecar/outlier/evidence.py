@@ -29,6 +29,8 @@ the way by what clocks and queues make of it."""
 _SHARE_STEP = 0.05
 """A share of failures that changed by less changes no judgement before the next look at our own counters."""
 
+_DEATHS_SPARE = 64
+
 _PageName = tuple[str, int]
 
 
@@ -94,7 +96,7 @@ class Evidence:
                 touched.add(one)
             self.put(node, _as_heard(old, row, now_s), record.page)
         self._pages[name] = _Held(record.epoch, record.version, dies_s, names)
-        heapq.heappush(self._deaths, (dies_s, name))
+        self._expect_death(dies_s, name)
         return touched
 
     def keep(self, nodes: Container[str]) -> None:
@@ -168,6 +170,13 @@ class Evidence:
             for node, row in self.about(name).items()
             if row.row_class is RowClass.BAD and node != without
         }
+
+    def _expect_death(self, dies_s: float, name: _PageName) -> None:
+        heapq.heappush(self._deaths, (dies_s, name))
+        if len(self._deaths) > 2 * len(self._pages) + _DEATHS_SPARE:
+            # Pages that were renewed have left their former deaths behind.
+            self._deaths = [(held.dies_s, one) for one, held in self._pages.items()]
+            heapq.heapify(self._deaths)
 
     def _rows_of(self, node: str) -> int:
         pages = ((node, page) for page in range(PAGES_MAX))

@@ -57,21 +57,23 @@ class Trial:
 
     def starts_s(self, node: str) -> float:
         """From when on this observer tries it; never, where it has no part in it."""
-        if node not in self.order:
-            return math.inf
-        number = self.order.index(node)
-        steps = math.ceil(math.log2((number + 1) / WITNESSES)) if number >= WITNESSES else 0
-        return self.since_s + steps * TRIAL_STEP_S
+        return self._starts_s(self.order.index(node)) if node in self.order else math.inf
 
     def trying(self, now_s: float) -> tuple[str, ...]:
         """Those who try it now."""
-        return tuple(node for node in self.order if self.starts_s(node) <= now_s)
+        return tuple(
+            node for number, node in enumerate(self.order) if self._starts_s(number) <= now_s
+        )
 
     def next_step_s(self, node: str, now_s: float) -> float | None:
         """When something changes for this observer next."""
         starts_s = self.starts_s(node)
         steps = [at_s for at_s in (starts_s, starts_s + CAUTION_S) if at_s > now_s]
         return min(steps) if steps and steps[0] < math.inf else None
+
+    def _starts_s(self, number: int) -> float:
+        steps = math.ceil(math.log2((number + 1) / WITNESSES)) if number >= WITNESSES else 0
+        return self.since_s + steps * TRIAL_STEP_S
 
 
 def course(

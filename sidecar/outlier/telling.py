@@ -17,10 +17,12 @@ from sidecar.outlier.evidence_codec import destination_bytes, encode_page, row_b
 from sidecar.outlier.model import Row, RowClass
 from sidecar.outlier.sight import TRIAL_SUCCESSES
 
-__all__ = ["RENEWALS", "Telling", "is_news"]
+__all__ = ["RENEWALS", "RENEWAL_S_MAX", "Telling", "is_news"]
 
 RENEWALS = 3
 """Renewals in the lifetime of a row: two may be lost."""
+RENEWAL_S_MAX = 5.0
+"""However long rows may live: gossip itself drops records of evidence that are older than 15 s."""
 
 
 class Telling:
@@ -98,11 +100,11 @@ class Telling:
     def deadline(self, lifetime_s: float) -> float | None:
         """When the next page is to be renewed; None when nothing is said."""
         oldest = min(self._said_at.values(), default=None)
-        return None if oldest is None else oldest + lifetime_s / RENEWALS
+        return None if oldest is None else oldest + _renewal_s(lifetime_s)
 
     def _due(self, now_s: float, lifetime_s: float) -> list[int]:
         return [
-            page for page, at_s in self._said_at.items() if at_s + lifetime_s / RENEWALS <= now_s
+            page for page, at_s in self._said_at.items() if at_s + _renewal_s(lifetime_s) <= now_s
         ]
 
     def _rows_on(self, page: int) -> list[EndpointName]:
@@ -127,6 +129,10 @@ class Telling:
         if not mild:
             return False
         return self.withdraw(max(mild))
+
+
+def _renewal_s(lifetime_s: float) -> float:
+    return min(RENEWAL_S_MAX, lifetime_s / RENEWALS)
 
 
 def _bytes(rows: Iterable[Row]) -> int:

@@ -74,6 +74,14 @@ def test_a_row_dies_when_nothing_renews_it_counted_from_when_it_was_said() -> No
     assert list(evidence.destinations()) == []
 
 
+def test_many_renewals_leave_no_heap_of_deaths_behind() -> None:
+    evidence = Evidence()
+    for version in range(1, 1000):
+        evidence.hear(record("n1", bad(0), now_s=0.0, version=version), 0.0, LIFETIME_S)
+    assert len(evidence._deaths) < 100
+    assert evidence.bury(LIFETIME_S) == {NAME}
+
+
 def test_what_is_older_than_its_lifetime_is_dead_on_arrival() -> None:
     evidence = Evidence()
     evidence.hear(record("n1", bad(0), now_s=0.0, age_ms=15_000), 100.0, LIFETIME_S)

@@ -10,7 +10,7 @@ from sidecar.mesh.model import HostName
 from sidecar.outlier.evidence import ROWS_MAX
 from sidecar.outlier.evidence_codec import decode_page
 from sidecar.outlier.model import Destination, Place, Row
-from sidecar.outlier.telling import RENEWALS, Telling, is_news
+from sidecar.outlier.telling import RENEWAL_S_MAX, RENEWALS, Telling, is_news
 from tests.sidecar.outlier.builders import RATINGS, REVIEWS, bad, clear, neutral, place
 
 LIFETIME_S = 15.0
@@ -65,6 +65,14 @@ def test_pages_are_renewed_in_a_third_of_their_lifetime_with_what_is_current() -
     page = decode_page(said.body, due_s)
     assert page is not None
     assert [row.external for row in page.rows] == [50], "the clear row is wanted no more"
+
+
+def test_pages_are_renewed_before_gossip_drops_them_however_long_rows_may_live() -> None:
+    telling = Telling()
+    telling.tell(bad(0))
+    telling.speak(100.0)
+    assert telling.deadline(3600.0) == 100.0 + RENEWAL_S_MAX
+    assert telling.deadline(3.0) == 101.0
 
 
 def test_no_more_rows_are_said_than_others_take_and_accusations_go_first() -> None:
