@@ -101,7 +101,7 @@ def test_put_wait_names_the_laggard_and_ends_at_its_timeout(meshed: Meshed) -> N
     lines = {line.split()[0]: line for line in out.splitlines()}
     assert "in force after" in lines["vm-1"]
     assert "no answer within 3 s" in lines["vm-2"]
-    assert "1 of 2 sidecars" in err
+    assert "1 of 2 hosts" in err
     assert "see: vm-2" in err
     assert host.ask(REVIEWS).version == "v2", "what was written stays written"
 
