@@ -271,7 +271,8 @@ OPERATIONS = (TOP / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 def test_every_metric_to_watch_is_one_that_the_sidecar_has() -> None:
-    source = (TOP / "sidecar" / "agent" / "metrics.py").read_text(encoding="utf-8")
+    modules = sorted((TOP / "sidecar" / "agent").glob("*metrics.py"))
+    source = "".join(module.read_text(encoding="utf-8") for module in modules)
     declared = set(re.findall(r'"(meshd_[a-z_]+)"', source))
     named = set(re.findall(r"\bmeshd_[a-z_]+", OPERATIONS))
     assert len(named) > 5
