@@ -228,7 +228,9 @@ class Observer:
             elif not is_bad or sight.ok_run >= TRIAL_SUCCESSES:
                 sight.classify(now_s)
         elif not sight.is_failing(self._m(destination, use)):
-            sight.classify(now_s)
+            # Only a success ends an accusation: after a hold the run begins anew with the first failure.
+            if found.ok or not is_bad:
+                sight.classify(now_s)
         elif not is_bad:
             sight.accuse(now_s, self._episode(name, now_s))
         if sight.row_class is RowClass.BAD:
