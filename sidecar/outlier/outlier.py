@@ -3,7 +3,7 @@
 Composes the parts; each event runs through all of them once:
 
     outcomes ─> observer ─┐                        ┌─> imposing ─> Impose
-                          ├─> telling ─> Say       │      │ phase of each endpoint
+                          ├─> voice ───> Say       │      │ phase of each endpoint
     records ──> evidence ─┴─> suspects ─> decision ┴──────┴─> observer
 
 It knows no clock and no network: records come from gossip, signed and checked, and leave through `Say`. With nobody
@@ -13,7 +13,7 @@ else in the mesh nothing is ever ejected here: Envoy's own detector decides, as 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from sidecar.gossip.records import Topic
 from sidecar.outlier.decision import Judgement, Mesh, decide
@@ -34,15 +34,14 @@ from sidecar.outlier.events import (
 )
 from sidecar.outlier.evidence import Evidence
 from sidecar.outlier.imposing import Imposing
-from sidecar.outlier.model import Destination, DestinationFacts, Observer, Place, Row, RowClass
+from sidecar.outlier.model import Destination, DestinationFacts, Observer, Place
 from sidecar.outlier.observer import Observer as OwnObserver
 from sidecar.outlier.overrides import Overrides
 from sidecar.outlier.poison import Suspects
 from sidecar.outlier.reporting import changes, endpoint_views
-from sidecar.outlier.sight import Phase
-from sidecar.outlier.telling import Telling, is_news
 from sidecar.outlier.view import JudgementState, OutlierView
-from sidecar.outlier.votes import ANSWER_SHARE, SEVERAL_USERS, Members, hold_s
+from sidecar.outlier.voice import Voice
+from sidecar.outlier.votes import ANSWER_SHARE, Members, hold_s
 
 __all__ = ["Outlier"]
 
@@ -69,15 +68,15 @@ class Outlier:
         self._members = self._near = Members.of(self._observers)
         self._locally: frozenset[EndpointName] = frozenset()
         self._own = OwnObserver()
-        self._telling = Telling()
         self._evidence = Evidence()
+        self._voice = Voice(node, self._own, self._evidence)
+        self._voice.learn_observers(self._observers)
         self._suspects = Suspects(self._evidence, self._patience_s)
         self._overrides = Overrides(node, epoch)
         self._imposing = Imposing(node)
         self._judged: dict[Destination, dict[Place, Judgement]] = {}
         self._due: dict[Destination, float] = {}
         self._imposed: dict[EndpointName, Imposed] = {}
-        self._is_sick = False
         self._counters: Counter[str] = Counter()
 
     def handle(self, event: Event, now_s: float) -> list[Effect]:
@@ -110,7 +109,7 @@ class Outlier:
                 pass
         touched |= self._pass_time(now_s, own, dirty)
         verdicts = self._settle(own, touched, dirty, now_s)
-        effects: list[Effect] = [*self._telling.speak(now_s), *self._overrides.speak(now_s)]
+        effects: list[Effect] = [*self._voice.speak(now_s), *self._overrides.speak(now_s)]
         imposed = self._imposing.imposed()
         if imposed != self._imposed:
             self._imposed = imposed
@@ -120,7 +119,7 @@ class Outlier:
     def deadline(self) -> float | None:
         """When to say `TimePassed` if nothing else happens; None: nobody accuses, nothing is imposed."""
         moments = (
-            self._telling.deadline(self._lifetime_s),
+            self._voice.deadline(self._lifetime_s),
             self._evidence.deadline(),
             self._own.deadline(),
             self._overrides.deadline(),
@@ -143,16 +142,16 @@ class Outlier:
                 self._now_s if now_s is None else now_s,
             ),
             overrides=self._overrides.view(),
-            self_sick=self._is_sick,
+            self_sick=self._voice.is_sick,
             ignored_observers=tuple(sorted(self._suspects.ignored)),
             destinations=len(self._facts),
-            rows_said=len(self._telling.said),
-            rows_held=len(self._evidence) - len(self._telling.said),
+            rows_said=len(self._voice.said),
+            rows_held=len(self._evidence) - len(self._voice.said),
             counters={
                 **self._counters,
                 "pages_refused": self._evidence.pages_refused,
                 "rows_refused": self._evidence.rows_refused,
-                "rows_unsaid": self._telling.unsaid,
+                "rows_unsaid": self._voice.unsaid,
                 "overrides_refused": self._overrides.refused,
             },
         )
@@ -162,7 +161,7 @@ class Outlier:
         self._lifetime_s = event.lifetime_s
         self._own.learn_facts(event.facts)
         dirty = {*self._evidence.destinations(), *self._imposing.destinations(), *self._judged}
-        return set(self._telling.said) | self._suspects.accused(), dirty
+        return set(self._voice.said) | self._suspects.accused(), dirty
 
     def _learn_observers(
         self, observers: Mapping[str, Observer]
@@ -170,6 +169,7 @@ class Outlier:
         ourselves = Observer(self._node, counts=True)
         self._observers = {self._node: ourselves, **observers}
         self._evidence.keep(self._observers)
+        self._voice.learn_observers(self._observers)
         accused = self._suspects.accused()
         self._suspects.judge(accused, self._observers)
         self._count_members()
@@ -200,10 +200,7 @@ class Outlier:
         own |= self._own.drop_silent(now_s)
         if self._overrides.expire(now_s):
             dirty |= set(self._evidence.destinations())
-        for name in self._telling.renew(now_s, self._lifetime_s, self._wanted):
-            touched.add(name)
-            self._publish(name)
-        return touched
+        return touched | self._voice.renew(now_s, self._lifetime_s)
 
     def _settle(
         self,
@@ -223,8 +220,8 @@ class Outlier:
         verdicts: list[Effect] = []
         dirty |= {one for one, due_s in self._due.items() if due_s <= now_s}
         for _ in range(_ROUNDS_MAX):
-            own |= self._notice_sickness(now_s)
-            touched |= {name for name in own | touched if self._tell(name)}
+            own |= self._voice.examine(now_s, self._agreed())
+            touched |= {name for name in own | touched if self._voice.tell(name, now_s)}
             if not touched and not dirty:
                 return verdicts
             flipped = self._suspects.judge(touched, self._observers)
@@ -303,60 +300,12 @@ class Outlier:
         if later:
             self._due[destination] = min(later)
 
-    def _tell(self, name: EndpointName) -> bool:
-        """Say our row about an endpoint, where the mesh should know it now; whether that changed anything."""
-        said = self._telling.said.get(name)
-        row = self._wanted(name)
-        if row is None:
-            if said is None or (
-                said.row_class is not RowClass.BAD and self._own.row(name, self._now_s) is not None
-            ):
-                return False
-            self._telling.withdraw(name)
-            self._publish(name)
-            return True
-        accusations = self._evidence.accusations(name, self._node)
-        trying = self._own.phase(name) is Phase.TRYING
-        if said is not None and not is_news(said, row, accusations, on_trial=trying):
-            return False
-        told = self._telling.tell(row)
-        self._publish(name)
-        return told
-
-    def _publish(self, name: EndpointName) -> None:
-        """Our own rows count as the mesh knows them, no more and no less."""
-        said = self._telling.said.get(name)
-        if said is None:
-            self._evidence.remove(self._node, name)
-        else:
-            self._evidence.put(self._node, said)
-
-    def _wanted(self, name: EndpointName) -> Row | None:
-        """Our row, where the mesh should know of it: an accusation, or the answer to accusations of others."""
-        row = self._own.row(name, self._now_s)
-        if row is None or (row.row_class is RowClass.BAD and self._is_sick):
-            return None
-        if row.row_class is RowClass.BAD:
-            return row
-        # In a large mesh one accuser decides nothing, and is not worth an answer by everybody.
-        matter = 1 if self._members.counting < SEVERAL_USERS else 2
-        accusers = sum(
-            1
-            for node in self._evidence.accusations(name, self._node)
-            if node in self._observers and self._observers[node].counts
-        )
-        return row if accusers >= matter else None
-
-    def _notice_sickness(self, now_s: float) -> set[EndpointName]:
-        agreed = (
-            (destination, place)
-            for destination, judged in self._judged.items()
-            for place, one in judged.items()
-            if one.is_ejected
-        )
-        before = self._is_sick
-        self._is_sick = self._own.is_sick(now_s, agreed)
-        return self._own.accused() if before != self._is_sick else set()
+    def _agreed(self) -> Iterator[EndpointName]:
+        """The endpoints that the mesh ejects."""
+        for destination, judged in self._judged.items():
+            for place, one in judged.items():
+                if one.is_ejected:
+                    yield destination, place
 
     def _destinations_of(self, nodes: Iterable[str]) -> set[Destination]:
         nodes = set(nodes)
