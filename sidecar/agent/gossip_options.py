@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from sidecar.agent.gossip_addresses import SEED_PORT, parse_seed
 
-__all__ = ["DEFAULT_KEY_FILE", "GossipOptions"]
+__all__ = ["KEY_FILE", "GossipOptions"]
 
-DEFAULT_KEY_FILE = Path("/etc/meshd/gossip.keys")
-"""Its presence turns gossip on."""
+KEY_FILE = "gossip.keys"
+"""In `data_dir`, where the sidecar may write: a rotation through its API is kept. Its presence turns gossip on."""
 
 
 class GossipOptions(BaseModel):
@@ -23,8 +23,9 @@ class GossipOptions(BaseModel):
 
     enabled: Literal["auto", "on", "off"] = "auto"
     """`auto`: on when the key file is there; `on`: the sidecar does not start without it; `off`: never."""
-    key_file: Path = DEFAULT_KEY_FILE
-    """Keys that all hosts of the mesh share, made by `meshd keyring generate`; mode 0600."""
+    key_file: Path | None = None
+    """Keys that all hosts of the mesh share, made by `meshd keyring generate`, mode 0600; unset: `gossip.keys` in
+    `data_dir`. Where the sidecar may not write, keys are changed in the file by hand."""
     port: Annotated[int, Field(ge=0, le=65535)] = SEED_PORT
     """UDP and TCP port; 0: any that is free, which peers learn from etcd."""
     bind: str = ""

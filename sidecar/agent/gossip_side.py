@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import trio
 
 from sidecar.agent.gossip_keys import EpochFile, KeyringFile, host_signer
 from sidecar.agent.gossip_log import GossipLog
+from sidecar.agent.gossip_options import KEY_FILE
 from sidecar.agent.gossip_shell import GossipShell, Place, Told
 from sidecar.agent.gossip_state import describe, describe_off
 from sidecar.agent.log import log
@@ -84,7 +86,7 @@ class GossipSide:
                 hint="Choose a shorter one (`node`), or set gossip.enabled to off",
             )
         own = settings.data_dir / settings.node
-        keys = KeyringFile(options.key_file, options.mesh or settings.etcd.prefix)
+        keys = KeyringFile(_key_file(settings), options.mesh or settings.etcd.prefix)
         signer, self._key_not_kept = host_signer(own / "host.key")
         bind = options.bind or address
         self._epochs = EpochFile(own / "gossip-epoch")
@@ -209,9 +211,14 @@ def _why_off(settings: SidecarSettings) -> str:
     options = settings.gossip
     if options.enabled == "off":
         return "gossip.enabled is off"
-    if options.enabled == "auto" and not options.key_file.exists():
-        return f"there is no key: {options.key_file} does not exist"
+    file = _key_file(settings)
+    if options.enabled == "auto" and not file.exists():
+        return f"there is no key: {file} does not exist"
     return ""
+
+
+def _key_file(settings: SidecarSettings) -> Path:
+    return settings.gossip.key_file or settings.data_dir / KEY_FILE
 
 
 def _reachable_address(bind: str) -> str:

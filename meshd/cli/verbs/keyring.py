@@ -35,7 +35,7 @@ def command() -> None:
 @verb(
     "generate",
     examples=(
-        "meshd keyring generate -f /etc/meshd/gossip.keys",
+        "meshd keyring generate -f /var/lib/meshd/gossip.keys",
         "meshd keyring generate > new.key",
     ),
 )

@@ -95,6 +95,13 @@ def test_without_a_key_file_gossip_is_off_and_says_why(tmp_path: Path) -> None:
     assert f"{tmp_path}/keys does not exist" in state["reason"]
 
 
+def test_the_key_in_the_data_directory_turns_gossip_on(tmp_path: Path) -> None:
+    (tmp_path / "gossip.keys").touch(mode=0o600)
+    told = settings(tmp_path, enabled="auto", key_file=None)
+    with pytest.raises(InputError, match=r"keyring is empty"):
+        GossipSide(told, "127.0.0.1", Known())
+
+
 def test_a_key_alone_does_not_turn_on_what_was_switched_off(tmp_path: Path) -> None:
     keys(tmp_path)
     side = GossipSide(settings(tmp_path, enabled="off"), "127.0.0.1", Known())
