@@ -91,8 +91,13 @@ class Holdings:
             return (held.record.epoch, held.record.version)
         return self._gone.get((topic, node, page), (0, 0))
 
-    def put(self, record: Record, now_s: float) -> list[Record] | None:
+    def put(self, record: Record, now_s: float, *, is_ours: bool = False) -> list[Record] | None:
         """Hold this record in the place of an older one.
+
+        Args:
+            record: With the age that it has now.
+            now_s: The time.
+            is_ours: Our own words are held even where nothing can go for them: they are few.
 
         Returns:
             Evidence that had to go for it; None when it is not newer than what is known, or nothing can go.
@@ -106,9 +111,10 @@ class Holdings:
             self._remove(key, held)
         elif self._count >= self._records_max:
             oldest = next(iter(self._evidence), None)
-            if oldest is None:
+            if oldest is not None:
+                out.append(self._give_up(oldest))
+            elif not is_ours:
                 return None
-            out.append(self._give_up(oldest))
         self._gone.pop(key, None)
         held = Held(record, now_s - record.age_ms / 1000, encode_record(record))
         self._held.setdefault(record.node, {})[record.topic, record.page] = held

@@ -273,7 +273,8 @@ class Recorder:
 
     def _hold(self, record: Record, now_s: float, *, quietly: bool = False) -> bool:
         voice = self._voice
-        evicted = voice.holdings.put(record, now_s)
+        is_ours = record.node == voice.identity.node
+        evicted = voice.holdings.put(record, now_s, is_ours=is_ours)
         if evicted is None:
             self.refused[Refusal.FULL] += 1
             return False

@@ -141,6 +141,7 @@ def test_38_oldest_evidence_makes_room_and_then_newcomers_are_refused() -> None:
     assert holdings.put(_said(2, node="kept"), 3.0) == [], "who is held may say more"
     assert len(holdings) == 3
     assert holdings.put(_said(1, node="old", topic=Topic.EVIDENCE), 3.0) is None
+    assert holdings.put(_said(1, node="ours"), 3.0, is_ours=True) == []
 
 
 def test_38_versions_of_the_dead_are_bounded() -> None:
