@@ -34,3 +34,11 @@ def test_the_first_who_is_free_is_known() -> None:
     assert one.first_free_s(["a", "new"]) == 0.0
     assert one.first_free_s([]) is None
     assert one.active(4.0) == (("a", 1.0),)
+
+
+def test_peers_remembered_are_bounded() -> None:
+    one = Backoffs(voice_of())
+    for number in range(10_050):
+        one.fail(f"n{number}", 0.0, 100.0)
+    assert len(one.active(1.0)) == 10_000
+    assert one.is_free("n0", 1.0), "the oldest are forgotten"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.relay.book import ABSENT_MAX, STATED_MAX, WORDS_MAX, Book, Target
 from sidecar.relay.wire import Attested
 from sidecar.standing.model import Standing, Sync
 from tests.sidecar.relay.words import CLUSTER, said
+
+RUN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def hash_of(digit: str) -> bytes:
@@ -147,6 +149,7 @@ words = st.tuples(
 )
 
 
+@RUN
 @given(st.lists(words, max_size=40))
 def test_the_indexes_agree_with_what_was_said(steps: list[tuple[str, int, str, Sync, str]]) -> None:
     one = Book()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.relay.history import History
@@ -32,6 +32,8 @@ steps = st.lists(
     max_size=12,
 )
 
+RUN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 
 def snapshots(changes: list[tuple[dict[str, bytes], set[str]]]) -> list[Snapshot]:
     """What an etcd holds after each of these transactions."""
@@ -56,6 +58,7 @@ def delta(history: History, base: Snapshot, target: Snapshot) -> Parcel:
     return pack(target, rows, base.revision, CHUNK)
 
 
+@RUN
 @given(steps, st.integers(2, 13), st.data())
 def test_a_snapshot_and_the_changes_since_give_the_later_one_bit_for_bit(
     changes: list[tuple[dict[str, bytes], set[str]]], kept: int, data: st.DataObject
@@ -73,6 +76,7 @@ def test_a_snapshot_and_the_changes_since_give_the_later_one_bit_for_bit(
     assert after.is_same(target)
 
 
+@RUN
 @given(steps)
 def test_a_whole_snapshot_comes_out_as_it_went_in(
     changes: list[tuple[dict[str, bytes], set[str]]],
@@ -82,6 +86,7 @@ def test_a_whole_snapshot_comes_out_as_it_went_in(
     assert Snapshot.of(EPOCH, target.revision, rows.upserts).is_same(target)
 
 
+@RUN
 @given(st.lists(entries, max_size=8), st.lists(st.text(min_size=1, max_size=9), max_size=5))
 def test_rows_of_any_content_come_out_sorted_as_they_went_in(
     upserts: list[Entry], deletes: list[str]
@@ -100,6 +105,7 @@ def test_keys_that_are_no_text_go_through() -> None:
     assert read(parcel.body).upserts == (entry,)
 
 
+@RUN
 @given(steps, st.randoms(use_true_random=False))
 def test_hosts_with_the_same_content_make_the_same_parcel(
     changes: list[tuple[dict[str, bytes], set[str]]], rng: object
@@ -158,6 +164,7 @@ def test_what_is_no_parcel_is_refused_with_the_place(body: bytes, said: str) -> 
         read(body)
 
 
+@RUN
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused_or_are_rows(body: bytes) -> None:
     try:
@@ -168,6 +175,7 @@ def test_random_bytes_are_refused_or_are_rows(body: bytes) -> None:
     assert read(parcel.body) == rows
 
 
+@RUN
 @given(st.lists(entries, min_size=1, max_size=4), st.data())
 def test_damaged_parcels_are_refused_or_have_another_hash(
     upserts: list[Entry], data: st.DataObject

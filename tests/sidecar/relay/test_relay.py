@@ -6,7 +6,8 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as run
 from hypothesis import strategies as st
 
 from sidecar.mesh.model import Locality
@@ -229,6 +230,75 @@ def test_what_is_stated_when_asked_is_pulled() -> None:
     assert target.revision == 14
 
 
+def in_time(one: Driven, server: Driven, for_s: float) -> on.Adopt | None:
+    """Let time pass, and carry requests and answers, until something is adopted."""
+    end_s = one.now_s + for_s
+    while (due_s := one.core.deadline()) is not None and due_s < end_s:
+        one.wake()
+        adopted = pull(one, server)
+        if adopted is not None:
+            return adopted
+    one.now_s = end_s
+    return None
+
+
+def elsewhere(*gone: str) -> Snapshot:
+    """What another etcd holds, restored from a backup of ours."""
+    keys = [f"ns/default/virtualservices/{name}" for name in gone]
+    return Snapshot.of(Epoch(1, 7), 4, SNAPSHOTS[0].apply([], keys, 10).entries())
+
+
+def test_another_epoch_that_lacks_little_is_followed_after_a_while() -> None:
+    other = elsewhere("o1")
+    one = Driven()
+    one.tell(on.SnapshotSeen(SNAPSHOTS[0]))
+    one.hear(other, "a", "b")
+    assert in_time(one, serving(other), 25.0) is None
+    adopted = in_time(one, serving(other), 10.0)
+    assert adopted is not None
+    assert adopted.snapshot.epoch == Epoch(2, 7)
+    assert adopted.snapshot.hash == other.hash
+    assert one.core.snapshot().epoch == Epoch(2, 7)
+
+
+def test_another_epoch_that_lacks_much_waits_for_a_person() -> None:
+    other = elsewhere("o1", "o2", "o3")
+    one, server = Driven(), serving(other)
+    one.tell(on.SnapshotSeen(SNAPSHOTS[0]))
+    one.hear(other, "a", "b")
+    assert in_time(one, server, 200.0) is None
+    assert one.core.sync is Sync.HELD
+    assert one.core.snapshot().held is not None
+    one.tell(on.EpochAccepted())
+    adopted = in_time(one, server, 5.0)
+    assert adopted is not None
+    assert adopted.snapshot.epoch == Epoch(2, 7)
+    assert one.core.snapshot().sync is Sync.PEERS
+
+
+def test_a_held_life_of_our_own_cluster_makes_strangers_of_those_who_attest_it() -> None:
+    back = Snapshot.of(Epoch(1, CLUSTER), 4, list(elsewhere("o1", "o2", "o3").entries()))
+    one = Driven()
+    one.tell(on.SnapshotSeen(SNAPSHOTS[0]))
+    one.hear(back, "a", "b")
+    assert in_time(one, serving(back), 1000.0) is None
+    pulls = dict(one.core.snapshot().counters)["pulls_begun"]
+    assert pulls == 1, "what they say is not looked at again"
+    one.tell(on.EpochAccepted())
+    adopted = in_time(one, serving(back), 5.0)
+    assert adopted is not None
+    assert adopted.snapshot.revision == 4
+
+
+def test_who_has_nothing_and_hears_one_word_asks_for_more() -> None:
+    one = Driven()
+    one.hear(SNAPSHOTS[4], "a")
+    ((call, node, word),) = asks(one.wake())
+    assert (node, word) == ("a", VouchRequest(CLUSTER, 0))
+    one.tell(on.PeerFailed(call))
+    assert one.core.deadline() is not None, "and again later"
+
+
 @pytest.mark.parametrize("body", [b"", b"\x81", encode(Offer(bytes(32), 0, 0, 1024)), bytes(9)])
 def test_nonsense_is_counted_and_not_answered(body: bytes) -> None:
     one = serving(*SNAPSHOTS)
@@ -323,6 +393,7 @@ events = st.one_of(
 )
 
 
+@run(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(events, st.floats(0, 20)), max_size=40), st.booleans())
 def test_whatever_comes_in_whatever_order_nothing_breaks_and_nothing_goes_back(
     steps: list[tuple[on.Event, float]], shares: bool

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.mesh.model import Locality
 from sidecar.relay import RelaySettings, watchers
 from sidecar.relay.watchers import Duty
+
+RUN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 HERE = Locality()
 SETTINGS = RelaySettings(watch_share=0.1, watchers_min=2)
@@ -20,6 +22,7 @@ def here(members: set[str]) -> dict[str, Locality]:
     return dict.fromkeys(members, HERE)
 
 
+@RUN
 @given(names, names)
 def test_the_order_of_members_does_not_matter_and_one_that_comes_moves_few(
     members: set[str], newcomers: set[str]
@@ -35,6 +38,7 @@ def test_the_order_of_members_does_not_matter_and_one_that_comes_moves_few(
         before = after
 
 
+@RUN
 @given(names, st.data())
 def test_failing_members_are_passed_over_and_still_try(
     members: set[str], data: st.DataObject

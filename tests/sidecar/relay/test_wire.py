@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sidecar.relay import wire
@@ -28,6 +28,8 @@ words = st.one_of(
     st.builds(wire.Refusal, st.sampled_from(wire.Reason), u32, revisions, hashes),
     st.builds(wire.Vouches, st.lists(statements, max_size=wire.STATEMENTS_MAX).map(tuple)),
 )
+
+RUN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 anything = st.recursive(
     st.none()
     | st.booleans()
@@ -43,6 +45,7 @@ anything = st.recursive(
 )
 
 
+@RUN
 @given(words)
 def test_what_is_encoded_is_decoded(word: wire.Word) -> None:
     assert wire.decode(wire.encode(word)) == word
@@ -57,16 +60,19 @@ def test_the_longest_words_are_within_the_bound() -> None:
         assert wire.decode(wire.encode(word)) == word
 
 
+@RUN
 @given(st.binary(max_size=300))
 def test_random_bytes_are_no_word_and_never_raise(body: bytes) -> None:
     wire.decode(body)
 
 
+@RUN
 @given(anything)
 def test_whatever_msgpack_can_say_never_raises(value: object) -> None:
     wire.decode(msgpack.packb(value))
 
 
+@RUN
 @given(words, st.data())
 def test_damaged_words_never_raise(word: wire.Word, data: st.DataObject) -> None:
     body = bytearray(wire.encode(word))
