@@ -168,6 +168,28 @@ async def test_endpoints_marked_unhealthy_get_no_requests_and_return_without_a_n
         assert await host.lab.stat("cluster_manager.cluster_modified") == 0
 
 
+TIMEOUT = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a, namespace: default}
+spec:
+  hosts: [a.default.svc.cluster.local]
+  http: [{route: [{destination: {host: a}}], timeout: 0.5s, retries: {attempts: 0}}]
+"""
+
+
+async def test_the_timeout_of_a_route_ends_requests_and_without_one_they_may_take_long() -> None:
+    async with (
+        upstream("one") as (one,),
+        follow(service("a", (one.port, "v1")), TIMEOUT) as host,
+    ):
+        one.delay_s = 3.0
+        late = await host.get("a:9080")
+        assert (late.status, late.took_s < 2.0) == (504, True), late
+        await host.delete("ns/default/virtualservices/a")
+        assert (await host.get("a:9080")).text == "one"
+
+
 async def test_a_subset_and_the_route_to_it_may_come_in_any_order() -> None:
     rules, policy = RULES.split("---")
     async with (

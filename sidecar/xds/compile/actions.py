@@ -64,9 +64,8 @@ def compile_forward(action: Forward, *, connect: bool = False) -> pb.RouteAction
         timeout=duration(action.timeout_s),
         idle_timeout=duration(0),
         # A client's grpc-timeout counts up to the route's timeout, without one as it is.
-        max_stream_duration=pb.RouteAction.MaxStreamDuration(
-            grpc_timeout_header_max=duration(action.timeout_s)
-        ),
+        # With `max_stream_duration`, its successor, Envoy ignores `timeout` of requests that are not gRPC (measured).
+        max_grpc_timeout=duration(action.timeout_s),
         request_mirror_policies=[_mirror(mirror) for mirror in action.mirrors],
         hash_policy=[_hash_policy(policy) for policy in action.hash_policies],
     )
