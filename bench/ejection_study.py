@@ -37,7 +37,7 @@ END = "<!-- study: end -->"
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting to measure; `seeds` runs of it make a figure."""
+    """One setting to measure; several runs of it, with other seeds, make a figure."""
 
     scenario: str = "S1"
     hosts: int = 30
@@ -48,6 +48,8 @@ class Cell:
     base_error: float = 0.0
     policy: EjectionPolicy = POLICY
     lifetime_s: float = 15.0
+    brief: bool = False
+    """Ends when all hosts avoid what is sick."""
 
 
 Found = Mapping[Cell, Sequence[Figures]]
@@ -62,16 +64,23 @@ class Extent:
     rates: tuple[float, ...]
     endpoints: tuple[int, ...]
     errors: tuple[float, ...]
-    seeds: int
+    runs: Mapping[int, int]
+    """Of each setting, by the number of hosts: many hosts cost much, and vary less."""
 
 
-WHOLE = Extent((10, 30, 100), (0.1, 0.3, 1.0, 3.0, 10.0), (4, 10, 50), (0.001, 0.01, 0.05), 5)
-QUICK = Extent((10,), (1.0,), (4,), (0.05,), 1)
+WHOLE = Extent(
+    (10, 30, 100),
+    (0.1, 0.3, 1.0, 3.0, 10.0),
+    (4, 10, 50),
+    (0.001, 0.01, 0.05),
+    {10: 3, 30: 1, 100: 1},
+)
+QUICK = Extent((10,), (1.0,), (4,), (0.05,), {10: 1})
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="one small size of everything")
-    parser.add_argument("--seeds", type=int, help="runs of each setting; default 5, quick 1")
+    parser.add_argument("--seeds", type=int, default=1, help="times as many runs of each setting")
     parser.add_argument("--jobs", type=int, default=1, help="processes; default 1")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/ejection.md")
 
@@ -80,9 +89,9 @@ def run(options: argparse.Namespace) -> Report:
     from bench.ejection_tables import cells_of, tables_of
 
     extent = QUICK if options.quick else WHOLE
-    seeds = options.seeds or extent.seeds
-    found = measured(cells_of(extent), seeds, options.jobs)
-    text = tables_of(extent, found, seeds)
+    runs = {hosts: several * options.seeds for hosts, several in extent.runs.items()}
+    found = measured(cells_of(extent), runs, options.jobs)
+    text = tables_of(extent, found, runs)
     if options.write:
         DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), text), "utf-8")
     rows = [(_title(cell), *_summary(figures)) for cell, figures in found.items()]
@@ -90,24 +99,26 @@ def run(options: argparse.Namespace) -> Report:
         _title(cell): [asdict(figures) for figures in several] for cell, several in found.items()
     }
     columns = ("setting", "failures", "last avoids s", "false by mesh", "worst share", "panics")
-    return Report(values, columns, rows, (f"{seeds} runs of each setting, means",))
+    return Report(values, columns, rows, ("means of several runs of each setting",))
 
 
-def measured(cells: Iterable[Cell], seeds: int, jobs: int = 1) -> dict[Cell, list[Figures]]:
+def measured(
+    cells: Iterable[Cell], runs: Mapping[int, int], jobs: int = 1
+) -> dict[Cell, list[Figures]]:
     """Run all settings with all seeds.
 
     Args:
         cells: What to run; repetitions are run once.
-        seeds: Runs of each.
+        runs: Of each setting, by the number of hosts.
         jobs: Processes to use.
     """
     wanted = list(dict.fromkeys(cells))
-    tasks = [(cell, seed) for cell in wanted for seed in range(1, seeds + 1)]
+    tasks = [(cell, seed) for cell in wanted for seed in range(1, runs[cell.hosts] + 1)]
     if jobs == 1:
         results = [_measure(task) for task in tasks]
     else:
         with ProcessPoolExecutor(jobs) as pool:
-            results = list(pool.map(_measure, tasks, chunksize=4))
+            results = list(pool.map(_measure, tasks))
     found: dict[Cell, list[Figures]] = {cell: [] for cell in wanted}
     for (cell, _), figures in zip(tasks, results, strict=True):
         found[cell].append(figures)
@@ -171,6 +182,7 @@ def _measure(task: tuple[Cell, int]) -> Figures:
         base_error=cell.base_error,
         policy=cell.policy,
         lifetime_s=cell.lifetime_s,
+        brief=cell.brief,
     )
     return figures_of(mesh)
 
@@ -186,7 +198,8 @@ def _title(cell: Cell) -> str:
         if value != (asdict(POLICY) | {"lifetime_s": 15.0})[key]
     }
     settings = "".join(f", {key}={value:g}" for key, value in turned.items())
-    return f"{cell.scenario} {scenario}: {parts}{retried}{errors}{settings}"
+    brief = ", until all avoid" if cell.brief else ""
+    return f"{cell.scenario} {scenario}: {parts}{retried}{errors}{settings}{brief}"
 
 
 def _summary(several: Sequence[Figures]) -> tuple[float | None, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bench.ejection_study import Cell, Extent, Found, mean
@@ -14,6 +14,8 @@ from tests.simulation.ejection.scenarios import SCENARIOS
 
 __all__ = ["cells_of", "tables_of"]
 
+RETRIED_MAX = 10
+"""Hosts up to which the scenarios are also run with a retry."""
 REFERENCE = {
     (10, 0.1): (13, 11),
     (10, 1.0): (32, 2),
@@ -32,16 +34,21 @@ def cells_of(extent: Extent) -> list[Cell]:
     return [
         *(cell for pair in _grid(extent) for cell in _arms(pair)),
         *(cell for sized in _sizes(extent) for cell in _arms(sized)),
-        *(cell for one in _scenarios(extent) for cell in (*_arms(one), *_retried(one))),
+        *(cell for one in _scenarios(extent) for cell in _arms(one)),
+        *(cell for one in _scenarios(extent) if one.hosts <= RETRIED_MAX for cell in _retried(one)),
         *_healthy(extent),
         *(cell for _, several in _turned(extent) for cell in several),
     ]
 
 
-def tables_of(extent: Extent, found: Found, seeds: int) -> str:
+def tables_of(extent: Extent, found: Found, runs: Mapping[int, int]) -> str:
     """All tables, as Markdown."""
+    several = ", ".join(
+        f"{count} run{'s' * (count > 1)} of {hosts} hosts" for hosts, count in runs.items()
+    )
     parts = [
-        f"Means of {seeds} runs each. *alone*: the same Envoys, each for itself. *ideal*: everybody knows every "
+        f"Means of several runs of each setting ({several}). *alone*: the same Envoys, each for itself. "
+        "*ideal*: everybody knows every "
         "outcome at once and who is really sick, same thresholds. Failures are user-visible requests; seconds count "
         "from the first moment of the fault.",
         "### One endpoint answers 5xx: failures until all hosts avoid it, and when the last does",
@@ -73,14 +80,16 @@ def _retried(cell: Cell) -> tuple[Cell, Cell]:
 
 
 def _grid(extent: Extent) -> list[Cell]:
-    return [Cell(hosts=hosts, rate=rate) for hosts in extent.hosts for rate in extent.rates]
+    return [
+        Cell(hosts=hosts, rate=rate, brief=True) for hosts in extent.hosts for rate in extent.rates
+    ]
 
 
 def _sizes(extent: Extent) -> list[Cell]:
     rates = [rate for rate in extent.rates if 0.1 <= rate <= 1.0]
     hosts = extent.hosts[len(extent.hosts) // 2]
     return [
-        Cell(hosts=hosts, rate=rate, endpoints=endpoints)
+        Cell(hosts=hosts, rate=rate, endpoints=endpoints, brief=True)
         for endpoints in extent.endpoints
         for rate in rates
     ]
@@ -120,10 +129,10 @@ TURNED: tuple[tuple[str, EjectionPolicy, float], ...] = (
 
 def _turned(extent: Extent) -> list[tuple[str, list[Cell]]]:
     """Each setting in turn: S1 at a low and a middle rate, S5, S11, and health with many errors."""
-    hosts = extent.hosts[len(extent.hosts) // 2]
+    hosts = extent.hosts[0]
     bare = [
-        Cell("S1", hosts=hosts, rate=0.3),
-        Cell("S1", hosts=hosts, rate=1.0),
+        Cell("S1", hosts=hosts, rate=0.3, brief=True),
+        Cell("S1", hosts=hosts, rate=1.0, brief=True),
         Cell("S5", hosts=hosts, rate=0.3),
         Cell("S5", hosts=hosts, rate=1.0),
         Cell("S11", hosts=hosts, rate=1.0),
@@ -153,7 +162,7 @@ def _turned_table(extent: Extent, found: Found) -> str:
     head = ["setting", "S1 at 0.3/s: failures / last avoids", "S1 at 1/s"]
     head += ["S5: hosts that lose an endpoint that works for them, at 0.3/s, 1/s"]
     head += ["S11: well until back everywhere", "S11: failures in all"]
-    return _table([*head, "5 % errors, five minutes: false ejections, hosts"], rows)
+    return _table([*head, "5 % errors, two minutes: false ejections, hosts"], rows)
 
 
 def _false(figures: Figures) -> float:
@@ -195,12 +204,13 @@ def _scenario_table(extent: Extent, found: Found) -> str:
     rows = []
     for cell in _scenarios(extent):
         alone, shared, ideal = (found[one] for one in _arms(cell))
-        retried = [found[one] for one in _retried(cell)]
+        known = [ideal] if ideal[0].avoidance is not None else []  # else it has nothing to decide
+        retried = [found[one] for one in _retried(cell)] if cell.hosts <= RETRIED_MAX else []
         rows.append(
             [
                 f"{cell.scenario} {SCENARIOS[cell.scenario].title}",
                 str(cell.hosts),
-                _triple([alone, shared, ideal], lambda f: f.failures_all),
+                _triple([alone, shared, *known], lambda f: f.failures_all),
                 _triple(retried, lambda f: f.failures_all),
                 _triple([alone, shared, ideal], _last_of, "s"),
                 _number(mean(shared, lambda f: f.false_by_mesh)),

@@ -203,7 +203,7 @@ def _healthy_hours(mesh: Mesh, end_s: float) -> float:
     return count * (end_s + mesh.setup.warm_s) / 3600.0
 
 
-def _restored(mesh: Mesh) -> tuple[float, float, float] | None:
+def _restored(mesh: Mesh) -> tuple[float, float, float | None] | None:
     """First and last host to send fully again after the heal, and the endpoint's peak load then."""
     healed = [f for f in mesh.setup.faults if f.until_s < mesh.now_s and f.observers is None]
     if not healed:
@@ -219,13 +219,15 @@ def _restored(mesh: Mesh) -> tuple[float, float, float] | None:
             back.append(max(after, default=fault.until_s) - fault.until_s)
         firsts.append(min(back))
         lasts.append(max(back))
+        if min(back) == FAR:
+            continue
         begins = int(mesh.zero_s + fault.until_s + min(back))
         loads = [
             mesh.journal.arrivals.get((mesh.destinations[fault.destination or 0], e, second), 0)
             for second in range(begins, begins + 10)
         ]
         peaks.append(max(loads) / (mesh.setup.rate * mesh.setup.hosts))
-    return min(firsts), max(lasts), max(peaks)
+    return min(firsts), max(lasts), max(peaks, default=None)
 
 
 def _ejected_share(mesh: Mesh, end_s: float) -> float:

@@ -80,7 +80,6 @@ class MeshHost:
     clusters: dict[Destination, Cluster]
     core: Outlier | None
     epoch: int = 1
-    counted: dict[on.EndpointName, Outcomes] = field(default_factory=dict)
     ejects: frozenset[on.EndpointName] = frozenset()
     armed_for_s: float | None = None
     imposed: Mapping[on.EndpointName, on.Imposed] = field(default_factory=dict)
@@ -209,9 +208,14 @@ class Mesh:
         host.core = Outlier(name, host.epoch)
         host.armed_for_s = None
         host.ejects = frozenset()
-        self._introduce(host)
+        self.introduce(host)
         self.impose(host, {})
         self.model.catch_up(name)
+
+    def introduce(self, host: MeshHost) -> None:
+        """Tell a core of destinations and members."""
+        self.give(host, on.DestinationsSeen(self.facts(), self.setup.lifetime_s))
+        self.give(host, on.ObserversSeen(self.observers))
 
     def _host(self, name: str) -> MeshHost:
         clusters = {
@@ -227,7 +231,10 @@ class Mesh:
             )
             for destination, places in zip(self.destinations, self.places, strict=True)
         }
-        return MeshHost(name, clusters, Outlier(name, 1) if self.setup.arm is Arm.SHARED else None)
+        speaker = self.world.hosts.get(name)
+        epoch = speaker.epoch if speaker else 1
+        core = Outlier(name, epoch) if self.setup.arm is Arm.SHARED else None
+        return MeshHost(name, clusters, core, epoch)
 
     def _envoy_settings(self) -> EnvoySettings:
         """The ideal decides alone: two detectors would take out more than the cap allows."""
@@ -236,16 +243,12 @@ class Mesh:
         return self.setup.envoy
 
     def _begin(self, host: MeshHost) -> None:
-        self._introduce(host)
+        self.introduce(host)
         phase_s = self.rng.random()
         self.world.at(self.world.now_s + phase_s * self.setup.poll_s, lambda: self._poll(host))
         self.world.at(
             self.world.now_s + phase_s * self.setup.envoy.interval_s, lambda: self._tick(host)
         )
-
-    def _introduce(self, host: MeshHost) -> None:
-        self.give(host, on.DestinationsSeen(self.facts(), self.setup.lifetime_s))
-        self.give(host, on.ObserversSeen(self.observers))
 
     def _poll(self, host: MeshHost) -> None:
         self.world.at(self.world.now_s + self.setup.poll_s, lambda: self._poll(host))
