@@ -150,7 +150,8 @@ class Agent:
         where = f"sidecar {self.node} ({self.socket})"
         if isinstance(problem, TimeoutError):
             return AgentUnavailable(
-                f"{where}: no answer within {timeout_s:.3g} s", hint="It may be overloaded or stopped"
+                f"{where}: no answer within {timeout_s:.3g} s",
+                hint="It may be overloaded or stopped",
             )
         if problem.errno == errno.ECONNREFUSED:
             return AgentUnavailable(

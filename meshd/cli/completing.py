@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from meshd.cli.session import Session
 from store.errors import MeshError
 from store.objects.kinds import KINDS, Kind, kind_named
 
-__all__ = ["complete_names", "complete_nodes"]
+__all__ = [
+    "complete_destinations",
+    "complete_endpoints",
+    "complete_members",
+    "complete_names",
+    "complete_nodes",
+]
 
 BUDGET_S = 0.3
 """How long the store may take before completion goes without its names."""
@@ -55,6 +62,62 @@ def complete_nodes(
     except MeshError:
         return []
     return [agent.node for agent in agents if agent.node.startswith(incomplete)]
+
+
+def complete_members(
+    context: click.Context,
+    parameter: click.Parameter,
+    incomplete: str,
+) -> list[str]:
+    """Hosts of the mesh; sidecars of this machine where none of them gossips."""
+    from meshd.cli.agents import find_agents
+    from meshd.cli.speaking import find_speaker
+
+    try:
+        agents = find_agents(Session(context.ensure_object(dict)).run_dir)
+    except MeshError:
+        return []
+    mesh = find_speaker(agents, timeout_s=BUDGET_S).mesh
+    told = [str(row.get("node")) for row in mesh.get("members") or ()]
+    found = {*complete_nodes(context, parameter, incomplete), *told}
+    return sorted(node for node in found if node.startswith(incomplete))
+
+
+def complete_destinations(
+    context: click.Context,
+    parameter: click.Parameter,  # noqa: ARG001 - click's signature
+    incomplete: str,
+) -> list[str]:
+    """Destinations of which an endpoint is accused or ejected."""
+    found = {str(row.get("destination")) for row in _ejections(context)}
+    return sorted(name for name in found if name.startswith(incomplete))
+
+
+def complete_endpoints(
+    context: click.Context,
+    parameter: click.Parameter,  # noqa: ARG001 - click's signature
+    incomplete: str,
+) -> list[str]:
+    """Endpoints of the destination that are accused or ejected."""
+    wanted = str(context.params.get("destination") or "")
+    rows = [row for row in _ejections(context) if row.get("destination") == wanted]
+    found = {str(row.get("endpoint")) for row in rows}
+    return sorted(name for name in found if name.startswith(incomplete))
+
+
+def _ejections(context: click.Context) -> list[Mapping[str, Any]]:
+    """What one sidecar of this machine says of endpoints; nothing when none answers in time."""
+    from meshd.cli.asking import ask_one
+
+    session = Session(context.ensure_object(dict))
+    patient = Session({**session.given, "request_timeout_s": str(BUDGET_S)}, session.environment)
+    try:
+        from meshd.cli.agents import find_agents
+
+        agents = find_agents(patient.run_dir)
+        return list(ask_one(patient, agents, "ejections").get("endpoints") or ()) if agents else []
+    except MeshError:
+        return []
 
 
 def _names(session: Session, word: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from meshd.cli import exits
-from meshd.cli.completing import complete_nodes
+from meshd.cli.completing import complete_destinations, complete_endpoints, complete_nodes
 from meshd.cli.options import output_option, verb, verb_group
 from meshd.cli.session import Session
 
@@ -104,8 +104,8 @@ def _say(
         "meshd ejections clear reviews:9080 --yes --reason 'deployed a fix'",
     ),
 )
-@click.argument("destination", metavar="HOST:PORT")
-@click.argument("endpoint", metavar="[ADDRESS:PORT]", default="")
+@click.argument("destination", metavar="HOST:PORT", shell_complete=complete_destinations)
+@click.argument("endpoint", metavar="[ADDRESS:PORT]", default="", shell_complete=complete_endpoints)
 @_REASON
 @_FROM
 @click.option("--yes", is_flag=True, help="Do not ask before all endpoints are cleared.")
@@ -136,8 +136,8 @@ def clear(
         "meshd ejections pin reviews:9080 10.0.0.7:8080 --take-back",
     ),
 )
-@click.argument("destination", metavar="HOST:PORT")
-@click.argument("endpoint", metavar="ADDRESS:PORT")
+@click.argument("destination", metavar="HOST:PORT", shell_complete=complete_destinations)
+@click.argument("endpoint", metavar="ADDRESS:PORT", shell_complete=complete_endpoints)
 @_FOR
 @_REASON
 @_TAKE_BACK
@@ -168,7 +168,9 @@ def pin(
         "meshd ejections pause --take-back",
     ),
 )
-@click.argument("destination", metavar="[HOST:PORT]", default="")
+@click.argument(
+    "destination", metavar="[HOST:PORT]", default="", shell_complete=complete_destinations
+)
 @_FOR
 @_REASON
 @_TAKE_BACK

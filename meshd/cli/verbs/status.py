@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshd.cli import exits
-from meshd.cli.completing import complete_nodes
+from meshd.cli.completing import complete_members
 from meshd.cli.options import output_option, verb
 from meshd.cli.session import Session
 
@@ -45,7 +45,7 @@ _WIDE = ("ROLE", "MODE", "SERVICES", "REGISTRATION", "VERSION", "UP")
         "meshd status -o json | jq '.[] | select(.well | not)'",
     ),
 )
-@click.argument("nodes", nargs=-1, metavar="[NODE...]", shell_complete=complete_nodes)
+@click.argument("nodes", nargs=-1, metavar="[NODE...]", shell_complete=complete_members)
 @click.option("--local", is_flag=True, help="Only this machine's sidecars.")
 @click.option("--no-headers", is_flag=True, help="Leave the titles of the table out.")
 @output_option("table", "wide", "json")

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from meshd.cli.completing import complete_names, complete_nodes
+from meshd.cli.completing import (
+    complete_destinations,
+    complete_endpoints,
+    complete_members,
+    complete_names,
+    complete_nodes,
+)
 from meshd.cli.main import program
-from tests.harness.fake_agent import stale_socket
+from tests.harness.fake_agent import FakeAgent, mesh_answer, stale_socket
 
 TOP = Path(__file__).parents[3]
 NOWHERE = "http://127.0.0.1:1"
@@ -59,3 +65,29 @@ def test_settings_that_are_wrong_complete_nothing(tmp_path: Path) -> None:
     assert complete_names(context, program.params[0], "vs/a") == []
     assert complete_names(context, program.params[0], "nothing/a") == []
     assert complete_names(context, program.params[0], "mesh/") == ["mesh/mesh"]
+
+
+def test_hosts_of_the_mesh_are_completed_from_one_that_gossips(
+    near: FakeAgent, run_dir: Path
+) -> None:
+    context = program.make_context("meshd", ["--run-dir", str(run_dir), "status"], obj={})
+    assert complete_members(context, program.params[0], "") == ["near"]
+    near.answers["/v1/mesh"] = (200, mesh_answer("near", "far", "other"))
+    assert complete_members(context, program.params[0], "") == ["far", "near", "other"]
+    assert complete_members(context, program.params[0], "f") == ["far"]
+
+
+def test_endpoints_that_are_accused_are_completed(near: FakeAgent, run_dir: Path) -> None:
+    rows = [
+        {"destination": "reviews.a:80", "endpoint": "10.0.0.1:80"},
+        {"destination": "reviews.a:80", "endpoint": "10.0.0.2:80"},
+        {"destination": "ratings.a:80", "endpoint": "10.0.0.3:80"},
+    ]
+    on = {"state": "on", "reason": ""}
+    near.answers["/v1/ejections"] = (200, {"gossip": on, "state": "on", "endpoints": rows})
+    context = program.make_context("meshd", ["--run-dir", str(run_dir), "status"], obj={})
+    assert complete_destinations(context, program.params[0], "re") == ["reviews.a:80"]
+    context.params["destination"] = "reviews.a:80"
+    assert complete_endpoints(context, program.params[0], "10.0.0.2") == ["10.0.0.2:80"]
+    near.answers["/v1/ejections"] = (500, {"error": "a bug"})
+    assert complete_destinations(context, program.params[0], "") == []

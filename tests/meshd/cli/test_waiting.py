@@ -281,3 +281,36 @@ def test_when_nobody_can_speak_any_more_the_rest_is_unknown_and_1(
     with fake.serving():
         assert _wait(tmp_path) == 1
     assert "of the rest of the mesh is not known" in capsys.readouterr().err
+
+
+def test_on_a_terminal_the_progress_is_counted_and_taken_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshd.cli.console._is_terminal", lambda _: True)
+    fake = _speaker(tmp_path, 200, ROW)
+    waits: list[str] = []
+
+    def answer(query: str) -> tuple[int, dict[str, Any]]:
+        if "scope=mesh" in query:
+            waits.append(query)
+            if len(waits) == 1:
+                status, document = _mesh_wait(408, {**ROW, "state": "behind"})(query)
+                return status, document
+        status, document = _mesh_wait(200, ROW)(query)
+        return status, document
+
+    fake.answers["/v1/in-force"] = answer
+    with fake.serving():
+        assert (
+            wait_in_force(
+                Session({"run_dir": str(tmp_path)}, {}), CHANGES, Target(12, 0xABC, KEY), 30.0
+            )
+            == 0
+        )
+    said = capsys.readouterr()
+    assert len(waits) == 2
+    assert "timeout_s=0.5" in waits[0], "somebody watches: short questions"
+    first, second = said.err.index("hosts in force 1/2"), said.err.index("hosts in force 2/2")
+    assert first < second
+    assert said.err.endswith("\r\x1b[2K")
+    assert "hosts in force" not in said.out
