@@ -177,13 +177,7 @@ def _courses(
         starts_s = quorum_s[place] + electorate.hold_off_s(facts.policy)
         if place in waiting:
             starts_s += MASS_WINDOW_S
-        stand = course(
-            (destination, place),
-            one.poll.accusing,
-            facts.policy,
-            (quorum_s[place], starts_s),
-            now_s,
-        )
+        stand = course((destination, place), one.poll, facts.policy, starts_s, now_s)
         if stand.state is not JudgementState.PENDING and electorate.is_unsure(facts.policy):
             # What rows say of the past may be a lie: answers are awaited from when the accusations were heard.
             heard_s = one.poll.heard_s + electorate.hold_off_s(facts.policy)

@@ -77,6 +77,7 @@ class Imposing:
             held = self._one(name, judged.get(name[1]), before.get(name), now_s)
             if held is not None:
                 after[name] = held
+        self._capped = {name for name in self._capped if name[0] != destination}
         if facts is not None:
             self._trim(destination, facts, judged, after, locally)
         for name in before:
@@ -146,7 +147,6 @@ class Imposing:
         for place, priority in priorities.items():
             if (destination, place) in locally:
                 limits[priority].taken += 1
-        self._capped = {name for name in self._capped if name[0] != destination}
         ejected = [
             name
             for name, held in after.items()

@@ -7,7 +7,7 @@ thought of it. Knows nothing of other hosts; `sidecar.outlier.telling` decides w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sidecar.outlier.events import EndpointName
@@ -18,6 +18,7 @@ from sidecar.outlier.model import (
     EjectionPolicy,
     EndpointFact,
     Outcomes,
+    Place,
     Row,
     RowClass,
 )
@@ -142,6 +143,14 @@ class Observer:
         """The mesh has it ejected at this level: the next ejection is one above, less what it forgets in health."""
         if name in self._places:
             self._levels[name] = _Level(level, failed_trials, now_s)
+
+    def forget_levels(self, cleared_s: Callable[[Destination, Place], float]) -> None:
+        """Forget ejections that ended before an operator cleared the endpoint; `cleared_s` says when, -inf: never."""
+        self._levels = {
+            name: level
+            for name, level in self._levels.items()
+            if level.healthy_since_s > cleared_s(*name)
+        }
 
     def phase(self, name: EndpointName) -> Phase:
         """How outcomes of an endpoint are read."""

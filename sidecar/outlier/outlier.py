@@ -185,6 +185,7 @@ class Outlier:
 
     def _obey(self, now_s: float) -> tuple[set[EndpointName], set[Destination]]:
         """Operators' words changed: what they cleared is forgotten here, too."""
+        self._own.forget_levels(self._overrides.cleared_s)
         own = set()
         for name in self._own.accused():
             row = self._own.row(name, now_s)
@@ -277,7 +278,7 @@ class Outlier:
         name = (destination, place)
         ejected = after if after is not None and after.is_ejected else None
         held = ejected or (before if before is not None and before.is_ejected else None)
-        if held is not None:
+        if held is not None and self._overrides.cleared_s(*name) < held.since_s:
             self._own.learn_level(name, held.level, held.failed_trials, now_s)
         if ejected is not None:
             return False

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from sidecar.outlier.hashing import fraction, stable_hash
 from sidecar.outlier.model import Destination, EjectionPolicy, Place
 from sidecar.outlier.view import JudgementState
-from sidecar.outlier.votes import WITNESSES, Electorate, Vote, hold_s
+from sidecar.outlier.votes import WITNESSES, Electorate, Poll, hold_s
 
 __all__ = ["CAUTION_S", "TRIAL_STEP_S", "Course", "Trial", "course", "trial_order"]
 
@@ -78,25 +78,24 @@ class Trial:
 
 def course(
     name: tuple[Destination, Place],
-    accusing: tuple[Vote, ...],
+    votes: Poll,
     policy: EjectionPolicy,
-    begins_s: tuple[float, float],
+    starts_s: float,
     now_s: float,
 ) -> Course:
     """Where the ejection of an endpoint stands.
 
     Args:
         name: The endpoint.
-        accusing: The votes against it, which suffice.
+        votes: The votes about it, which suffice.
         policy: What is in force for the destination.
-        begins_s: Q, and when the hold-off is over.
+        starts_s: When the hold-off is over.
         now_s: The time.
     """
-    quorum_s, starts_s = begins_s
+    quorum_s, accusing = votes.quorum_s, votes.accusing
     first = [vote.row for vote in accusing if vote.row.since_s <= starts_s]
-    among = sum(1 for row in first if row.since_s <= quorum_s)
     levels = sorted((max(1, row.episode) for row in first), reverse=True)
-    level = levels[max(1, among) - 1] if levels else 1
+    level = levels[min(votes.quorum, len(levels)) - 1]
     if now_s < starts_s:
         return Course(JudgementState.PENDING, quorum_s, starts_s, level, 0)
     ends_s = starts_s + _jittered_hold_s(name, policy, level)

@@ -3,10 +3,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.outlier.caps import caps
 from sidecar.outlier.decision import Judgement
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.imposing import RETURN_S, Imposing
-from sidecar.outlier.model import DestinationFacts, Place
+from sidecar.outlier.model import DestinationFacts, EjectionPolicy, Place
 from sidecar.outlier.phases import CAUTION_S, Trial
 from sidecar.outlier.sight import Phase
 from sidecar.outlier.view import JudgementState, Reason
@@ -154,3 +158,42 @@ def test_an_endpoint_or_destination_that_is_no_more_is_dropped() -> None:
 
 def test_never_has_a_trial_no_beginning() -> None:
     assert Trial((), 5.0).starts_s("n0") == math.inf
+
+
+@given(
+    st.integers(1, 12),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.sets(st.integers(0, 11)),
+    st.sets(st.integers(0, 11)),
+    st.sets(st.integers(0, 11)),
+)
+def test_with_what_our_own_envoy_ejects_no_cap_is_broken_whatever_the_mesh_says(
+    endpoints: int, share: float, health: float, mesh: set[int], local: set[int], busy: set[int]
+) -> None:
+    policy = EjectionPolicy(max_ejection_share=share, min_health_share=health)
+    found = facts(endpoints, policy)
+    found = replace(
+        found,
+        endpoints=tuple(
+            replace(one, takes_requests=number in busy, priority=number % 2)
+            for number, one in enumerate(found.endpoints)
+        ),
+    )
+    judged = {
+        place(number): judgement(JudgementState.EJECTED, Reason.QUORUM, quorum_s=float(number))
+        for number in mesh
+    }
+    locally = frozenset((REVIEWS, place(number)) for number in local)
+    imposing = Imposing("n0")
+    carry(imposing, judged, locally=locally, found=found)
+    carry(imposing, judged, locally=locally, found=found)
+    for priority, cap in caps(found).items():
+        usable = {
+            (REVIEWS, one.place)
+            for one in found.endpoints
+            if one.takes_requests and one.priority == priority
+        }
+        ours, theirs = usable & imposing.imposed().keys(), usable & locally
+        assert len(ours | theirs) <= max(cap.allowed, len(theirs))
+        assert not (ours - theirs) or len(ours | theirs) < len(usable)

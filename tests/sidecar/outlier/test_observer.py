@@ -110,6 +110,17 @@ def test_what_is_kept_from_requests_is_not_judged_by_those_that_still_end() -> N
     assert class_of(one, now_s + 10) is RowClass.BAD
 
 
+def test_only_a_success_ends_an_accusation_also_after_a_hold() -> None:
+    one = observer()
+    now_s = looks(one, FIVE_XX)
+    one.learn_phase(NAME, Phase.HELD, now_s)
+    one.learn_phase(NAME, Phase.FREE, now_s + 10)
+    now_s = looks(one, Outcomes(external=1), start_s=now_s + 12)
+    assert class_of(one, now_s) is RowClass.BAD
+    now_s = looks(one, FINE, start_s=now_s)
+    assert class_of(one, now_s) is RowClass.CLEAR
+
+
 def test_a_trial_that_fails_renews_the_accusation_and_counts_up() -> None:
     one = observer()
     now_s = looks(one, FIVE_XX)

@@ -240,6 +240,7 @@ def test_a_clear_ends_the_ejection_and_what_fails_after_it_counts_anew() -> None
     assert mesh.ejecting(NAME) == set()
     mesh.run(4.0, first_fails)
     assert mesh.ejecting(NAME) == set(mesh.cores)
+    assert endpoint(mesh).level == 1, "ejections of before are forgotten as well"
 
 
 def test_an_operators_word_that_cannot_hold_changes_nothing() -> None:

@@ -9,18 +9,23 @@ from hypothesis import strategies as st
 from sidecar.outlier.model import EjectionPolicy, Row
 from sidecar.outlier.phases import CAUTION_S, TRIAL_STEP_S, Course, Trial, course, trial_order
 from sidecar.outlier.view import JudgementState
-from sidecar.outlier.votes import Electorate, Members, Vote
+from sidecar.outlier.votes import Electorate, Members, Poll, Vote
 from tests.sidecar.outlier.builders import REVIEWS, bad, members, neutral, place
 
 POLICY = EjectionPolicy()
 NAME = (REVIEWS, place(0))
-TEN_S = (10.0, 11.0)
-"""The quorum came about at 10 s, the hold-off is over at 11 s."""
+STARTS_S = 11.0
+"""The quorum came about at 10 s, the hold-off is over now."""
 
 
-def stands(now_s: float, *rows: Row, policy: EjectionPolicy = POLICY) -> Course:
-    votes = tuple(Vote(f"192.0.2.{number}", row) for number, row in enumerate(rows))
-    return course(NAME, votes, policy, TEN_S, now_s)
+def votes(*rows: Row) -> Poll:
+    """Two must accuse."""
+    accusing = tuple(Vote(f"192.0.2.{number}", row) for number, row in enumerate(rows))
+    return Poll(accusing, 0, 0, 2, 9, quorum_s=10.0)
+
+
+def stands(now_s: float, *rows: Row) -> Course:
+    return course(NAME, votes(*rows), POLICY, STARTS_S, now_s)
 
 
 def test_hold_off_then_hold_then_trial() -> None:
@@ -71,6 +76,8 @@ def test_the_level_is_what_as_many_as_the_quorum_ask_for() -> None:
     assert one.level == 1, "one liar does not raise it"
     third = stands(12.0, *(bad(0, at, episode=e) for at, e in ((9.0, 1), (10.0, 3), (10.5, 3))))
     assert third.level == 3, "accusers within the hold-off have a say"
+    many = stands(12.0, *(bad(0, 9.0, episode=e) for e in (3, 1, 3, 1, 1)))
+    assert many.level == 3, "those who were not there before do not lower it"
 
 
 def test_trials_cannot_have_failed_faster_than_holds_can_have_passed() -> None:
@@ -134,8 +141,8 @@ def test_of_one_address_one_observer_tries() -> None:
 
 
 def test_endpoints_that_fell_together_do_not_return_together() -> None:
-    votes = (Vote("a", bad(0, 9.0)), Vote("b", bad(0, 10.0)))
+    two = votes(bad(0, 9.0), bad(0, 10.0))
     ends = {
-        course((REVIEWS, place(number)), votes, POLICY, TEN_S, 12.0).until_s for number in range(9)
+        course((REVIEWS, place(number)), two, POLICY, STARTS_S, 12.0).until_s for number in range(9)
     }
     assert len(ends) == 9
