@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.gossip import Gossip, Record, Signer, Topic, frames
+from sidecar.gossip import LAN, Gossip, Record, Signer, Topic, frames
 from sidecar.gossip import events as on
 from sidecar.gossip.signing import fingerprint
 from tests.simulation.test_records import Words, words
@@ -169,11 +169,12 @@ def test_admission_prevails_over_who_came_first(seed: int) -> None:
     world.say("n3", Topic.EVIDENCE, b"it is me")
     world.run(2.0)
     assert words(world, "n0")[Topic.EVIDENCE, "n3", 0][2] == b"I came first"
-    assert dict(world.hosts["n0"].core.snapshot().refused)["other_key"] >= 1
+    views = [world.hosts[name].core.snapshot() for name in ("n0", "n1", "n2", "n4")]
+    assert any("other_key" in dict(view.refused) for view in views), "those whom n3 told"
     _trust(world, False, n3="n3")
     assert (Topic.EVIDENCE, "n3", 0) not in words(world, "n0")
     world.say("n3", Topic.EVIDENCE, b"it is me still")
-    world.run(2.0)
+    world.run(2.0 + 2 * LAN.record_exchange_gap_s)
     for name in world.running():
         assert words(world, name)[Topic.EVIDENCE, "n3", 0][2] == b"it is me still"
 
