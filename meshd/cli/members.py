@@ -54,6 +54,7 @@ class Member:
     def cells(self, newest: int = 0) -> list[str]:
         """The row of the table; `newest` is the newest revision of the mesh."""
         row, state = self.told, state_of(self.told)
+        is_alive = row.get("status") == "alive"
         if not row.get("heard"):
             return [self.node, state, *["-"] * 8, _age(row)]
         in_force, received = (int(row.get(name) or 0) for name in ("in_force", "received"))
@@ -63,8 +64,8 @@ class Member:
             str(in_force or "none"),
             str(received or "none"),
             str(max(0, max(newest, received) - in_force)),
-            "current" if row.get("sync") == "store" else "-",
-            str(row.get("sync", "")),
+            "current" if is_alive and row.get("sync") == "store" else "-",
+            str(row.get("sync", "")) if is_alive else "-",
             "-",
             str(row.get("rejected", 0)),
             str(row.get("quarantined", 0)),

@@ -26,7 +26,8 @@ from sidecar.agent.pages import Query
 from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.tracing import endpoints_answer, trace_answer
-from sidecar.agent.wanted import Sight, Wanted
+from sidecar.agent.wanted import Wanted
+from sidecar.agent.wanted_wait import wait_for
 from sidecar.node.events import Source
 from sidecar.node.node import InForceMark, Node
 from sidecar.node.status import config_state, kept_hosts, mesh_counts, quarantined, rejected
@@ -41,10 +42,6 @@ from store.mirror.status import MirrorState
 __all__ = ["NodeAnswers"]
 
 
-HEAR_AGAIN_S = 0.25
-"""Between looks whether the store has spoken: its heartbeat comes every 5 s, and rings no bell."""
-JUDGE_S = 1.0
-"""From a word of the store until it is known whether it is in another life: one reading of its keys."""
 _VERSION = installed_version("meshd")
 
 
@@ -113,24 +110,11 @@ class NodeAnswers:
         return self.node.in_force is not None and self.envoy.is_current
 
     async def wait_in_force(self, wanted: Wanted) -> Mapping[str, Any]:
-        """Return when `wanted`, or a later revision of the epoch that is followed, is in force.
-
-        Revisions of different epochs cannot be compared: while another epoch is held, or the newest snapshot's
-        epoch is not in force yet, nothing is. Where only the store can tell whether this is still its life in which
-        `wanted` was written, it is heard first.
-        """
+        """Return when `wanted`, or a later revision of the epoch that is followed, is in force."""
         began_s = trio.current_time()
-        await self.changed.until(lambda: self._reached(wanted) is not None)
-        mark = self._reached(wanted)
-        assert mark is not None, "it was reached a moment ago"
-        while wanted.sight(mark.snapshot) is Sight.UNSURE:
-            epoch = mark.snapshot.epoch
-            await self._hear_store(began_s)
-            await self.changed.until(lambda: self._reached(wanted) is not None)
-            mark = self._reached(wanted)
-            assert mark is not None, "it was reached a moment ago"
-            if mark.snapshot.epoch == epoch:
-                break  # the store spoke meanwhile, and it is the same life of it
+        mark = await wait_for(
+            wanted, self._in_force, self.changed, status=lambda: self.mirror.status
+        )
         return {
             "node": self.settings.node,
             "epoch": str(mark.snapshot.epoch),
@@ -140,25 +124,13 @@ class NodeAnswers:
             "rejected": rejected(self.driver.view()),
         }
 
-    async def _hear_store(self, since_s: float) -> None:
-        """Return when the store has spoken after `since_s`, and there was time to see whether its life is another."""
-
-        def was_heard() -> bool:
-            status = self.mirror.status
-            return status.is_fresh and status.heard_s is not None and status.heard_s > since_s
-
-        while not was_heard():
-            with trio.move_on_after(HEAR_AGAIN_S):
-                await self.changed.until(was_heard)
-        await trio.sleep(JUDGE_S)
-
-    def _reached(self, wanted: Wanted) -> InForceMark | None:
+    def _in_force(self) -> InForceMark | None:
+        """What is in force of the epoch that is followed; None while it is in doubt which one that is."""
         mark, newest = self.node.in_force, self.node.catalog.snapshot
         if mark is None or newest is None or not self._is_current():
             return None
         is_followed = mark.snapshot.epoch == newest.epoch and self.mirror.status.held is None
-        is_there = is_followed and wanted.sight(mark.snapshot) is not Sight.UNSEEN
-        return mark if is_there else None
+        return mark if is_followed else None
 
     def status(self) -> Mapping[str, Any]:
         """Everything that is known of this sidecar."""

@@ -22,7 +22,8 @@ from sidecar.gossip.records import Topic
 from sidecar.standing import events as on
 from sidecar.standing.codec import encode
 from sidecar.standing.model import Standing
-from sidecar.standing.standings import Standings, StandingsView, WaitView
+from sidecar.standing.standings import Standings
+from sidecar.standing.view import StandingsView, WaitView
 from store.errors import ConflictError
 
 __all__ = ["GossipPort", "KeyringChanged", "KeysPort", "MeshWide"]

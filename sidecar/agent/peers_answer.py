@@ -12,7 +12,7 @@ from typing import Any
 
 from sidecar.gossip import GossipView, MemberView, Status
 from sidecar.standing.model import Standing
-from sidecar.standing.standings import MemberStanding, StandingsView, WaitView
+from sidecar.standing.view import MemberStanding, StandingsView, WaitView
 
 __all__ = ["gossip_counts", "mesh_answer", "peers_answer", "wait_answer"]
 

@@ -9,7 +9,7 @@ Knows neither clock nor wire; `docs/gossip.md` says how records travel.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -18,10 +18,11 @@ from sidecar.standing import events as on
 from sidecar.standing.agreement import Agreement, Point
 from sidecar.standing.codec import decode, encode
 from sidecar.standing.model import Standing
-from sidecar.standing.progress import Progress, progress
+from sidecar.standing.progress import progress
+from sidecar.standing.view import MemberStanding, StandingsView, WaitView
 from sidecar.standing.waits import FIRST_ASK_S, Wait, earliest
 
-__all__ = ["ROWS_MAX", "MemberStanding", "Standings", "StandingsView", "WaitView"]
+__all__ = ["ROWS_MAX", "Standings"]
 
 ROWS_MAX = 10_000
 """Members remembered, as many as gossip remembers."""
@@ -49,48 +50,6 @@ class _Row:
         """Its words, when they are of its present life."""
         is_of_now = self.identity is None or self.identity.epoch == self.epoch
         return self.standing if is_of_now else None
-
-
-@dataclass(frozen=True, slots=True)
-class MemberStanding:
-    """What is known of one member's configuration."""
-
-    node: str
-    status: Status | None
-    """How gossip holds it; None where gossip does not know it."""
-    standing: Standing | None
-    """Its newest words; None when none were heard."""
-    said_s: float
-    """When it said so, on our clock; -inf when never."""
-    is_current: bool
-    """Whether its present life said it."""
-
-
-@dataclass(frozen=True, slots=True)
-class WaitView:
-    """How far a wait is."""
-
-    met: tuple[str, ...]
-    """Members that have the revision in force, sorted."""
-    pending: Mapping[str, Progress]
-    """Those that do not, and where they are."""
-    gone: tuple[str, ...]
-    """Those that died or left meanwhile and are not waited for any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class StandingsView:
-    """What is known of everybody."""
-
-    own: Standing | None
-    members: tuple[MemberStanding, ...]
-    """All others, by name."""
-    alarms: tuple[on.HashesDiffer, ...]
-    """Differences that are not resolved."""
-    versions: Mapping[str, tuple[str, ...]]
-    """Members that are here (ourselves too) by the version that they run."""
-    unreadable: int
-    """Records that were no standing."""
 
 
 class Standings:

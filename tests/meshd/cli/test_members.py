@@ -73,6 +73,11 @@ def test_its_state_is_one_word(fields: dict[str, Any], state: str) -> None:
     assert state_of(mesh(**fields)["members"][1]) == state
 
 
+def test_nothing_is_current_of_one_that_is_down() -> None:
+    (member,) = members_of(mesh(status="dead"))
+    assert member.cells(12)[5:7] == ["-", "-"]
+
+
 def test_who_said_goodbye_is_no_host_any_more() -> None:
     assert members_of(mesh(status="left")) == []
 
