@@ -22,7 +22,7 @@ import trio
 from sidecar.agent.log import log
 from sidecar.agent.outcomes import OutcomesSource
 from sidecar.agent.outcomes_reports import LoadReported
-from sidecar.agent.outlier_memory import read_imposed, write_imposed
+from sidecar.agent.outlier_memory import Recalled
 from sidecar.agent.outlier_metrics import OutlierMetrics
 from sidecar.gossip import GossipView, Status
 from sidecar.gossip import events as told
@@ -55,11 +55,6 @@ from store.errors import InputError
 
 __all__ = ["GossipVoice", "NodeVoice", "OutlierShell"]
 
-SYNC_S = 1.0
-"""How long what was imposed before a restart holds without fresh evidence: peers tell all they know by then."""
-RECALL_MAX_S = 10.0
-"""How much longer it holds at most while enough hosts accuse it and the hold-off runs, as it does for a newcomer."""
-RECALL_LOOK_S = 0.1
 MEMBERS_SETTLE_S = 0.05
 """Changes of members that come within this time are taken in together."""
 _TOPICS = (Topic.EVIDENCE, Topic.OVERRIDES)
@@ -134,7 +129,6 @@ class OutlierShell:
         self._self = Observer(node, counts=True, locality=locality, address=address)
         self._voice = voice
         self._gossip = gossip
-        self._memory = memory
         self._metrics = metrics
         self._core = Outlier(node, 0 if gossip is None else gossip.view().identity.epoch)
         self._source = source(self._counted, self._envoy_ejected)
@@ -142,7 +136,7 @@ class OutlierShell:
         self._until: EjectedUntil = {}
         self._ejected: frozenset[EndpointName] = frozenset()
         self._imposed: Mapping[EndpointName, Imposed] = {}
-        self._recalled: Mapping[EndpointName, Imposed] = {}
+        self._recalled = Recalled(memory)
         self._events: deque[Event] = deque()
         self._is_handling = False
         self._members_changed = trio.Event()
@@ -202,22 +196,15 @@ class OutlierShell:
 
     def recall(self) -> None:
         """Impose again what was imposed when the sidecar ended: called before Envoy is given anything."""
-        if self._gossip is None:
-            return
-        try:
-            self._recalled = read_imposed(self._memory)
-        except InputError as problem:
-            log.warning("imposed_not_recalled", reason=problem.message)
-        if self._recalled:
-            log.info("imposed_recalled", endpoints=len(self._recalled))
-            self._voice.judged(self._recalled)
+        if self._gossip is not None and self._recalled.read():
+            self._voice.judged(self._recalled.imposed)
 
     async def run(self) -> None:
         """Work until cancelled; Envoy keeps what is imposed."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._source.run)
             nursery.start_soon(self._follow_members)
-            nursery.start_soon(self._end_recall)
+            nursery.start_soon(self._recalled.run, self._pending, self._judge)
             while True:
                 deadline = self._core.deadline()
                 with trio.move_on_at(math.inf if deadline is None else deadline) as scope:
@@ -227,27 +214,6 @@ class OutlierShell:
                     self._handle(TimePassed())
 
     # -- what comes in --------------------------------------------------------------------------
-
-    async def _end_recall(self) -> None:
-        """Let go of what was recalled: of all that nobody accuses first, of the rest when the core has decided."""
-        if not self._recalled:
-            return
-        await trio.sleep(SYNC_S)
-        with trio.move_on_after(RECALL_MAX_S):
-            while self._recalled:
-                waiting = {
-                    (row.destination, row.place)
-                    for row in self.view().endpoints
-                    if row.state is JudgementState.PENDING
-                }
-                kept = {at: word for at, word in self._recalled.items() if at in waiting}
-                if kept != self._recalled:
-                    self._recalled = kept
-                    self._judge()
-                await trio.sleep(RECALL_LOOK_S)
-        if self._recalled:
-            self._recalled = {}
-            self._judge()
 
     async def _follow_members(self) -> None:
         while True:
@@ -314,12 +280,14 @@ class OutlierShell:
                 getattr(log, level)(f"endpoint_{effect.verdict}", **_verdict_facts(effect))
 
     def _judge(self) -> None:
-        imposed = {**self._recalled, **self._imposed}
+        imposed = {**self._recalled.imposed, **self._imposed}
         self._voice.judged(imposed)
-        try:
-            write_imposed(self._memory, imposed)
-        except OSError as problem:
-            log.warning("imposed_not_kept", reason=str(problem))
+        self._recalled.write(imposed)
+
+    def _pending(self) -> set[EndpointName]:
+        """Endpoints that enough hosts accuse and that wait for the hold-off."""
+        rows = self.view().endpoints
+        return {(row.destination, row.place) for row in rows if row.state is JudgementState.PENDING}
 
 
 def _verdict_facts(effect: VerdictChanged) -> dict[str, object]:

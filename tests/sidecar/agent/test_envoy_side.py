@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.agent.envoy import EnvoyEvent, EnvoyStarted
 from sidecar.agent.envoy_side import EnvoySide
+from sidecar.agent.outcomes_reports import LoadReported
 from sidecar.agent.settings import EnvoySettings, SidecarSettings
 from sidecar.xds.events import StreamClosed, StreamOpened
 from store.errors import NotFoundError
@@ -25,6 +26,9 @@ class Noted:
 
     def observed(self, said: object) -> None:
         self.told.append(("observed", said))
+
+    def loads_reported(self, report: LoadReported) -> None:
+        self.told.append(report)
 
     def process_event(self, event: EnvoyEvent) -> None:
         self.told.append(event)

@@ -15,9 +15,9 @@ from trio.testing import MockClock
 
 from sidecar.agent.envoy_admin import AdminClient
 from sidecar.agent.outcomes import OutcomesSource
-from sidecar.agent.outlier_memory import read_imposed, write_imposed
+from sidecar.agent.outlier_memory import SYNC_S, read_imposed, write_imposed
 from sidecar.agent.outlier_metrics import OutlierMetrics
-from sidecar.agent.outlier_shell import SYNC_S, OutlierShell
+from sidecar.agent.outlier_shell import OutlierShell
 from sidecar.gossip import GossipView, Identity, Status
 from sidecar.gossip import events as told
 from sidecar.gossip.records import Record, Topic

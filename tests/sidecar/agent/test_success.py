@@ -25,7 +25,7 @@ class Admin(AdminClient):
         self.looks = 0
         self.takes_s = 0.0
 
-    async def clusters(self) -> Any:
+    async def clusters(self, pattern: str = "") -> Any:
         self.looks += 1
         count = self._counts[0] if len(self._counts) == 1 else self._counts.pop(0)
         await trio.sleep(self.takes_s)
