@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.gossip.records import Topic
@@ -342,6 +342,7 @@ def test_what_we_said_ourselves_is_no_news_to_us() -> None:
     assert core.view().rows_held == 0
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=720), st.sampled_from(Topic), st.integers(-1, 9), st.integers(-5, 10**9))
 def test_whatever_a_host_says_it_never_raises(
     body: bytes, topic: Topic, page: int, age_ms: int
@@ -355,6 +356,72 @@ def test_whatever_a_host_says_it_never_raises(
     effects = core.handle(RecordHeard(hostile), 100.0)
     assert not any(isinstance(one, VerdictChanged) and one.verdict == "ejected" for one in effects)
     core.view(101.0)
+
+
+def test_what_envoy_ejects_by_itself_makes_the_mesh_spare_others_and_says_so() -> None:
+    mesh = ejected()
+    mesh.locally("n0", (REVIEWS, place(1)), (REVIEWS, place(2)))
+    assert "n0" not in mesh.ejecting(NAME)
+    assert mesh.ejecting(NAME) == set(mesh.cores) - {"n0"}
+    views = {one.place: one for one in mesh.cores["n0"].view().endpoints}
+    assert views[place(0)].state is JudgementState.EJECTED
+    assert views[place(0)].detail.startswith("spared here")
+    assert (views[place(1)].state, views[place(1)].locally_ejected) == (None, True)
+
+
+def test_on_trial_it_says_who_tries() -> None:
+    mesh = ejected(8)
+    while endpoint(mesh).state is JudgementState.EJECTED:
+        mesh.run(0.5, all_well)
+    found = endpoint(mesh)
+    assert (found.state, found.reason, found.detail) == (
+        JudgementState.TRIAL,
+        Reason.HOLD_OVER,
+        "the hold is over",
+    )
+    assert len(found.trying) == 2
+    assert found.until_s is None
+
+
+def test_each_reason_not_to_eject_is_said_in_words() -> None:
+    found = facts(4)
+    some = facts(4, replace(found.policy, same_locality=True))
+    mesh = Lockstep(4, some)
+    zones = members(4, zones=4)
+    mesh.everywhere(ObserversSeen(zones))
+    mesh.run(5.0, all_well)
+    mesh.run(4.0, first_fails)
+    lone = endpoint(mesh)
+    assert (lone.reason, "Envoy's own detector" in lone.detail) == (Reason.ALONE, True)
+    assert {one.node: one.ignored for one in lone.witnesses} == {
+        "n0": None,
+        "n1": Reason.NOT_COUNTING,
+        "n2": Reason.NOT_COUNTING,
+        "n3": Reason.NOT_COUNTING,
+    }
+
+
+def test_a_row_about_another_workload_is_shown_as_such() -> None:
+    core = Outlier("n0")
+    core.handle(DestinationsSeen({REVIEWS: facts()}), 0.0)
+    core.handle(ObserversSeen(members(4)), 0.0)
+    core.handle(RecordHeard(record("n1", bad(0, 0.0), now_s=0.0)), 0.0)
+    core.handle(RecordHeard(record("n2", bad(0, 0.0, generation=7), now_s=0.0)), 0.0)
+    (found,) = core.view(0.0).endpoints
+    assert {one.node: one.ignored for one in found.witnesses} == {"n1": None, "n2": Reason.UNKNOWN}
+
+
+def test_in_a_mesh_of_many_two_accusers_wait_until_others_may_have_answered() -> None:
+    core = Outlier("n0")
+    core.handle(DestinationsSeen({REVIEWS: facts()}), 0.0)
+    core.handle(ObserversSeen(members(30)), 0.0)
+    for node in ("n1", "n2"):  # backdated: what a row says of the past does not shorten the wait
+        core.handle(RecordHeard(record(node, bad(0, 0.0), now_s=60.0)), 60.0)
+    assert core.view(60.0).endpoints[0].state is JudgementState.PENDING
+    due_s = core.deadline()
+    assert due_s == 62.0
+    core.handle(TimePassed(), due_s)
+    assert core.view(due_s).endpoints[0].state is not JudgementState.PENDING
 
 
 def test_a_clock_that_stands_or_steps_back_harms_nothing() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.mesh.model import HostName
@@ -14,6 +14,7 @@ from tests.sidecar.outlier.builders import REVIEWS, place
 PIN = Override(OverrideKind.PIN, REVIEWS, place(1), 600.0, "deploying")
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(OverrideKind),
     st.integers(0, 65535),
@@ -48,12 +49,14 @@ def test_control_characters_in_a_reason_do_not_reach_a_terminal() -> None:
     assert found[0][0].override.reason == "a [2Jb c"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=800))
 def test_bytes_from_outside_never_raise(body: bytes) -> None:
     found = decode_words(body, 0.0)
     assert found is None or len(found[0]) <= WORDS_MAX
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_page_with_some_bytes_changed_never_raises(data: st.DataObject) -> None:
     body = bytearray(encode_words([Word(PIN, 0.0)], 0.0))
@@ -65,3 +68,12 @@ def test_a_page_with_some_bytes_changed_never_raises(data: st.DataObject) -> Non
 def test_more_words_than_a_host_may_say_are_no_page() -> None:
     assert decode_words(msgpack.packb({"o": [[]] * WORDS_MAX}), 0.0) == ((), WORDS_MAX)
     assert decode_words(msgpack.packb({"o": [[]] * (WORDS_MAX + 1)}), 0.0) is None
+
+
+def test_an_endpoint_that_is_no_address_is_refused() -> None:
+    wrong = [[1, "a.b", 80, b"12345", 80, 60_000, 0, ""], [2, None, 0, b"1234", 80, 60_000, 0, ""]]
+    assert decode_words(msgpack.packb({"o": wrong}), 0.0) == ((), 2)
+
+
+def test_what_is_too_long_is_no_page() -> None:
+    assert decode_words(msgpack.packb({"o": [], "x": b"0" * 700}), 0.0) is None

@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.outlier.decision import Judgement
+from sidecar.outlier.decision import Judgement, Mesh
 from sidecar.outlier.events import VerdictChanged
-from sidecar.outlier.reporting import changes
+from sidecar.outlier.evidence import Evidence
+from sidecar.outlier.imposing import Imposing
+from sidecar.outlier.reporting import changes, endpoint_views
 from sidecar.outlier.view import JudgementState, Reason
-from sidecar.outlier.votes import Poll
+from sidecar.outlier.votes import Members, Poll
 from tests.sidecar.outlier.builders import REVIEWS, bad, clear, facts, neutral, place
+
+NOBODY = Members.of({})
+MESH = Mesh(NOBODY, NOBODY, frozenset(), lambda d, p: float("-inf"), lambda d, p: None)
 
 
 def judgement(state: JudgementState, reason: Reason, **changes: object) -> Judgement:
@@ -111,6 +116,16 @@ def test_a_line_holds_its_evidence_accusers_first_with_ages() -> None:
     assert observers[0]["failing_for_s"] == 2.0
     assert observers[1]["last_ok_s_ago"] == 0.5
     assert "last_ok_s_ago" not in observers[2]
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_has_words(reason: Reason) -> None:
+    one = judgement(JudgementState.WITHHELD, reason)
+    (view,) = endpoint_views(
+        {REVIEWS: {place(0): one}}, Evidence(), MESH, {}, Imposing("n0"), frozenset(), 0.0
+    )
+    assert view.reason is reason
+    assert view.detail or reason is Reason.EVIDENCE_DIED
 
 
 def test_a_line_does_not_grow_with_the_mesh() -> None:

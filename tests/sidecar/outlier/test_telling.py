@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.gossip.records import PAGES_MAX, RECORD_BODY_BYTES_MAX, Topic
@@ -98,6 +98,7 @@ def rows(draw: st.DrawFn) -> Row:
     return replace(one, destination=Destination(host, 80), place=Place(address, port))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(rows(), st.booleans()), max_size=120))
 def test_every_page_fits_a_record_and_holds_what_is_said(steps: list[tuple[Row, bool]]) -> None:
     telling = Telling()
