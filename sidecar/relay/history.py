@@ -66,9 +66,15 @@ class History:
                 self._snapshots.pop()
         self._snapshots.append(snapshot)
         if is_first_hand:
-            self._first_hand[snapshot.revision] = Attested(snapshot.revision, short_hash(snapshot))
+            self.confirm()
         while len(self._snapshots) > self._length:
             self._first_hand.pop(self._snapshots.popleft().revision, None)
+
+    def confirm(self) -> None:
+        """The newest snapshot is what etcd held at its revision: a watch goes on from it."""
+        newest = self.newest
+        if newest is not None:
+            self._first_hand[newest.revision] = Attested(newest.revision, short_hash(newest))
 
     def find(self, cluster_id: int, target_hash: bytes) -> Snapshot | None:
         """The newest snapshot of this content, if it is remembered."""

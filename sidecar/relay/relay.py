@@ -147,6 +147,7 @@ class Relay:
             case on.StoreSeen(link):
                 self._link, self._is_duty_due = link, True
                 if link is StoreLink.FOLLOWED:
+                    self._history.confirm()
                     self._fetcher.drop("store_is_back")
             case on.SnapshotSeen(snapshot, is_first_hand):
                 self._snapshot_seen(snapshot, is_first_hand)

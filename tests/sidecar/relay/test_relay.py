@@ -207,6 +207,19 @@ def test_a_host_vouches_for_what_it_had_from_etcd() -> None:
     assert [pair.revision for pair in word.statements[0].pairs] == [10, 11, 12, 13, 14]
 
 
+def test_a_host_vouches_for_its_disk_once_the_watch_goes_on_from_it() -> None:
+    one = Driven()
+    one.tell(on.SnapshotSeen(SNAPSHOTS[0], is_first_hand=False))
+    question = encode(VouchRequest(CLUSTER, 0))
+    one.tell(on.PeerAsked(1, "x", question))
+    assert answers(one.effects)[1] == Vouches(())
+    one.tell(on.StoreSeen(StoreLink.FOLLOWED))
+    one.tell(on.PeerAsked(2, "x", question))
+    word = answers(one.effects)[2]
+    assert isinstance(word, Vouches)
+    assert [pair.revision for pair in word.statements[0].pairs] == [10]
+
+
 def test_what_is_stated_when_asked_is_pulled() -> None:
     one = Driven()
     one.tell(on.SnapshotSeen(SNAPSHOTS[0]))
