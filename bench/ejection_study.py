@@ -17,13 +17,15 @@ from pathlib import Path
 
 from bench.report import Report
 from sidecar.outlier.model import EjectionPolicy
+from tests.simulation.ejection.faults import Fault
 from tests.simulation.ejection.figures import Figures, figures_of
-from tests.simulation.ejection.mesh import POLICY, Arm
+from tests.simulation.ejection.gossiping import gossiping_mesh
+from tests.simulation.ejection.mesh import POLICY, Arm, Setup
 from tests.simulation.ejection.scenarios import SCENARIOS
 from tests.simulation.ejection.scenarios import run as run_scenario
 
 __all__ = ["BEGIN", "DOCUMENT", "END", "NAME", "SUMMARY", "Cell", "Found", "add_options", "run"]
-__all__ += ["between_markers", "fingerprint", "measured", "written"]
+__all__ += ["between_markers", "fingerprint", "gossip_bytes", "mean", "measured", "written"]
 
 NAME = "ejection-study"
 SUMMARY = (
@@ -73,7 +75,7 @@ WHOLE = Extent(
     (0.1, 0.3, 1.0, 3.0, 10.0),
     (4, 10, 50),
     (0.001, 0.01, 0.05),
-    {10: 3, 30: 1, 100: 1},
+    {10: 1, 30: 1, 100: 1},
 )
 QUICK = Extent((10,), (1.0,), (4,), (0.05,), {10: 1})
 
@@ -130,6 +132,22 @@ def mean(several: Sequence[Figures], take: Callable[[Figures], float | None]) ->
     values = [take(figures) for figures in several]
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def gossip_bytes(hosts: int, failing: int) -> float:
+    """Bytes a second that each host sends, over the real gossip cores, in the ten seconds after endpoints fell.
+
+    Args:
+        hosts: How many.
+        failing: Endpoints, of fifty, that begin to answer 5xx.
+    """
+    faults = (Fault(frozenset(range(failing))),) if failing else ()
+    mesh, _ = gossiping_mesh(Setup(hosts=hosts, rate=0.3, endpoints=50, faults=faults), seed=1)
+    mesh.run_to(0.0)
+    before = sum(host.bytes_out + host.bytes_streamed for host in mesh.world.hosts.values())
+    mesh.run_to(10.0)
+    after = sum(host.bytes_out + host.bytes_streamed for host in mesh.world.hosts.values())
+    return (after - before) / 10.0 / hosts
 
 
 def written(document: str, tables: str) -> str:

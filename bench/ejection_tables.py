@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from bench.ejection_study import Cell, Extent, Found, mean
+from bench.ejection_study import Cell, Extent, Found, gossip_bytes, mean
 from sidecar.outlier.model import EjectionPolicy
 from tests.simulation.ejection.figures import Figures
 from tests.simulation.ejection.mesh import POLICY, Arm
@@ -61,6 +61,8 @@ def tables_of(extent: Extent, found: Found, runs: Mapping[int, int]) -> str:
         _recovery_table(extent, found),
         "### False ejections with nothing wrong, for each hour of each healthy endpoint",
         _healthy_table(extent, found),
+        "### What it costs the network",
+        _bytes_table(extent),
         "### What turning a setting does",
         _turned_table(extent, found),
     ]
@@ -106,6 +108,7 @@ def _healthy(extent: Extent) -> list[Cell]:
         for hosts in extent.hosts
         for rate in rates
         for error in extent.errors
+        if hosts <= RETRIED_MAX or (rate == 1.0 and error == extent.errors[-1])
     ]
 
 
@@ -163,6 +166,16 @@ def _turned_table(extent: Extent, found: Found) -> str:
     head += ["S5: hosts that lose an endpoint that works for them, at 0.3/s, 1/s"]
     head += ["S11: well until back everywhere", "S11: failures in all"]
     return _table([*head, "5 % errors, two minutes: false ejections, hosts"], rows)
+
+
+def _bytes_table(extent: Extent) -> str:
+    rows = []
+    for hosts in extent.hosts[:2]:
+        idle, one, ten = (gossip_bytes(hosts, failing) for failing in (0, 1, 10))
+        rows.append([str(hosts), *(f"{found:,.0f} B/s" for found in (idle, one, ten))])
+    head = ["hosts", "nothing wrong", "10 s from when one endpoint of 50 fails", "ten fail at once"]
+    note = "UDP and TCP with their headers, sent by each host, over the real gossip cores."
+    return f"{note}\n\n{_table(head, rows)}"
 
 
 def _false(figures: Figures) -> float:

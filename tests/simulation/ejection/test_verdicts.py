@@ -139,11 +139,17 @@ def test_50_what_fails_for_two_in_five_stays_in_use_for_the_others(
         assert len(mesh.avoiders(0)) >= 10, "their own Envoys keep out what fails for them"
 
 
+def test_50_ablation_without_a_hold_off_accusations_outrun_successes(seed: int) -> None:
+    mesh = _partly_reachable(10.0, seed, EjectionPolicy(hold_off_s=0.0))
+    blind = mesh.setup.faults[0].observers or frozenset()
+    assert any(host not in blind for _, host, _ in imposed_anywhere(mesh))
+
+
 def _partly_reachable(rate: float, seed: int, policy: EjectionPolicy) -> Mesh:
     blind = frozenset(f"n{(7 * number + seed) % 30}" for number in range(12))
     faults = (Fault(frozenset({0}), observers=blind),)
     mesh = Mesh(Setup(rate=rate, endpoints=4, faults=faults, policy=policy), seed)
-    mesh.run_to(20.0 if rate <= 1 else 6.0)
+    mesh.run_to(20.0 if rate <= 1 else 5.0)
     return mesh
 
 
