@@ -67,14 +67,16 @@ class Rounds:
         return max(paid_s, self._last_s + self._voice.settings.gossip_interval_s)
 
     def _targets(self, now_s: float) -> list[Identity]:
-        """Random members; those who died a moment ago among them, so that they may refute."""
-        voice, fanout = self._voice, self._voice.settings.gossip_fanout
-        targets = voice.choose(fanout)
+        """Random members; those who died a moment ago among them, each as likely as one who lives.
+
+        So a dead one hears as often in any mesh: some fifteen datagrams a second, by all others together. More would
+        flood it when it comes back, and be lost to those who live.
+        """
+        voice = self._voice
+        targets = voice.choose(voice.settings.gossip_fanout)
         dead = self._died_a_moment_ago(now_s)
-        if not dead:
-            return targets
-        pool = targets + dead
-        return voice.rng.sample(pool, min(fanout, len(pool)))
+        share = len(self._died) / (len(self._died) + len(voice.table.reachable))
+        return [dead.pop() if dead and voice.rng.random() < share else target for target in targets]
 
     def _died_a_moment_ago(self, now_s: float) -> list[Identity]:
         """As many as are told in one round, of those who died so lately that they may not know it yet."""

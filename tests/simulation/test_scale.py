@@ -9,7 +9,7 @@ from types import FrameType
 
 import pytest
 
-from sidecar.gossip import LAN, Gossip, GossipSettings, Identity, Keyring, Status, frames
+from sidecar.gossip import LAN, Gossip, GossipSettings, Identity, Keyring, Status, Topic, frames
 from sidecar.gossip import events as on
 from sidecar.gossip.claims import Claim
 from tests.simulation.checkers import NobodyDies
@@ -39,6 +39,40 @@ def test_28_newcomer_of_a_large_mesh_is_known_to_all_in_two_seconds(seed: int, d
     world.net.loss = 0.1
     world.start("newcomer")
     assert agree_within(world, len(world.running()), 2.0) is not None
+
+
+def test_23_the_dead_of_a_large_mesh_are_told_but_not_flooded(seed: int) -> None:
+    world = joined(150, seed)
+    world.run(10.0)
+    world.kill("n77")
+    world.run(25.0, lambda: len(world.changes(Status.DEAD)) == 149)
+    dead = world.hosts["n77"].address
+    world.datagrams = []
+    for number in range(10):  # so that there is something to tell all the time
+        guest = Identity(f"guest{number}", "10.9.9.9:7946", 5)
+        view = world.hosts["n2"].core.snapshot()
+        sender = frames.Sender(view.identity, view.incarnation)
+        news = frames.encode_message(Claim(guest, Status.LEFT, 0))
+        world.inject("n1", frames.encode(sender, [news]))
+        world.run(1.0)
+    told = sum(address == dead for _, _, address, _ in world.datagrams)
+    assert 10 <= told <= 300, "fifteen a second by all others together while there are news"
+
+
+@pytest.mark.parametrize("kills", [1, 5])
+def test_25_news_in_the_wake_of_deaths_reach_everybody_as_fast_as_ever(
+    seed: int, kills: int
+) -> None:
+    world = joined(100, seed)
+    world.run(10.0)
+    for number in range(kills):
+        world.kill(f"n{10 * number + 5}")
+    living = 100 - kills
+    assert world.run(30.0, lambda: len(world.changes(Status.DEAD)) == kills * living)
+    world.say("n0", Topic.EVIDENCE, b"sick")
+    world.run(1.5)
+    heard = [e for _, _, e in world.events if isinstance(e, on.RecordHeard)]
+    assert len(heard) >= 0.99 * (living - 1)
 
 
 def _calls(act: Callable[[], object]) -> int:
