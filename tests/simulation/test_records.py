@@ -49,10 +49,10 @@ def test_25_evidence_reaches_everybody_as_fast_as_the_model(
 ) -> None:
     bound_s = 1.5 * TABLE_S[n, loss] * 0.2
     if n == 100 and not deep:
-        n = 60  # within the bound of a hundred
+        n = 50  # within the bound of a hundred
     world = settled(n, 1, replace(LAN, record_exchange_gap_s=NEVER))
     world.net.loss = loss
-    late, runs = 0, 100 if deep else 6 if n > 30 else 12
+    late, runs = 0, 100 if deep else 4 if n > 30 else 10
     for number in range(runs):
         name, start_s = f"n{number % n}", world.now_s
         world.say(name, Topic.EVIDENCE, b"x" * 200 + bytes([number]))
@@ -69,8 +69,8 @@ def test_25_first_hand_news_leave_at_once(seed: int) -> None:
     for number in range(3):  # the second and third come before the next round would
         world.say(f"n{number}", Topic.EVIDENCE, b"bad")
     world.run(0.1)
-    for number in range(3):
-        assert len(_heard(world, f"n{number}", start_s)) >= 20
+    heard = sum(len(_heard(world, f"n{number}", start_s)) for number in range(3))
+    assert heard >= 70, "of 87 copies; 50 to 60 when they wait for the next round"
 
 
 def _repaired(seed: int, settings: GossipSettings) -> bool:
