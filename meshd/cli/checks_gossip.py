@@ -1,6 +1,7 @@
 """The checks of gossip: whether hosts hear each other, believe each other, and have the same configuration.
 
-Asked of the sidecars of this machine alone; what they say of other hosts is what gossip told them.
+Asked of the sidecars of this machine alone; what they say of other hosts is what gossip told them. What a sidecar's own
+status shows of its gossip (its name is taken, a file is broken) is left to the checks of sidecars.
 """
 
 from __future__ import annotations
@@ -79,27 +80,16 @@ def _off(peers: Mapping[str, Json]) -> Iterator[Check]:
 def _of_one(node: str, answer: Json, registered: int, wall_s: float) -> Iterator[Check]:
     """Whether one sidecar hears the others and is believed."""
     bad = [
-        *_name(node, answer),
         *_deaf(node, answer, registered),
         *_trust(node, answer),
         *_down(node, answer),
         *_clocks(node, answer, wall_s),
-        *_troubled(node, answer),
+        *_seeds(node, answer),
     ]
     yield from bad
     if not bad:
         alive = (answer.get("counts") or {}).get("alive", 1)
         yield Check(GROUP, Outcome.OK, f"{node}: {alive} members alive, itself among them")
-
-
-def _name(node: str, answer: Json) -> Iterator[Check]:
-    if answer.get("rival"):
-        yield Check(
-            GROUP,
-            Outcome.FAILED,
-            f"another process at {answer['rival']} has the name {node}",
-            (f"Give one of them another `node`; {node} is silent here until the other is gone",),
-        )
 
 
 def _deaf(node: str, answer: Json, registered: int) -> Iterator[Check]:
@@ -181,10 +171,8 @@ def _clocks(node: str, answer: Json, wall_s: float) -> Iterator[Check]:
         )
 
 
-def _troubled(node: str, answer: Json) -> Iterator[Check]:
+def _seeds(node: str, answer: Json) -> Iterator[Check]:
     own = answer.get("own") or {}
-    for problem in own.get("problems") or ():
-        yield Check(GROUP, Outcome.WARNING, f"{node}: {problem}")
     if own.get("unresolved_seeds"):
         names = _some(own["unresolved_seeds"])
         yield Check(GROUP, Outcome.WARNING, f"{node}: seeds that cannot be resolved: {names}")

@@ -79,6 +79,7 @@ class Health:
             str(status.get("mode", "")),
             str(status.get("services", "")),
             str(_part(status, "registration").get("state", "")),
+            _gossip_cell(_part(status, "gossip")),
             str(status.get("version", "")),
             duration(_number(status["uptime_s"])) if "uptime_s" in status else "",
         ]
@@ -114,6 +115,7 @@ def _troubles(status: Json) -> Iterator[Trouble]:
             f"error: registration: {registration['error']}",
             ("Peers may stop sending requests to this host once its lease has run out.",),
         )
+    yield from _gossip_troubles(_part(status, "gossip"))
     for row in status.get("kept_hosts") or ():
         for_s = duration(_number(row.get("since_s")))
         yield Trouble(
@@ -176,6 +178,24 @@ def _envoy_troubles(envoy: Json) -> Iterator[Trouble]:
         yield Trouble(Severity.BROKEN, f"error: Envoy is not running ({state}){reason}")
     elif not envoy.get("connected"):
         yield Trouble(Severity.DEGRADED, "warning: Envoy runs, but has no stream to this sidecar")
+
+
+def _gossip_troubles(gossip: Json) -> Iterator[Trouble]:
+    if gossip.get("rival"):
+        yield Trouble(
+            Severity.DEGRADED,
+            f"error: another process at {gossip['rival']} gossips under this name and began later",
+            ("Give one of them another `node`; this one is silent until the other is gone.",),
+        )
+    for problem in gossip.get("problems") or ():
+        yield Trouble(Severity.NOTE, f"warning: gossip: {problem}")
+
+
+def _gossip_cell(gossip: Json) -> str:
+    """Others that are held alive, where it is on."""
+    if gossip.get("state") != "on":
+        return str(gossip.get("state", ""))
+    return f"{_part(gossip, 'members').get('alive', 0)} others"
 
 
 def _quarantine(row: Json) -> Trouble:

@@ -74,7 +74,7 @@ class Member:
 
     def wide_cells(self) -> list[str]:
         """More columns."""
-        return ["", "", "", "", str(self.told.get("version", "")), ""]
+        return ["", "", "", "", "", str(self.told.get("version", "")), ""]
 
 
 def members_of(mesh: Json) -> list[Member]:

@@ -33,7 +33,7 @@ _HEADER = (
     "BAD",
 )
 _TOLD = "TOLD"
-_WIDE = ("ROLE", "MODE", "SERVICES", "REGISTRATION", "VERSION", "UP")
+_WIDE = ("ROLE", "MODE", "SERVICES", "REGISTRATION", "GOSSIP", "VERSION", "UP")
 
 
 @verb(

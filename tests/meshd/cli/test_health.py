@@ -32,6 +32,8 @@ TROUBLES: list[tuple[str, dict[str, Any], Severity, str]] = [
     ("envoy", {"state": "backoff", "error": "ended with 1"}, Severity.BROKEN, "ended with 1"),
     ("envoy", {"connected": False}, Severity.DEGRADED, "no stream"),
     ("registration", {"error": "denied"}, Severity.DEGRADED, "registration: denied"),
+    ("gossip", {"rival": "10.0.0.9:7946"}, Severity.DEGRADED, "another process at 10.0.0.9:7946"),
+    ("gossip", {"problems": ["the disk is full"]}, Severity.NOTE, "gossip: the disk is full"),
 ]
 
 
@@ -44,6 +46,20 @@ def test_each_trouble_is_seen_and_said(
     (trouble,) = health_of("vm-1", status).troubles
     assert trouble.severity is severity
     assert text in trouble.text
+
+
+@pytest.mark.parametrize(
+    ("gossip", "cell"),
+    [
+        ({"state": "on", "members": {"alive": 2}}, "2 others"),
+        ({"state": "off"}, "off"),
+        ({"state": "name_taken"}, "name_taken"),
+        ({}, ""),
+    ],
+)
+def test_wide_rows_say_how_many_others_are_heard(gossip: dict[str, Any], cell: str) -> None:
+    status = {**healthy_status("vm-1"), "gossip": gossip}
+    assert health_of("vm-1", status).wide_cells()[4] == cell
 
 
 def test_a_store_out_of_reach_is_degraded_once_it_is_unknown_whether_anything_changed() -> None:
