@@ -62,7 +62,8 @@ def test_02_paused_member_is_held_dead_as_a_killed_one(seed: int) -> None:
 
 @pytest.mark.parametrize("loss", [0.1, 0.3])
 def test_03_nobody_dies_of_loss(seed: int, loss: float, deep: bool) -> None:
-    checker = _deaths_under_loss(seed, loss, 3600.0 if deep else 20.0, LAN)
+    long_s = 3600.0 if loss == 0.1 else 1200.0  # of twenty seeds nearly seven hours at 30 %
+    checker = _deaths_under_loss(seed, loss, long_s if deep else 20.0, LAN)
     assert not checker.deaths
     assert loss == 0.1 or checker.suspicions > 0, (
         "so much loss must make suspects, or nothing is tested"
