@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 from prometheus_client import CollectorRegistry
 from trio.testing import MockClock
@@ -260,13 +261,14 @@ async def test_an_ejection_with_evidence_outlives_the_restart_of_one_host(
 
 
 async def test_a_broken_memory_is_told_and_forgotten(
-    autojump_clock: MockClock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    autojump_clock: MockClock, tmp_path: Path
 ) -> None:
     host = make_host(tmp_path, voice=Voice(Mesh(), "h0"))
     host.memory.write_text("nonsense")
-    async with running(host):
-        assert not any(host.middle.judgements)
-    assert "imposed_not_recalled" in capsys.readouterr().out
+    with structlog.testing.capture_logs() as lines:
+        async with running(host):
+            assert not any(host.middle.judgements)
+    assert "imposed_not_recalled" in [line["event"] for line in lines]
 
 
 async def test_ejections_of_envoy_and_those_held_for_it_are_one_to_the_core(
