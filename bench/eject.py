@@ -63,6 +63,8 @@ class Run:
     """Other endpoints left out, over all sidecars."""
     sent: int
     """Requests in all, from the warm-up on."""
+    failed_before: int = 0
+    """Requests that failed before the fault: the machine could not keep up, and the figures say nothing."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -191,6 +193,7 @@ class Fleet:
             avoided_s,
             sum(max(0, ENDPOINTS - 1 - count) for count in healthy),
             int(sent),
+            sum(1 for _, when in failures if when < broke_s),
         )
 
     async def _healthy(self, number: int) -> list[int]:
@@ -228,6 +231,7 @@ def _report(
             "last_avoids_alone_s": round(other.avoided_s, 2),
             "false_ejections": one.false_ejections,
             "failures_ideal": ideal,
+            "failed_before": one.failed_before + other.failed_before,
         }
         faults.setdefault(fault, {})[f"{rate:g}"] = values
         rows.append(
@@ -242,11 +246,20 @@ def _report(
                 one.false_ejections,
             )
         )
-    notes = (
+    busy = [
+        f"{fault} at {rate:g}"
+        for fault, rate in cases
+        if shared[fault, rate].failed_before or alone[fault, rate].failed_before
+    ]
+    notes = [
         "rate: requests a second for each sidecar and endpoint; failures: seen by users, without retries",
         f"alone, each Envoy needs {DETECTOR_FAILURES} failures in a row: {DETECTOR_FAILURES * options.sidecars} in all",
         "at 10 there is nothing to gain: Envoy's own detector is done before evidence has travelled",
-    )
+    ]
+    if busy:
+        notes.append(
+            f"requests failed before the fault, this machine could not keep up: {', '.join(busy)}"
+        )
     columns = ("fault", "failures", "alone", "ideal", "share", "last s", "alone s", "false")
     return Report({"sidecars": options.sidecars, "faults": faults}, columns, rows, notes)
 
