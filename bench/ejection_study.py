@@ -11,7 +11,7 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -68,6 +68,10 @@ class Extent:
     errors: tuple[float, ...]
     runs: Mapping[int, int]
     """Of each setting, by the number of hosts: many hosts cost much, and vary less."""
+    retried_max: int = 10
+    """Hosts up to which the scenarios are also run with a retry, and health in every setting."""
+    settings: int = 100
+    """How many settings are turned."""
 
 
 WHOLE = Extent(
@@ -77,12 +81,19 @@ WHOLE = Extent(
     (0.001, 0.01, 0.05),
     {10: 1, 30: 1, 100: 1},
 )
-QUICK = Extent((10,), (1.0,), (4,), (0.05,), {10: 1})
+QUICK = Extent((10,), (1.0,), (4,), (0.05,), {10: 1}, retried_max=0, settings=1)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="one small size of everything")
     parser.add_argument("--seeds", type=int, default=1, help="times as many runs of each setting")
+    parser.add_argument(
+        "--hosts",
+        type=int,
+        nargs="+",
+        choices=tuple(WHOLE.runs),
+        help="sizes of the mesh; default all. 100 hosts take most of the time",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes; default 1")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/ejection.md")
 
@@ -91,7 +102,9 @@ def run(options: argparse.Namespace) -> Report:
     from bench.ejection_tables import cells_of, tables_of
 
     extent = QUICK if options.quick else WHOLE
-    runs = {hosts: several * options.seeds for hosts, several in extent.runs.items()}
+    if options.hosts:
+        extent = replace(extent, hosts=tuple(options.hosts))
+    runs = {hosts: extent.runs[hosts] * options.seeds for hosts in extent.hosts}
     found = measured(cells_of(extent), runs, options.jobs)
     text = tables_of(extent, found, runs)
     if options.write:

@@ -14,8 +14,6 @@ from tests.simulation.ejection.scenarios import SCENARIOS
 
 __all__ = ["cells_of", "tables_of"]
 
-RETRIED_MAX = 10
-"""Hosts up to which the scenarios are also run with a retry."""
 REFERENCE = {
     (10, 0.1): (13, 11),
     (10, 1.0): (32, 2),
@@ -35,7 +33,12 @@ def cells_of(extent: Extent) -> list[Cell]:
         *(cell for pair in _grid(extent) for cell in _arms(pair)),
         *(cell for sized in _sizes(extent) for cell in _arms(sized)),
         *(cell for one in _scenarios(extent) for cell in _arms(one)),
-        *(cell for one in _scenarios(extent) if one.hosts <= RETRIED_MAX for cell in _retried(one)),
+        *(
+            cell
+            for one in _scenarios(extent)
+            if one.hosts <= extent.retried_max
+            for cell in _retried(one)
+        ),
         *_healthy(extent),
         *(cell for _, several in _turned(extent) for cell in several),
     ]
@@ -89,7 +92,7 @@ def _grid(extent: Extent) -> list[Cell]:
 
 def _sizes(extent: Extent) -> list[Cell]:
     rates = [rate for rate in extent.rates if 0.1 <= rate <= 1.0]
-    hosts = extent.hosts[len(extent.hosts) // 2]
+    hosts = extent.hosts[min(1, len(extent.hosts) - 1)]
     return [
         Cell(hosts=hosts, rate=rate, endpoints=endpoints, brief=True)
         for endpoints in extent.endpoints
@@ -108,7 +111,7 @@ def _healthy(extent: Extent) -> list[Cell]:
         for hosts in extent.hosts
         for rate in rates
         for error in extent.errors
-        if hosts <= RETRIED_MAX or (rate == 1.0 and error == extent.errors[-1])
+        if hosts <= extent.retried_max or (rate == 1.0 and error == extent.errors[-1])
     ]
 
 
@@ -143,7 +146,7 @@ def _turned(extent: Extent) -> list[tuple[str, list[Cell]]]:
     ]
     return [
         (title, [replace(cell, policy=policy, lifetime_s=lifetime_s) for cell in bare])
-        for title, policy, lifetime_s in TURNED
+        for title, policy, lifetime_s in TURNED[: extent.settings]
     ]
 
 
@@ -218,7 +221,7 @@ def _scenario_table(extent: Extent, found: Found) -> str:
     for cell in _scenarios(extent):
         alone, shared, ideal = (found[one] for one in _arms(cell))
         known = [ideal] if ideal[0].avoidance is not None else []  # else it has nothing to decide
-        retried = [found[one] for one in _retried(cell)] if cell.hosts <= RETRIED_MAX else []
+        retried = [found[one] for one in _retried(cell)] if cell.hosts <= extent.retried_max else []
         rows.append(
             [
                 f"{cell.scenario} {SCENARIOS[cell.scenario].title}",

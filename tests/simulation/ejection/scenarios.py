@@ -102,7 +102,7 @@ SCENARIOS = {
     "S8": Scenario(
         "all endpoints fail 30 % (a dependency)",
         lambda setup, rng: (Fault(frozenset(range(setup.endpoints)), share=0.3),),
-        lasts_s=20.0,
+        lasts_s=8.0,
     ),
     "S9": Scenario("one endpoint flaps, 5 s bad, 5 s good", _flapping, lasts_s=90.0),
     "S10": Scenario(
