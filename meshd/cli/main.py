@@ -44,6 +44,7 @@ VERBS: dict[str, VerbRow] = {
     "diff": VerbRow(_LOOK, "Show what putting files would change."),
     "explain": VerbRow(_LOOK, "Explain a kind or a field of it."),
     "trace": VerbRow(_LOOK, "Show where a request goes, and why."),
+    "graph": VerbRow(_LOOK, "Draw who reaches whom."),
     "status": VerbRow(_LOOK, "Show how the hosts of the mesh are, worst first."),
     "peers": VerbRow(_LOOK, "Show who is a member of the mesh, and how each is held."),
     "ejections": VerbRow(_LOOK, "Show accused and ejected endpoints: by whom, why, and why not."),
