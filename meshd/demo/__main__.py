@@ -133,6 +133,8 @@ async def _keep(playground: Playground, screen: Screen) -> None:
     for line in (
         f"export MESHD_ETCD={playground.etcd} MESHD_RUN_DIR={playground.run_dir}",
         "./dev run meshd status",
+        "./dev run meshd peers",
+        "./dev run meshd ejections -o wide",
         "./dev run meshd get virtualservices -A",
         "./dev run meshd put -f deploy/samples/bookinfo/04-canary.yaml --wait",
         "./dev run meshd trace --from vm-1 GET http://reviews:9080/ -H 'cookie: user=jason'",
@@ -143,9 +145,30 @@ async def _keep(playground: Playground, screen: Screen) -> None:
     ):
         screen.line(f"  {line}")
     screen.line()
+    _invite_to_ejection(playground, screen)
+    screen.line()
     screen.text("Ctrl-C here ends it all.")
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
+
+
+def _invite_to_ejection(playground: Playground, screen: Screen) -> None:
+    """Lines to make an endpoint fail, and to watch what the mesh makes of it."""
+    place = playground.places[HOSTS[1].name]
+    app = f"http://{place.address}:{place.app_ports['reviews-v2']}"
+    proxies = " ".join(playground.places[host.name].proxy for host in HOSTS)
+    screen.text(
+        "One endpoint fails under traffic, is ejected everywhere, and returns when it is well:"
+    )
+    screen.line()
+    for line in (
+        "./dev run meshd put -f deploy/samples/bookinfo/08-outlier-detection.yaml --wait",
+        f"curl -X POST {app}/sick",
+        f"for i in $(seq 30); do for p in {proxies}; do curl -x $p http://reviews:9080/; done; sleep 0.3; done",
+        "./dev run meshd ejections -o wide",
+        f"curl -X POST {app}/well",
+    ):
+        screen.line(f"  {line}")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ class Place:
     """By name of the app."""
     inbound_ports: Mapping[str, int]
     """By name of the app."""
+    gossip_port: int = 7946
+    """UDP and TCP, at its address."""
 
     @property
     def proxy(self) -> str:
@@ -74,7 +76,7 @@ def settings_text(place: Place, etcd: str, directory: Path) -> str:
     Args:
         place: Where it lives.
         etcd: Endpoint of etcd.
-        directory: The demo's own; sockets go to `run/` and state to `data/` below it.
+        directory: The demo's own; sockets go to `run/` and state to `data/` below it, where the gossip key lies.
     """
     host = place.host
     lines = [
@@ -90,6 +92,7 @@ def settings_text(place: Place, etcd: str, directory: Path) -> str:
     if host.is_gateway:
         lines += ['role = "gateway"', 'labels = { app = "ingress" }']
     lines += ["", "[etcd]", f"endpoints = [{_text(etcd)}]"]
+    lines += ["", "[gossip]", 'enabled = "on"', f"port = {place.gossip_port}"]
     for app in host.apps:
         lines += [
             "",

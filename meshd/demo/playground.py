@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from meshd.cli.agents import Agent
+from meshd.cli.keys import new_key, write_new
 from meshd.demo.addresses import Subnet, claim_subnet
 from meshd.demo.certificates import make_authority
 from meshd.demo.hosts import EDGE, HOSTS, OUTSIDE, Host, Place, settings_text
@@ -32,6 +33,7 @@ READY_S = 30.0
 """How long each part may take to come up on a slow machine."""
 POLL_S = 0.02
 OUTBOUND, INBOUND, APP, GATEWAY, OUTSIDE_PORT = 15001, 15006, 9080, 8443, 8443
+GOSSIP = 7946
 GATEWAY_HOST = "books.example.com"
 OUTSIDE_NAME = "quotes.example.com"
 CLIENT_NAME = "demo-mesh"
@@ -68,6 +70,11 @@ class Playground:
             Agent(host.name, self.run_dir / host.name / "status.sock") for host in (*HOSTS, EDGE)
         )
 
+    @property
+    def alone_dir(self) -> Path:
+        """A run directory in which only the first host's sidecar is: the view from one machine of a real mesh."""
+        return self.directory / "alone"
+
     # -- start ----------------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -78,6 +85,7 @@ class Playground:
         """
         subnet = self._subnet = claim_subnet()
         self._make_certificates()
+        self._make_gossip_key()
         await self._start_etcd(subnet)
         for host in HOSTS:
             self._start_host(self._place(subnet, host))
@@ -88,12 +96,20 @@ class Playground:
         self._start_outside(outside)
         await self._wait_for_services()
         await self._until(self._everybody_is_known, "every host to know every other")
+        self.alone_dir.mkdir()
+        (self.alone_dir / HOSTS[0].name).symlink_to(self.run_dir / HOSTS[0].name)
 
     def _make_certificates(self) -> None:
         authority = make_authority(self.certificates)
         authority.issue(GATEWAY_HOST)
         authority.issue(OUTSIDE_NAME)
         authority.issue(CLIENT_NAME, is_client=True, stem="client")
+
+    def _make_gossip_key(self) -> None:
+        """One for all hosts, where each looks for it; on real machines each has a copy."""
+        folder = self.directory / "data"
+        folder.mkdir(exist_ok=True)
+        write_new(str(folder / "gossip.keys"), f"{new_key()}\n")
 
     async def _start_etcd(self, subnet: Subnet) -> None:
         address = subnet.address(100)
@@ -123,6 +139,7 @@ class Playground:
             subnet.port(address, OUTBOUND),
             {name: subnet.port(address, first_port + i) for i, name in enumerate(names)},
             {name: subnet.port(address, INBOUND + i) for i, name in enumerate(names)},
+            subnet.port(address, GOSSIP),
         )
         self.places[host.name] = place
         return place
@@ -162,7 +179,7 @@ class Playground:
                 await self._until(partial(is_up, place.address, port), f"{name} to answer")
 
     def _everybody_is_known(self) -> bool:
-        """Whether each sidecar has every host's registration in force."""
+        """Whether each sidecar has every host's registration in force, and gossips with all others."""
         for agent in self.agents():
             try:
                 status = agent.status()
@@ -171,6 +188,11 @@ class Playground:
             config = status["config"]
             is_current = config["revision_in_force"] == config["revision_received"]
             if status["hosts"] < len(HOSTS) or not is_current or config["state"] != "in-force":
+                return False
+            members = status["gossip"].get("members") or {}
+            if members.get("alive", 0) < len(
+                HOSTS
+            ):  # the edge gossips, too; oneself is not counted
                 return False
         return True
 

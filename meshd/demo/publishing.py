@@ -2,7 +2,8 @@
 
 Files go the way of `meshd put`; the bad one goes past it, through `etcdctl put`. The sidecars are asked before
 the write to answer when the revision after the present one is in force, so that what is measured is theirs and
-not the asking.
+not the asking. One of them then says when, as far as it has heard by gossip, the whole mesh has it in force: what
+`meshd put --wait` waits for.
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ class Published:
     """From sending the write to etcd's answer."""
     in_force_ms: Mapping[str, float]
     """By host, from sending the write to Envoy's acknowledgement of all that it changes."""
+    mesh_ms: float
+    """From sending the write until the speaker had heard of each host that it has it in force."""
+    mesh_hosts: int
+    """Hosts that were waited for."""
+    speaker: str
+    """Who heard that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,10 @@ class Publisher:
         ]
         try:
             written = await asyncio.to_thread(write)
-            answers = await asyncio.gather(*waits)
+            speaker = self.agents[0]
+            (mesh_hosts, mesh_at), *answers = await asyncio.gather(
+                asyncio.to_thread(_wait_mesh, speaker, written.revision), *waits
+            )
         finally:
             for wait in waits:
                 wait.cancel()
@@ -92,6 +102,9 @@ class Publisher:
             written.lines,
             1000 * (written.acknowledged_at - written.sent_at),
             in_force,
+            1000 * (mesh_at - written.sent_at),
+            mesh_hosts,
+            speaker.node,
         )
 
     def _revision(self) -> int:
@@ -144,3 +157,19 @@ def _wait(agent: Agent, revision: int) -> tuple[int, float]:
     if reply.status != HTTPStatus.OK:
         raise MeshError(f"{agent.node}: revision {revision} is not in force after {IN_FORCE_S:g} s")
     return int(reply.document["revision_in_force"]), at
+
+
+def _wait_mesh(speaker: Agent, revision: int) -> tuple[int, float]:
+    """How many hosts have the revision in force, all of them, and when the speaker knew (monotonic seconds).
+
+    Raises:
+        MeshError: Somebody lags; each is named.
+    """
+    reply = speaker.in_force(revision, IN_FORCE_S, scope="mesh")
+    at = time.monotonic()
+    if reply.status != HTTPStatus.OK:
+        lagging = ", ".join(f"{node} ({why})" for node, why in reply.document["lagging"].items())
+        raise MeshError(
+            f"{speaker.node} has not heard within {IN_FORCE_S:g} s that revision {revision} is in force at: {lagging}"
+        )
+    return int(reply.document["in_force"]), at

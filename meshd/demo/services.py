@@ -4,7 +4,8 @@
 
 A page about books in the manner of Istio's Bookinfo tutorial, written for this project. Every answer is JSON
 that names the service, its version and what it was asked, and holds the answers of the services behind it;
-services call each other through their sidecar, by plain host names.
+services call each other through their sidecar, by plain host names. `POST /sick` makes a copy answer 500 to
+everything, `POST /well` ends that: to see what the mesh does about it.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Service:
 def application(service: Service) -> web.Application:
     """The HTTP application of one service: any path is answered; `/health` says only that it lives."""
     app = web.Application()
+    is_sick = False
 
     async def session(app: web.Application) -> Any:
         app[_SESSION] = ClientSession(timeout=ClientTimeout(total=CALL_TIMEOUT_S))
@@ -68,6 +70,10 @@ def application(service: Service) -> web.Application:
             "path": request.path_qs,
             "host": request.headers.get("host", ""),
         }
+        if is_sick:
+            return web.json_response(
+                {**body, "error": "it was told to be sick"}, status=500, dumps=_line
+            )
         if client := _client_name(request):
             body["client"] = client
         if service.name == "reviews" and service.version != "v1":
@@ -82,8 +88,15 @@ def application(service: Service) -> web.Application:
     async def health(_request: web.Request) -> web.Response:
         return web.json_response({"alive": True})
 
+    async def ordered(request: web.Request) -> web.Response:
+        nonlocal is_sick
+        is_sick = request.path == "/sick"
+        return web.json_response({"service": service.name, "sick": is_sick}, dumps=_line)
+
     app.cleanup_ctx.append(session)
     app.router.add_get("/health", health)
+    for path in ("/sick", "/well"):
+        app.router.add_post(path, ordered)
     app.router.add_route("*", "/{tail:.*}", answer)
     return app
 

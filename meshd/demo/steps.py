@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from meshd.demo.traffic import Question
 
-__all__ = ["BROKEN", "STEPS", "Step"]
+__all__ = ["BROKEN", "STEPS", "Illness", "Step"]
 
 BROKEN = "broken/reviews.yaml"
 """The object that is wrong, below deploy/samples."""
@@ -25,6 +25,21 @@ def _reviews(version: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Illness:
+    """One copy of a service that begins to fail, and is well again after a while."""
+
+    service: str
+    version: str
+    """Of the copy."""
+    url: str
+    """What hosts ask for meanwhile."""
+    well: str
+    """Where requests to it go while it is well, as `meshd.demo.traffic.went_to` names it."""
+    others: tuple[str, ...]
+    """Where requests to the other copies go."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of the walk."""
 
@@ -36,6 +51,10 @@ class Step:
     questions: tuple[Question, ...]
     trace: tuple[str, ...] = ()
     """Arguments of `meshd trace` after the questions; empty for none."""
+    illness: Illness | None = None
+    """What happens to one of its services before the questions; None: nothing."""
+    shows_status: bool = False
+    """Whether one host is asked how all are."""
     is_broken: bool = False
     """Whether the files go past validation, by etcdctl, and must end in quarantine."""
 
@@ -54,6 +73,7 @@ STEPS = (
                 {_page("v1"): 1 / 3, _page("v2"): 1 / 3, _page("v3"): 1 / 3},
             ),
         ),
+        shows_status=True,
     ),
     Step(
         "all to v1",
@@ -176,6 +196,21 @@ STEPS = (
         "Putting a valid version ends the quarantine.",
         ("bookinfo/02-all-to-v1.yaml",),
         (Question("60 for reviews, from every host in turn", REVIEWS, 60, {_reviews("v1"): 1}),),
+    ),
+    Step(
+        "one endpoint falls ill",
+        "Each sidecar tells the others what its own requests met. When reviews v2 begins to fail, every host leaves\n"
+        "it out after a few failures in all: alone, each Envoy would need five of its own. Well again, it returns.",
+        ("bookinfo/08-outlier-detection.yaml",),
+        (
+            Question(
+                "90 for reviews, from every host in turn, now that it is well",
+                REVIEWS,
+                90,
+                {_reviews("v1"): 1 / 3, _reviews("v2"): 1 / 3, _reviews("v3"): 1 / 3},
+            ),
+        ),
+        illness=Illness("reviews", "v2", REVIEWS, _reviews("v2"), (_reviews("v1"), _reviews("v3"))),
     ),
 )
 """All steps, in order; later ones build on the objects of earlier ones."""

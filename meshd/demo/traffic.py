@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, abc
 
-__all__ = ["Door", "Question", "deviations", "send", "went_to"]
+__all__ = ["TIMEOUT_S", "Door", "Question", "ask", "deviations", "send", "went_to"]
 
 AT_ONCE = 8
 """Requests under way at the same time."""
@@ -79,19 +79,26 @@ async def send(question: Question, door: Door) -> Counter[str]:
         async def worker() -> None:
             for number in numbers:
                 proxy = door.proxies[number % len(door.proxies)] if door.proxies else None
-                counts[await _ask(session, question, proxy, door.tls)] += 1
+                place = await ask(
+                    session, question.url, question.headers, proxy=proxy, tls=door.tls
+                )
+                counts[place] += 1
 
         await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
     return counts
 
 
-async def _ask(
-    session: ClientSession, question: Question, proxy: str | None, tls: ssl.SSLContext | None
+async def ask(
+    session: ClientSession,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    proxy: str | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> str:
+    """Send one request; where it went, in words: see `went_to`. What fails has a name, too."""
     try:
-        async with session.get(
-            question.url, headers=question.headers, proxy=proxy, ssl=tls or True
-        ) as reply:
+        async with session.get(url, headers=headers, proxy=proxy, ssl=tls or True) as reply:
             if reply.content_type != "application/json":
                 return f"HTTP {reply.status}"
             return went_to(await reply.json())

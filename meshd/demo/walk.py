@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from meshd.cli.session import Session
+from meshd.demo.commands import Output, run_meshd, shown
 from meshd.demo.hosts import EDGE, HOSTS, OUTSIDE
+from meshd.demo.illness import Scene
 from meshd.demo.playground import GATEWAY_HOST, OUTSIDE_NAME, Playground
 from meshd.demo.publishing import Published, Publisher
 from meshd.demo.screen import Screen
@@ -23,7 +24,6 @@ from store.etcd.settings import EtcdSettings
 __all__ = ["Walk", "samples_directory"]
 
 BROKEN_KEY = "/meshd/v1/ns/default/virtualservices/reviews"
-TRACE_S = 20.0
 STEP_S = 90.0
 """How long one step may take on a busy machine; seconds are normal."""
 
@@ -85,17 +85,22 @@ class Walk:
         screen.title(f"{number} of {len(STEPS)}: {step.title}")
         screen.text(step.text)
         screen.line()
-        shown = " ".join(f"-f deploy/samples/{file}" for file in step.files)
+        named = " ".join(f"-f deploy/samples/{file}" for file in step.files)
         verb = f"etcdctl put {BROKEN_KEY} < deploy/samples/{step.files[0]}"
-        screen.command(verb if step.is_broken else f"meshd put {shown}")
+        screen.command(verb if step.is_broken else f"meshd put --wait {named}")
         for file in files:
             screen.objects(file.read_text(encoding="utf-8"))
         if step.is_broken:
             published = await publisher.etcdctl_put(BROKEN_KEY, files[0])
         else:
             published = await publisher.put(files, step.title)
-        self._say_times(published, by_etcdctl=step.is_broken)
-        problems = await self._judge_quarantine(expected=step.is_broken)
+        problems = self._say_times(published, by_etcdctl=step.is_broken)
+        problems += await self._judge_quarantine(expected=step.is_broken)
+        if step.shows_status:
+            problems += await self._status_from_one()
+        if step.illness:
+            scene = Scene(self.playground, screen, self._meshd, step.illness)
+            problems += await scene.play()
         for question in step.questions:
             problems += await self._ask(question)
         if step.trace:
@@ -110,7 +115,8 @@ class Walk:
         target.write_text(self.playground.placed(text), encoding="utf-8")
         return target
 
-    def _say_times(self, published: Published, *, by_etcdctl: bool) -> None:
+    def _say_times(self, published: Published, *, by_etcdctl: bool) -> list[str]:
+        """When it was in force at each host, and when one host knew that of all."""
         for line in published.lines:
             self.screen.fact("put", line)
         times = "  ".join(f"{host} {ms:.1f} ms" for host, ms in published.in_force_ms.items())
@@ -121,6 +127,14 @@ class Walk:
             f"since {since}; etcd's answer came after {published.acknowledged_ms:.1f} ms"
             f" (revision {published.revision})",
         )
+        self.screen.fact(
+            "mesh",
+            f"{published.speaker} has heard of all {published.mesh_hosts} hosts that they have it in force"
+            f" after {published.mesh_ms:.1f} ms",
+        )
+        if published.mesh_hosts != len(self.playground.agents()):
+            return [f"{published.speaker} has heard of {published.mesh_hosts} hosts only"]
+        return []
 
     async def _judge_quarantine(self, *, expected: bool) -> list[str]:
         """Every sidecar must have the bad object in quarantine, or nothing."""
@@ -166,27 +180,26 @@ class Walk:
 
     async def _trace(self, arguments: Sequence[str]) -> list[str]:
         """Show what the sidecar itself says about such a request."""
-        shown = [f"'{word}'" if " " in word else word for word in arguments]
-        self.screen.command(f"meshd trace {' '.join(shown)}")
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "meshd.cli.main", "trace", *arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={
-                **self.playground.processes.environment,
-                "MESHD_RUN_DIR": str(self.playground.run_dir),
-                "MESHD_ETCD": self.playground.etcd,
-            },
-        )
-        try:
-            output, _ = await asyncio.wait_for(process.communicate(), TRACE_S)
-        except BaseException:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-            raise
-        self.screen.objects(output.decode(errors="replace"))
-        if process.returncode:
-            return [f"meshd trace ended with status {process.returncode}"]
+        return await self._show("trace", *arguments)
+
+    async def _status_from_one(self) -> list[str]:
+        """Show the whole mesh as one host alone tells of it."""
+        self.screen.text(f"  One host tells of all; on {HOSTS[0].name}, where no other sidecar is:")
+        return await self._show("status", run_dir=self.playground.alone_dir)
+
+    async def _show(self, *arguments: str, run_dir: Path | None = None) -> list[str]:
+        self.screen.command(shown(arguments))
+        output = await self._meshd(arguments, run_dir)
+        self.screen.objects(output.text)
+        if output.status:
+            return [f"meshd {arguments[0]} ended with status {output.status}"]
         return []
+
+    async def _meshd(self, arguments: Sequence[str], run_dir: Path | None = None) -> Output:
+        playground = self.playground
+        return await run_meshd(
+            arguments,
+            playground.processes.environment,
+            etcd=playground.etcd,
+            run_dir=run_dir or playground.run_dir,
+        )

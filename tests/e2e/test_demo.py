@@ -129,6 +129,7 @@ def test_every_step_does_what_it_should_and_nothing_is_left(tmp_path: Path) -> N
         "HTTPS ingress gateway",
         "external service over mutual TLS",
         "a bad object, put with etcdctl",
+        "one endpoint falls ill",
     ):
         assert title in text
     times = re.findall(
@@ -138,6 +139,33 @@ def test_every_step_does_what_it_should_and_nothing_is_left(tmp_path: Path) -> N
     assert text.count("MESH0102 spec.http[0].route[0].wieght: unknown field") == 4
     assert re.search(r"60 100\.0 %  productpage v1 > reviews v2 > ratings v1", text)
     assert "60 100.0 %  quotes v1 (client demo-mesh)" in text
+    told = re.findall(r"mesh +vm-1 has heard of all 4 hosts that they have it in force", text)
+    assert len(told) == len(times)
+    assert_the_mesh_is_told_by_one(text)
+    assert_the_illness_is_told(text)
+
+
+def assert_the_mesh_is_told_by_one(text: str) -> None:
+    """`meshd status` beside one sidecar: its own row, and three that it has heard of."""
+    [table] = re.findall(r"\$ meshd status\n((?: {4}.*\n)+)", text)
+    rows = [line.split() for line in table.splitlines()]
+    assert [row[:2] for row in rows[1:]] == [
+        [node, "in-force"] for node in ("edge", "vm-1", "vm-2", "vm-3")
+    ]
+    assert [row[-1] for row in rows[1:]] == ["ago", "here", "ago", "ago"]
+
+
+def assert_the_illness_is_told(text: str) -> None:
+    """Ejected by all, who accused it and why, calm meanwhile, back at all."""
+    everywhere = r"vm-1 [\d.]+ s  vm-2 [\d.]+ s  vm-3 [\d.]+ s"
+    assert re.search(rf"ejected +{everywhere}  since it fell ill", text)
+    [told] = re.findall(r"\$ meshd ejections -o wide\n((?: {4}.*\n|\n)+)", text)
+    assert re.search(r"reviews\.default\.svc\.cluster\.local:9080 +127\.0\.\d+\.2:\d+", told)
+    assert len(re.findall(r"vm-\d  bad  [1-9]\d* 5xx", told)) >= 2, told
+    assert "2 needed" in told
+    assert "no request fails any more" in text
+    assert re.search(rf"back +{everywhere}  since it is well", text)
+    assert re.search(r"none of [1-9]\d* requests has failed since it is well", text)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -229,7 +257,8 @@ def test_kept_running_it_can_be_used_with_the_lines_that_it_prints(tmp_path: Pat
         assert exports, text
         environment = {**os.environ, "MESHD_ETCD": exports[1], "MESHD_RUN_DIR": exports[2]}
         commands = re.findall(r"^  \./dev run (meshd .*)$", text, re.MULTILINE)
-        assert len(commands) >= 4
+        assert len(commands) >= 7
+        assert {"meshd peers", "meshd ejections -o wide"} <= set(commands)
         for command in commands:
             line = f"{sys.executable} -m meshd.cli.main {command.removeprefix('meshd ')}"
             top = Path(__file__).parents[2]
@@ -243,7 +272,10 @@ def test_kept_running_it_can_be_used_with_the_lines_that_it_prints(tmp_path: Pat
                 timeout=60,
             )
             assert done.returncode == 0, (command, done.stdout, done.stderr)
-            assert done.stdout, command
+            if command == "meshd ejections -o wide":
+                assert b"no endpoint is accused or ejected" in done.stderr
+            else:
+                assert done.stdout, command
         running.process.send_signal(signal.SIGINT)
         assert running.end() == 0
         running.assert_no_trace()

@@ -14,7 +14,7 @@ from sidecar.agent.settings import SidecarSettings
 def settings_of(host: Host, directory: Path) -> SidecarSettings:
     ports = {app.name: 9080 + index for index, app in enumerate(host.apps)}
     inbound = {app.name: 15006 + index for index, app in enumerate(host.apps)}
-    place = Place(host, "127.0.10.1", 15001, ports, inbound)
+    place = Place(host, "127.0.10.1", 15001, ports, inbound, gossip_port=17946)
     text = settings_text(place, "http://127.0.10.100:2379", directory)
     return SidecarSettings.model_validate(tomllib.loads(text))
 
@@ -25,6 +25,7 @@ def test_every_setting_is_known_to_the_sidecar(host: Host, tmp_path: Path) -> No
     assert settings.node == host.name
     assert settings.run_dir == tmp_path / 'a "quoted" folder' / "run"
     assert settings.on_stop == "leave"
+    assert (settings.gossip.enabled, settings.gossip.port) == ("on", 17946)
     assert [(one.service, one.namespace) for one in settings.workloads] == [
         (app.service, app.namespace) for app in host.apps
     ]

@@ -88,6 +88,35 @@ def test_the_first_version_of_reviews_asks_nobody() -> None:
     assert proxy.requests == []
 
 
+def test_a_copy_that_is_told_to_be_sick_fails_everything_until_it_is_told_to_be_well() -> None:
+    async def tell() -> list[tuple[int, dict[str, Any]]]:
+        runner, url = await served(application(Service("ratings", "v3")))
+        found = []
+        try:
+            async with ClientSession() as session:
+                for method, path in (
+                    ("GET", "/x"),
+                    ("POST", "/sick"),
+                    ("GET", "/x"),
+                    ("GET", "/health"),
+                    ("POST", "/well"),
+                    ("GET", "/x"),
+                ):
+                    async with session.request(method, f"{url}{path}") as reply:
+                        found.append((reply.status, dict(json.loads(await reply.text()))))
+        finally:
+            await runner.cleanup()
+        return found
+
+    well, told_sick, sick, health, told_well, again = asyncio.run(tell())
+    assert (well[0], told_sick, sick[0]) == (200, (200, {"service": "ratings", "sick": True}), 500)
+    assert sick[1]["error"] == "it was told to be sick"
+    assert sick[1]["version"] == "v3"
+    assert health == (200, {"alive": True})
+    assert told_well == (200, {"service": "ratings", "sick": False})
+    assert again == well
+
+
 def test_a_failure_behind_is_told_not_hidden() -> None:
     body = answer_of("reviews", "v3", Proxy(status=503))
     assert body["calls"]["ratings"] == {
