@@ -37,6 +37,7 @@ from sidecar.outlier.imposing import Imposing
 from sidecar.outlier.model import Destination, DestinationFacts, Observer, Place
 from sidecar.outlier.observer import Observer as OwnObserver
 from sidecar.outlier.overrides import Overrides
+from sidecar.outlier.pacing import Pacing
 from sidecar.outlier.poison import Suspects
 from sidecar.outlier.reporting import changes, endpoint_views
 from sidecar.outlier.view import JudgementState, OutlierView
@@ -76,6 +77,7 @@ class Outlier:
         self._imposing = Imposing(node)
         self._judged: dict[Destination, dict[Place, Judgement]] = {}
         self._due: dict[Destination, float] = {}
+        self._pacing = Pacing()
         self._imposed: dict[EndpointName, Imposed] = {}
         self._counters: Counter[str] = Counter()
 
@@ -108,6 +110,9 @@ class Outlier:
             case TimePassed():
                 pass
         touched |= self._pass_time(now_s, own, dirty)
+        if isinstance(event, RecordHeard):
+            touched = self._pacing.admit(touched, now_s)
+        touched |= self._pacing.due(now_s)
         verdicts = self._settle(own, touched, dirty, now_s)
         effects: list[Effect] = [*self._voice.speak(now_s), *self._overrides.speak(now_s)]
         imposed = self._imposing.imposed()
@@ -124,6 +129,7 @@ class Outlier:
             self._own.deadline(),
             self._overrides.deadline(),
             min(self._due.values(), default=None),
+            self._pacing.deadline(),
         )
         return min((at_s for at_s in moments if at_s is not None), default=None)
 
