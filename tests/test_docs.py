@@ -184,7 +184,9 @@ def both_are_ready(run_dir: Path) -> bool:
     agents = find_agents(run_dir)
     try:
         return len(agents) == 2 and all(
-            status["hosts"] == 2 and status["config"]["state"] == "in-force"
+            status["hosts"] == 2
+            and status["config"]["state"] == "in-force"
+            and status["gossip"].get("members", {}).get("alive") == 1
             for status in (agent.status() for agent in agents)
         )
     except AgentUnavailable:
