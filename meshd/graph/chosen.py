@@ -33,7 +33,7 @@ class Choice:
             return True
         name, _, port = host.name.rpartition(":")
         name, port = (name, port) if port.isdigit() else (host.name, "")
-        if self.port is not None and port and int(port) != self.port:
+        if self.port is not None and port != str(self.port):
             return False
         return any(name != "*" and matches(name, wanted) for wanted in self.names)
 

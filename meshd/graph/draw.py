@@ -66,7 +66,7 @@ def draw(
     for entry in entries:
         drawing.enter(entry, choice)
     drawing.add_unreached()
-    of = f", {host}" if host else ""
+    of = f", only {host}" if host else ""
     return drawing.graph(f"{name}{of}", () if host else _unseen(view))
 
 

@@ -25,7 +25,7 @@ AISLE_PX = 130.0
 MARGIN_PX = 16.0
 HEAD_PX = 48.0
 """Above the boxes: title and summary."""
-WRAP_CHARS = 44
+WRAP_CHARS = 48
 LINES_MAX = 4
 """Lines that one text is wrapped to; the rest of it is in the box's tooltip."""
 

@@ -88,17 +88,28 @@ def _arrow(edge: Edge, layout: Layout) -> str:
 
 
 def _label(edge: Edge, layout: Layout) -> str:
-    """The label of an arrow, over its middle; empty where it has none."""
+    """The label of an arrow, over it; empty where it has none."""
     if not edge.label:
         return ""
     x, y, to_x, to_y = _ends(edge, layout)
-    place = f'x="{(x + to_x) / 2:.1f}" y="{(y + to_y) / 2 - 3:.1f}"'
+    along, across = _at(_LABEL_AT)
+    place = f'x="{x + along * (to_x - x):.1f}" y="{y + across * (to_y - y) - 3:.1f}"'
     shown = edge.label if len(edge.label) <= _LABEL_CHARS else f"{edge.label[: _LABEL_CHARS - 1]}…"
     return f'<text class="label" {place}>{_text(shown)}<title>{_text(edge.label)}</title></text>'
 
 
-_LABEL_CHARS = 20
+_LABEL_CHARS = 15
 """What fits between two columns."""
+_LABEL_AT = 0.4
+"""Where on its arrow a label stands: where those of one source have parted, and those to one target not yet met."""
+
+
+def _at(t: float) -> tuple[float, float]:
+    """The place of parameter `t` on an arrow, as shares of its width and its height.
+
+    A cubic Bezier curve from (0, 0) to (1, 1) by (1/2, 0) and (1/2, 1): x(t) = 3/2 t (1-t) + t^3, y(t) = 3 t^2 - 2 t^3.
+    """
+    return 1.5 * t * (1 - t) + t**3, 3 * t**2 - 2 * t**3
 
 
 def _box(box: Box) -> Iterator[str]:

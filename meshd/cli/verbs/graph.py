@@ -69,7 +69,7 @@ def command(session: Session, /, paths: tuple[str, ...], **flags: Any) -> int | 
     if paths and flags["live"]:
         raise click.UsageError("--live asks sidecars about the mesh, and -f draws files")
     catalog = _of_files(session, paths) if paths else _of_store(session)
-    context = _context(session, catalog, flags)
+    context = _context(session, catalog, {**flags, "paths": paths})
     graph = draw(
         Mesh.build(catalog, catalog.hosts),
         context,
@@ -131,7 +131,10 @@ def _of_files(session: Session, paths: Sequence[str]) -> Catalog:
     from store.keys import object_key
     from store.snapshot import Entry, Epoch, Snapshot
 
-    reading = read(session, paths)
+    # -n is the workload's namespace here: it completes what has none, and contradicts nothing.
+    given = {name: value for name, value in session.given.items() if name != "namespace"}
+    environment = {**session.environment, "MESHD_NAMESPACE": session.namespace}
+    reading = read(Session(given, environment), paths)
     refuse_errors(session, reading, "nothing was drawn")
     entries: dict[str, Entry] = {}
     for number, document in enumerate(reading.documents, start=1):
@@ -202,6 +205,7 @@ def _ejected(session: Session) -> dict[tuple[str, str], str]:
     for row in answer.get("endpoints") or ():
         if row.get("locally_ejected") or _EJECTED in (row.get("state"), row.get("imposed")):
             place, endpoint, state, _, until, _, why = endpoint_cells(row)
-            words = ", ".join(part for part in (state, until and f"ends {until}", why) if part)
+            more = "" if state == _EJECTED else state
+            words = ", ".join(part for part in (more, until and f"ends {until}", why) if part)
             found[place, endpoint] = words
     return found
