@@ -106,6 +106,8 @@ class World:
         self._epochs += 1
         number = len(self.hosts) + 1
         old = self.hosts.get(name)
+        if old is not None:
+            old.runs = False  # two processes cannot have one port
         if address is None:
             address = old.address if old else f"10.0.{number // 250}.{number % 250 + 1}:7946"
         epoch = self._epochs if epoch is None else epoch
