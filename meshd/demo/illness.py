@@ -25,7 +25,7 @@ from meshd.demo.steps import Illness
 from meshd.demo.traffic import Question, deviations
 from store.errors import MeshError
 
-__all__ = ["Scene", "accusers", "is_back", "row_of"]
+__all__ = ["Look", "Scene", "accusers", "is_back", "row_of"]
 
 PER_SECOND = 3.0
 """Requests of each host: one a second to each endpoint. From ten on Envoys alone would be as fast."""
@@ -58,7 +58,19 @@ def is_back(row: Json | None) -> bool:
 
 def accusers(row: Json) -> list[str]:
     """Hosts that accuse it, of what the row says."""
-    return [one["node"] for one in row["witnesses"] if one["class"] == "bad"]
+    return [one["node"] for one in row.get("witnesses", ()) if one["class"] == "bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one sidecar said of the endpoint."""
+
+    asked_s: float
+    """When it was asked (monotonic seconds)."""
+    answered_s: float
+    """When the answer came (monotonic seconds)."""
+    row: Json | None
+    """Its row; None: it says nothing of the endpoint."""
 
 
 @dataclass(slots=True)
@@ -109,22 +121,24 @@ class Scene:
 
     async def _see_ejected(self, record: Record, sick_s: float) -> tuple[float, float]:
         """Wait until all have ejected it: when that was, and until when at least (monotonic seconds)."""
-        times, rows = await self._see_everywhere(
+        seen = await self._see_everywhere(
             lambda row: row is not None and row["imposed"] == "ejected", "to have it ejected"
         )
         out_s = time.monotonic()
-        self._say("ejected", times, sick_s, "it fell ill")
+        self._say("ejected", seen, sick_s, "it fell ill")
         failed = [one for one in record.between(0.0, out_s) if not self._is_good(one.place)]
         self.screen.fact(
             "",
             f"{len(failed)} requests have failed; {len(HOSTS)} Envoys alone need"
             f" {ENVOY_ALONE} each, {ENVOY_ALONE * len(HOSTS)}",
         )
-        for node, row in rows.items():
-            if row is None or len(accusers(row)) < row["quorum"] or row["quorum"] < 2:
+        until_s = []
+        for node, look in seen.items():
+            row = look.row or {}
+            if len(accusers(row)) < max(2, row.get("quorum", 0)):
                 self.problems.append(f"{node}: ejected without two who accuse it: {row}")
-        lefts = [row["until_s"] or 0.0 for row in rows.values() if row is not None]
-        return out_s, out_s + min(lefts, default=0.0)
+            until_s.append(look.asked_s + (row.get("until_s") or 0.0))
+        return out_s, min(until_s)
 
     async def _tell(self) -> None:
         """Show the story as any host tells it."""
@@ -162,13 +176,13 @@ class Scene:
 
     async def _see_return(self, record: Record, well_s: float) -> None:
         """It is tried, and then used by all as before."""
-        times, _ = await self._see_everywhere(is_back, "to use it again")
-        hosts = list(times)
+        seen = await self._see_everywhere(is_back, "to use it again")
+        back_s = max(look.answered_s for look in seen.values())
         await self._until(
-            lambda: record.seen_everywhere(self.illness.well, hosts, max(times.values())),
+            lambda: record.seen_everywhere(self.illness.well, list(seen), back_s),
             "every host to reach it again",
         )
-        self._say("back", times, well_s, "it is well")
+        self._say("back", seen, well_s, "it is well")
         since = record.between(well_s)
         failed = counted([one for one in since if not self._is_good(one.place)])
         if failed:
@@ -180,29 +194,33 @@ class Scene:
 
     async def _see_everywhere(
         self, condition: Callable[[Json | None], bool], what: str
-    ) -> tuple[dict[str, float], dict[str, Json | None]]:
-        """When the condition came true at each host that asks (monotonic seconds), and what each said last."""
+    ) -> dict[str, Look]:
+        """For each host that asks, the look at which the condition had come true.
+
+        Raises:
+            MeshError: It has not come true everywhere in time; it says what the others say.
+        """
         users = {host.name for host in HOSTS}
         agents = [agent for agent in self.playground.agents() if agent.node in users]
-        times: dict[str, float] = {}
-        rows: dict[str, Json | None] = {}
+        looks: dict[str, Look] = {}
 
-        async def look(agent: Agent) -> None:
+        async def watch(agent: Agent) -> None:
             while True:
+                asked_s = time.monotonic()
                 answer = await asyncio.to_thread(agent.page, "ejections")
-                row = rows[agent.node] = row_of(answer, self._endpoint())
+                row = row_of(answer, self._endpoint())
+                looks[agent.node] = Look(asked_s, time.monotonic(), row)
                 if condition(row):
-                    times[agent.node] = time.monotonic()
                     return
                 await asyncio.sleep(POLL_S)
 
         try:
             async with asyncio.timeout(WAIT_S):
-                await asyncio.gather(*(look(agent) for agent in agents))
+                await asyncio.gather(*(watch(agent) for agent in agents))
         except TimeoutError as problem:
-            late = {node: rows.get(node) for node in sorted(users - times.keys())}
+            late = {node: look.row for node, look in looks.items() if not condition(look.row)}
             raise MeshError(f"waited {WAIT_S:g} s for hosts {what}; they say: {late}") from problem
-        return {host.name: times[host.name] for host in HOSTS}, rows
+        return {host.name: looks[host.name] for host in HOSTS}
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
         end_s = time.monotonic() + WAIT_S
@@ -212,8 +230,8 @@ class Scene:
                 raise MeshError(f"waited {WAIT_S:g} s for {what}; it did not come")
             await asyncio.sleep(POLL_S)
 
-    def _say(self, name: str, times: Mapping[str, float], from_s: float, since: str) -> None:
-        told = "  ".join(f"{host} {at_s - from_s:.1f} s" for host, at_s in times.items())
+    def _say(self, name: str, seen: Mapping[str, Look], from_s: float, since: str) -> None:
+        told = "  ".join(f"{host} {one.answered_s - from_s:.1f} s" for host, one in seen.items())
         self.screen.fact(name, f"{told}  since {since}")
 
     def _is_reached(self, record: Record, hosts: Sequence[str], from_s: float) -> bool:
