@@ -59,6 +59,10 @@ class Layout:
     width: float
     height: float
 
+    def is_unreached(self, name: str) -> bool:
+        """Whether no route leads to a box."""
+        return self.boxes[name].node.state is State.UNREACHED
+
 
 def laid_out(graph: Graph) -> Layout:
     """Put every box of a picture into its place."""
@@ -109,8 +113,11 @@ def _tops(
     graph: Graph, columns: dict[int, list[Node]], texts: dict[str, Texts]
 ) -> dict[str, float]:
     """The upper edge of each box: columns from right to left, each box at the middle of what it leads to."""
+    unreached = {node.id for node in graph.nodes if node.state is State.UNREACHED}
     leads: dict[str, list[str]] = {}
     for edge in graph.edges:
+        if edge.target in unreached:
+            continue
         leads.setdefault(edge.source, []).append(edge.target)
     tops: dict[str, float] = {}
     for column in sorted(columns, reverse=True):

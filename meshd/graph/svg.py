@@ -65,10 +65,12 @@ def as_svg(graph: Graph) -> str:
         f'<text class="head" x="16" y="22">{_text(title)}</text>',
         f'<text class="more" x="16" y="38">{_text("; ".join(heads))}</text>',
     ]
-    lines += [_arrow(edge, layout) for edge in graph.edges]
+    # A subset that no route leads to says so itself; an arrow to it would cross the routes.
+    edges = [edge for edge in graph.edges if not layout.is_unreached(edge.target)]
+    lines += [_arrow(edge, layout) for edge in edges]
     for box in layout.boxes.values():
         lines += _box(box)
-    lines += [line for edge in graph.edges if (line := _label(edge, layout))]
+    lines += [line for edge in edges if (line := _label(edge, layout))]
     return "\n".join([*lines, "</svg>"])
 
 

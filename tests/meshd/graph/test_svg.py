@@ -81,3 +81,10 @@ def test_an_arrow_that_is_not_taken_is_dashed() -> None:
 def test_the_title_fits_into_a_narrow_picture() -> None:
     svg = ET.fromstring(as_svg(Graph("x" * 100, (HOST,), ())))
     assert float(svg.get("width", "0")) > 8 * 100
+
+
+def test_no_arrow_crosses_the_routes_to_a_subset_that_none_leads_to() -> None:
+    lost = Node("u", Kind.SUBSET, 3, "subset", (), State.UNREACHED)
+    svg = as_svg(Graph("", (HOST, lost), (Edge("h", "u", "no route drawn here", is_taken=False),)))
+    assert "<path" not in svg
+    assert ">unreached</text>" in svg
