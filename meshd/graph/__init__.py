@@ -10,6 +10,7 @@ from meshd.graph.limits import EVERYTHING, OVERVIEW, Limits
 from meshd.graph.model import Edge, Graph, Kind, Node, State
 from meshd.graph.svg import as_svg
 from meshd.graph.text import as_text
+from meshd.graph.words import workload_title
 
 __all__ = [
     "EVERYTHING",
@@ -25,4 +26,5 @@ __all__ = [
     "as_svg",
     "as_text",
     "draw",
+    "workload_title",
 ]

@@ -23,6 +23,7 @@ from meshd.graph.words import (
     said_by,
     short,
     tcp_title,
+    workload_title,
 )
 from sidecar.mesh.mesh import Mesh
 from sidecar.mesh.model import Context
@@ -38,7 +39,7 @@ def draw(
     mesh: Mesh,
     context: Context,
     *,
-    title: str = "",
+    node: str = "",
     host: str = "",
     with_gateways: bool = True,
     limits: Limits = OVERVIEW,
@@ -49,14 +50,14 @@ def draw(
     Args:
         mesh: The mesh.
         context: The workload that sends; in gateway role, the gateway whose servers are drawn instead.
-        title: The workload in words; made from the context where empty.
+        node: The host that the workload runs on, as a person named it; empty where it is none in particular.
         host: Draw only this host and what leads to it; empty for all.
         with_gateways: Whether to draw the gateways of the mesh beside a workload.
         limits: How much is drawn.
         ejected: Ejections that are known.
     """
     view = View(mesh, context)
-    name = title or _in_words(context)
+    name = workload_title(context, node)
     entries = list(gateway_entries(view) if context.is_gateway else client_entries(view, name))
     if with_gateways and not context.is_gateway:
         for gateway in gateway_contexts(mesh):
@@ -68,12 +69,6 @@ def draw(
     drawing.add_unreached()
     of = f", only {host}" if host else ""
     return drawing.graph(f"{name}{of}", () if host else _unseen(view))
-
-
-def _in_words(context: Context) -> str:
-    labels = ", ".join(f"{key}={value}" for key, value in sorted(context.labels.items()))
-    kind = "gateway workload" if context.is_gateway else "workload"
-    return f"{kind} in namespace {context.namespace}{f' with {labels}' if labels else ''}"
 
 
 def _unseen(view: View) -> tuple[str, ...]:
@@ -116,7 +111,8 @@ class _Drawing:
             connections = [route for route in connections if choice.has_connection(route)]
             if not hosts and not connections:
                 return
-        self._add(entry.node)
+        # Two listeners of one place are a mistake that others name; here both are drawn.
+        entry = replace(entry, node=self._shared(entry.node))
         known = self._destinations(entry.view)
         ranked = sorted(hosts, key=_has_no_rules)
         shown = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sidecar.mesh.mesh import Mesh
-from sidecar.mesh.model import Provenance
+from sidecar.mesh.model import Context, Provenance
 from sidecar.routing import wording
 from sidecar.routing.table import DirectResponse, Forward, Redirect, Route, TcpRoute, VirtualHost
 from sidecar.routing.trace import origin
@@ -19,6 +19,7 @@ __all__ = [
     "said_by",
     "short",
     "tcp_title",
+    "workload_title",
 ]
 
 TEXT_MAX = 240
@@ -29,6 +30,14 @@ def short(text: str) -> str:
     """One line of at most `TEXT_MAX` characters; control characters become spaces."""
     line = "".join(c if c.isprintable() else " " for c in text[: TEXT_MAX + 1])
     return line if len(line) <= TEXT_MAX else f"{line[: TEXT_MAX - 1]}…"
+
+
+def workload_title(context: Context, node: str = "") -> str:
+    """A workload as a person would describe it; `node` is the host that it runs on, where one was named."""
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(context.labels.items()))
+    kind = "gateway workload" if context.is_gateway else "workload"
+    at = f" on {node}" if node else ""
+    return f"{kind}{at} in namespace {context.namespace}{f' with {labels}' if labels else ''}"
 
 
 def host_title(host: VirtualHost) -> str:

@@ -62,7 +62,7 @@ def command(session: Session, /, paths: tuple[str, ...], **flags: Any) -> int | 
     workload of the namespace (-n) sees them, with the gateways of the mesh. -o svg is a file by itself, for light and
     dark. A large mesh is cut to what can be read, with the number of what was left out.
     """
-    from meshd.graph import EVERYTHING, OVERVIEW, draw
+    from meshd.graph import EVERYTHING, OVERVIEW, draw, workload_title
     from sidecar.mesh.mesh import Mesh
     from store.errors import NotFoundError
 
@@ -73,7 +73,7 @@ def command(session: Session, /, paths: tuple[str, ...], **flags: Any) -> int | 
     graph = draw(
         Mesh.build(catalog, catalog.hosts),
         context,
-        title=_title(flags["node"], context),
+        node=flags["node"] or "",
         host=flags["host"],
         with_gateways=not flags["node"],
         limits=EVERYTHING if flags["everything"] or flags["output"] == "json" else OVERVIEW,
@@ -81,7 +81,7 @@ def command(session: Session, /, paths: tuple[str, ...], **flags: Any) -> int | 
     )
     if not graph.nodes:
         said = f'host "{flags["host"]}"' if flags["host"] else "nothing"
-        where = _title(None, context)
+        where = workload_title(context)
         raise NotFoundError(
             f"{said} is not to be seen by {where}, and no gateway drawn leads to it"
             if flags["host"]
@@ -183,14 +183,6 @@ def _context(session: Session, catalog: Catalog, flags: Mapping[str, Any]) -> Co
         network=registration.network,
         is_gateway=flags["gateway"],
     )
-
-
-def _title(node: str | None, context: Context) -> str:
-    """The workload in words."""
-    labels = ", ".join(f"{key}={value}" for key, value in sorted(context.labels.items()))
-    kind = "gateway workload" if context.is_gateway else "workload"
-    at = f" on {node}" if node else ""
-    return f"{kind}{at} in namespace {context.namespace}{f' with {labels}' if labels else ''}"
 
 
 def _ejected(session: Session) -> dict[tuple[str, str], str]:

@@ -326,6 +326,13 @@ def test_listeners_of_a_sidecar_are_entries_of_their_own() -> None:
     ]
 
 
+def test_two_listeners_of_one_place_are_both_drawn() -> None:
+    port = {"number": 9080, "protocol": "HTTP", "name": "web"}
+    egress = [{"port": port, "hosts": ["./*"]}, {"port": port, "hosts": ["*/*"]}]
+    graph = drawn(SERVICE_A, object_of("Sidecar", "default", {"egress": egress}))
+    assert of_kind(graph, Kind.LISTENER) == ["listener 127.0.0.1:9080"] * 2
+
+
 def test_without_gateways_only_the_workload_is_drawn() -> None:
     gateway = object_of(
         "Gateway",

@@ -10,8 +10,9 @@ from meshd.graph.words import (
     route_title,
     short,
     tcp_title,
+    workload_title,
 )
-from sidecar.mesh.model import FROM_DEFAULTS, HostName
+from sidecar.mesh.model import FROM_DEFAULTS, Context, HostName
 from sidecar.routing.table import (
     ClusterKey,
     CorsPolicy,
@@ -102,3 +103,12 @@ def test_connections_are_told_apart_by_name_and_subnet() -> None:
 def test_the_host_for_all_others_is_called_so() -> None:
     assert host_title(VirtualHost("allow_any", ("*",), ())) == "any other host"
     assert host_title(VirtualHost("a:80", ("a",), ())) == "host a:80"
+
+
+def test_a_workload_is_described_by_host_namespace_and_labels() -> None:
+    assert workload_title(Context("", "shop")) == "workload in namespace shop"
+    gateway = Context("", "shop", {"b": "2", "a": "1"}, is_gateway=True)
+    assert (
+        workload_title(gateway, "vm-1")
+        == "gateway workload on vm-1 in namespace shop with a=1, b=2"
+    )
