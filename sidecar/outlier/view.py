@@ -54,7 +54,7 @@ class Reason(StrEnum):
     DIVERSITY = "diversity"
     """All who accuse it are of one zone, others see it too."""
     LOCAL_ORIGIN = "local_origin"
-    """No answer at all, which may be the accusers' own fault: that takes one accuser more, on two hosts."""
+    """No answer at all, which may be the accusers' own fault: that takes three accusers, or all users."""
     SIBLINGS = "siblings"
     """The other endpoints of the destination are hardly better."""
     CAP = "cap"
