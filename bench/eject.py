@@ -327,9 +327,13 @@ def _spawn(started: Processes, role: str, words: Sequence[int]) -> subprocess.Po
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
     )
-    started.callback(process.wait)
-    started.callback(process.kill)
+    started.callback(_end, process)
     return process
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with process:  # waits, and closes the pipes
+        process.kill()
 
 
 def _tell(process: subprocess.Popen[str], line: str) -> None:

@@ -128,7 +128,7 @@ def encode_record(record: Record) -> bytes:
 
 def with_age(encoded: bytes, age_s: float) -> bytes:
     """What `encode_record` made, with its age: complete."""
-    age_ms = min(AGE_MS_MAX, max(0, int(age_s * 1000)))
+    age_ms = min(AGE_MS_MAX, max(0, round(age_s * 1000)))
     return encoded + _AGE.pack(0xCE, age_ms)
 
 

@@ -48,6 +48,7 @@ async def ask(lab: Lab, times: int, host: str = "a") -> list[int]:
 async def test_answers_are_counted_by_their_status(status: int, expected: Outcomes) -> None:
     async with open_lab() as lab, upstream("one") as (one,), watch(lab, a=False) as watched:
         await lab.put(cluster("a"), endpoints("a", one.port), *front(lab))
+        await watched.counting()
         one.status = status
         assert await ask(lab, 3) == [status] * 3
         await watched.until("a", one.port, expected)
@@ -56,6 +57,7 @@ async def test_answers_are_counted_by_their_status(status: int, expected: Outcom
 async def test_time_outs_count_as_local_also_across_reports() -> None:
     async with open_lab() as lab, upstream("one") as (one,), watch(lab, a=False) as watched:
         await lab.put(cluster("a"), endpoints("a", one.port), *front(lab, timeout="0.4s"))
+        await watched.counting()
         await ask(lab, 1)
         one.delay_s = 30
         assert await ask(lab, 4) == [504] * 4
@@ -66,6 +68,7 @@ async def test_refused_connections_count_as_local() -> None:
     async with open_lab() as lab, watch(lab, a=False) as watched:
         nobody = free_port()
         await lab.put(cluster("a"), endpoints("a", nobody), *front(lab))
+        await watched.counting()
         assert await ask(lab, 3) == [503] * 3
         await watched.until("a", nobody, Outcomes(local=3))
 
@@ -83,6 +86,7 @@ async def test_resets_count_as_external_since_nothing_tells_them_from_answers() 
         lab.nursery.start_soon(trio.serve_listeners, reset, [server])
         port = server.socket.getsockname()[1]
         await lab.put(cluster("a"), endpoints("a", port), *front(lab))
+        await watched.counting()
         assert await ask(lab, 3) == [503] * 3
         await watched.until("a", port, Outcomes(external=3))
 
@@ -91,6 +95,7 @@ async def test_each_retry_is_an_attempt_of_its_own() -> None:
     async with open_lab() as lab, upstream("one") as (one,), watch(lab, a=False) as watched:
         retry = {"retry_on": "5xx", "num_retries": 2}
         await lab.put(cluster("a"), endpoints("a", one.port), *front(lab, retry_policy=retry))
+        await watched.counting()
         one.status = 500
         assert await ask(lab, 2) == [500] * 2
         await watched.until("a", one.port, Outcomes(external=6))
@@ -100,6 +105,7 @@ async def test_connections_of_tcp_are_counted_where_they_come_to_be_and_where_th
     async with open_lab() as lab, upstream("one") as (one,), watch(lab, t=True) as watched:
         nobody, port = free_port(), free_port()
         await lab.put(cluster("t"), endpoints("t", one.port, nobody), tcp_listener("l", port, "t"))
+        await watched.counting()
 
         async def looked_at() -> bool:
             return not watched.source.unseen
@@ -122,12 +128,15 @@ async def test_counting_goes_on_over_changes_of_cluster_endpoints_sidecar_and_en
         watch(lab, a=False) as watched,
     ):
         await lab.put(cluster("a"), endpoints("a", one.port), *front(lab))
+        await watched.counting()
         await ask(lab, 2)
         await watched.until("a", one.port, Outcomes(ok=2))
         await lab.put(cluster("a", connect_timeout="2s"), endpoints("a", one.port))
+        await watched.counting()
         await ask(lab, 2)
         await watched.until("a", one.port, Outcomes(ok=4))
         await lab.put(endpoints("a", two.port))
+        await watched.counting()
         await ask(lab, 2)
         await watched.until("a", two.port, Outcomes(ok=2))
         lab.kill_driver()
@@ -156,6 +165,7 @@ async def test_ejections_of_envoy_are_seen_to_begin_and_to_end() -> None:
             endpoints("a", one.port, two.port),
             *front(lab),
         )
+        await watched.counting()
         one.status = 500
         await ask(lab, 4)
         await wait_until_async(lambda: watched.ejected, 20, "an ejection")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from sidecar.agent.outcomes import OutcomesSource
+from sidecar.agent.outcomes_reports import LoadReported
 from sidecar.mesh.model import HostName
 from sidecar.node.participants import ObservedCluster
 from sidecar.outlier.events import EndpointName
@@ -38,6 +39,7 @@ class Watched:
     source: OutcomesSource = field(init=False)
     totals: dict[EndpointName, Outcomes] = field(default_factory=dict)
     ejected: EjectedUntil = field(default_factory=dict)
+    reports: list[LoadReported] = field(default_factory=list)
 
     def counted(self, outcomes: Mapping[EndpointName, Outcomes]) -> None:
         """Add what came."""
@@ -53,6 +55,15 @@ class Watched:
     def ejects(self, until_s: EjectedUntil) -> None:
         """Note what Envoy has ejected."""
         self.ejected = until_s
+
+    async def counting(self) -> None:
+        """Wait for a report that comes from now on: a cluster that is new is counted from the next one on."""
+        seen = len(self.reports)
+        await wait_until_async(
+            lambda: any(not report.is_first for report in self.reports[seen:]),
+            WITHIN_S,
+            "another report of Envoy",
+        )
 
     def of(self, name: str, port: int) -> Outcomes:
         """Everything told of one endpoint."""
@@ -73,12 +84,22 @@ async def watch(lab: Lab, **clusters: bool) -> AsyncIterator[Watched]:
     watched = Watched()
     source = OutcomesSource(lab.admin, lab.report, watched.counted, watched.ejects)
     watched.source = source
-    lab.loads = source.arrived
+    reports = watched.reports
+
+    def arrived(report: LoadReported) -> None:
+        reports.append(report)
+        source.arrived(report)
+
+    lab.loads = arrived
     lab.nursery.start_soon(source.run)
     source.observe(
         {
             name: ObservedCluster(destination(name), is_tcp=is_tcp, base_ejection_s=1.0)
             for name, is_tcp in clusters.items()
         }
+    )
+    # What Envoy does before it has our wish it does not count.
+    await wait_until_async(
+        lambda: any(not report.is_first for report in reports), WITHIN_S, "a first report of Envoy"
     )
     yield watched
