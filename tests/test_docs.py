@@ -24,7 +24,7 @@ from sidecar.agent.main import command
 from sidecar.agent.settings import SidecarSettings
 from store.errors import AgentUnavailable
 from store.objects.kinds import Kind
-from store.validation.support import NOT_IN_FORCE
+from store.validation.support import NOT_IN_FORCE, NOT_IN_ISTIO, Unsupported
 from tests.harness.processes import free_ports, wait_until
 
 TOP = Path(__file__).parents[1]
@@ -245,19 +245,28 @@ This page is made from the table that the warnings come from (`store/validation/
 """
 
 
+FIELDS_NEITHER = """# What Istio itself does not put in force
+
+These fields belong to Istio's API, but Istio has not implemented them. meshd accepts them and warns (MESH0291).
+
+"""
+
+
 def fields_page() -> str:
     text = FIELDS_HEAD
     for kind in Kind:
         rows = [row for row in NOT_IN_FORCE if row.kind is kind]
-        if not rows:
-            continue
-        text += f"## {kind.value}\n\n| field | what of it | until then |\n| --- | --- | --- |\n"
-        for row in rows:
-            paths = "<br>".join(f"`{path}`" for path in row.paths)
-            values = f"{', '.join(str(value) for value in row.values)}: " if row.values else ""
-            text += f"| {paths} | {values}{row.effect} | {row.instead} |\n"
-        text += "\n"
-    return text.rstrip() + "\n"
+        if rows:
+            text += f"## {kind.value}\n\n| field | what of it | until then |\n| --- | --- | --- |\n"
+            text += "".join(f"{fields_row(row)}\n" for row in rows) + "\n"
+    text += FIELDS_NEITHER + "| kind | field | what of it | instead |\n| --- | --- | --- | --- |\n"
+    return text + "".join(f"| {row.kind.value} {fields_row(row)}\n" for row in NOT_IN_ISTIO)
+
+
+def fields_row(row: Unsupported) -> str:
+    paths = "<br>".join(f"`{path}`" for path in row.paths)
+    values = f"{', '.join(str(value) for value in row.values)}: " if row.values else ""
+    return f"| {paths} | {values}{row.effect} | {row.instead} |"
 
 
 def test_the_page_of_fields_is_the_table_that_warns(rewrite: bool) -> None:

@@ -1,7 +1,8 @@
-"""What meshd stores but does not put in force yet: each such field is warned of, never passed over in silence.
+"""What meshd stores but does not put in force: each such field is warned of, never passed over in silence.
 
-The table is data: a row names fields by path (`[]` for every item of a list, `[*]` for every entry of a map),
-optionally only some values of them. A row goes when its field is put in force.
+Two tables: what has no effect yet, and what has none in Istio either, so that none is to be expected. They are data:
+a row names fields by path (`[]` for every item of a list, `[*]` for every entry of a map), optionally only some values
+of them. A row goes when its field is put in force.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from store.objects.base import MeshObject
 from store.objects.kinds import Kind
 from store.validation.findings import Findings
 
-__all__ = ["NOT_IN_FORCE", "Unsupported", "check_support"]
+__all__ = ["NOT_IN_FORCE", "NOT_IN_ISTIO", "Unsupported", "check_support"]
 
 
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """Fields of one kind that have no effect yet."""
+    """Fields of one kind that have no effect."""
 
     kind: Kind
     """The kind."""
@@ -62,19 +63,12 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
         instead="use MUTUAL with certificate files",
     ),
     Unsupported(_DR, _in_policies("tunnel", ports=False)),
-    Unsupported(_DR, _in_policies("loadBalancer.backendUtilization")),
     Unsupported(
         _GW,
         ("spec.servers[].tls.mode",),
         values=("AUTO_PASSTHROUGH", "ISTIO_MUTUAL"),
         instead="use PASSTHROUGH, or MUTUAL with certificate files",
     ),
-    Unsupported(
-        _GW,
-        ("spec.servers[].port.protocol",),
-        values=("UDP",),
-    ),
-    Unsupported(_GW, ("spec.servers[].defaultEndpoint",)),
     Unsupported(_WG, ("spec.probe",), instead="the sidecar's own settings name a probe"),
     Unsupported(_SC, ("spec.ingress[].tls", "spec.ingress[].connectionPool")),
     Unsupported(_SC, ("spec.inboundConnectionPool", "spec.outboundTrafficPolicy.egressProxy")),
@@ -86,6 +80,38 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
     ),
 )
 """Everything that is stored and shown but has no effect yet."""
+
+_NEITHER = "Istio itself does not implement this: it has no effect there, and none here"
+
+NOT_IN_ISTIO: tuple[Unsupported, ...] = (
+    Unsupported(
+        _VS,
+        ("spec.tcp[].match[].sourceSubnet",),
+        effect=_NEITHER,
+        instead="match on sourceLabels or sourceNamespace",
+    ),
+    Unsupported(
+        _DR,
+        _in_policies("loadBalancer.backendUtilization"),
+        effect=_NEITHER,
+        instead="take loadBalancer.simple: LEAST_REQUEST, which is also what stays in force",
+    ),
+    Unsupported(
+        _GW,
+        ("spec.servers[].defaultEndpoint",),
+        effect=_NEITHER,
+        instead="bind a VirtualService to the Gateway",
+    ),
+    Unsupported(
+        _GW,
+        ("spec.servers[].port.protocol",),
+        values=("UDP",),
+        effect="is not implemented by Istio itself: the port is opened for TCP, there as here",
+        instead="take TCP",
+    ),
+)
+"""What Istio's API has and Istio does not put in force (read in istio/istio 86c9f01f). Here neither: objects must mean
+the same in both."""
 
 
 class _Step:
@@ -113,8 +139,8 @@ def _tree(rows: Iterable[Unsupported]) -> _Step:
 
 
 @cache
-def _steps(kind: Kind) -> _Step:
-    return _tree(row for row in NOT_IN_FORCE if row.kind is kind)
+def _steps(kind: Kind, table: tuple[Unsupported, ...]) -> _Step:
+    return _tree(row for row in table if row.kind is kind)
 
 
 @cache
@@ -125,14 +151,15 @@ def _claims() -> _Step:
 
 
 def check_support(model: MeshObject, found: Findings) -> None:
-    """Warn of each field of an object that is given and has no effect yet."""
-    for row, at, value in _walk(model, _steps(model.kind), ()):
-        text = value.value if isinstance(value, Enum) else value
-        word = text.upper() if isinstance(text, str) else text
-        if row.values and word not in row.values:
-            continue
-        message = f"{text} {row.effect}" if row.values else f"accepted, but {row.effect}"
-        found.add("MESH0290", at, message, row.instead, at_key=not row.values)
+    """Warn of each field of an object that is given and has no effect."""
+    for code, table in (("MESH0290", NOT_IN_FORCE), ("MESH0291", NOT_IN_ISTIO)):
+        for row, at, value in _walk(model, _steps(model.kind, table), ()):
+            text = value.value if isinstance(value, Enum) else value
+            word = text.upper() if isinstance(text, str) else text
+            if row.values and word not in row.values:
+                continue
+            message = f"{text} {row.effect}" if row.values else f"accepted, but {row.effect}"
+            found.add(code, at, message, row.instead, at_key=not row.values)
     if model.kind is Kind.VIRTUAL_SERVICE:
         _check_claims(model, found)
 
