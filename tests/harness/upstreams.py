@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import h11
 import trio
 
-__all__ = ["Answer", "Connection", "Upstream", "request", "upstream"]
+U = TypeVar("U", bound="Upstream")
+
+__all__ = ["Answer", "Connection", "Upstream", "request", "serving", "upstream"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Upstream:
     hits: int = 0
     connections: int = 0
     bodies: list[bytes] = field(default_factory=list)
+    asked: h11.Request = field(init=False)
+    """The request that came last."""
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection."""
@@ -61,6 +66,8 @@ class Upstream:
             event = connection.next_event()
             if event is h11.NEED_DATA:
                 connection.receive_data(await stream.receive_some(65536))
+            elif isinstance(event, h11.Request):
+                self.asked = event
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
@@ -82,7 +89,13 @@ class Upstream:
 @asynccontextmanager
 async def upstream(*names: str) -> AsyncIterator[tuple[Upstream, ...]]:
     """Servers on free ports of loopback, one per name, for the length of the block."""
-    servers = tuple(Upstream(name) for name in names)
+    async with serving(*(Upstream(name) for name in names)) as servers:
+        yield servers
+
+
+@asynccontextmanager
+async def serving(*servers: U) -> AsyncIterator[tuple[U, ...]]:
+    """These servers on free ports of loopback, for the length of the block."""
     async with trio.open_nursery() as nursery:
         for server in servers:
             (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")

@@ -1,0 +1,15 @@
+"""All cases that prove fields, by what they are about; each group shares one Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.e2e.fields import http_cases, policy_cases
+from tests.harness.field_cases import Case
+
+__all__ = ["GROUPS"]
+
+GROUPS: Mapping[str, tuple[Case, ...]] = {
+    "http rules": http_cases.CASES,
+    "policies": policy_cases.CASES,
+}

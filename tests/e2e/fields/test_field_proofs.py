@@ -1,0 +1,76 @@
+"""Every field in force, through a real Envoy: requests and what they get, or the configuration that Envoy accepted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.e2e.fields.table import GROUPS
+from tests.harness.envoys import open_lab
+from tests.harness.field_cases import Ask, Case, resources
+from tests.harness.field_envoy import Seeing, Served, contains
+from tests.harness.processes import free_ports
+from tests.harness.upstreams import serving
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+FREE = ("outbound", "port", "port2")
+SERVERS = ("one", "two", "three")
+
+
+@pytest.mark.parametrize("group", GROUPS)
+async def test_fields_do_what_they_say(group: str, tmp_path: Path) -> None:
+    wrong: list[str] = []
+    async with open_lab() as lab, serving(*map(Seeing, SERVERS)) as servers:
+        by_name = {server.name: server for server in servers}
+        ports = {name: server.port for name, server in by_name.items()}
+        ports |= dict(zip(FREE, free_ports(len(FREE)), strict=True))
+        served = Served(lab, by_name, ports)
+        for case in GROUPS[group]:
+            try:
+                await prove(case, served, tmp_path)
+            except AssertionError as problem:
+                wrong.append(f"{case.name}: {problem}")
+    assert not wrong, "\n\n".join(wrong)
+
+
+async def prove(case: Case, served: Served, folder: Path) -> None:
+    places: dict[str, object] = {**served.ports, "folder": str(folder)}
+    await served.load(resources(case, places))
+    assert case.asks or case.accepted or case.check, "proves nothing"
+    for wanted in case.asks:
+        for _ in range(wanted.times):
+            await answer(wanted, served)
+    for part in case.accepted:
+        name = part.name if not part.name.startswith("$") else str(places[part.name[1:]])
+        found = await served.accepted(part.kind, name)
+        assert any(contains(one, part.part) for one in found), (
+            f"Envoy's {part.kind} {name} has no {part.part}: {found}"
+        )
+    if case.check is not None:
+        await case.check(served)
+
+
+async def answer(wanted: Ask, served: Served) -> None:
+    before = served.servers[wanted.copies].hits if wanted.copies else 0
+    with trio.fail_after(20):
+        got = await served.get(
+            wanted.at, wanted.url, method=wanted.method, headers=dict(wanted.headers)
+        )
+    said = f"{wanted.method} {wanted.url} {dict(wanted.headers)}: {got}"
+    assert got.status == wanted.status, f"not {wanted.status}: {said}"
+    if wanted.by:
+        assert got.headers.get("x-upstream") == wanted.by, f"not from {wanted.by}: {said}"
+    if wanted.saw:
+        asked = served.servers[got.headers["x-upstream"]].saw()
+        for name, value in wanted.saw.items():
+            assert asked.get(name) == value, f"the server saw {name} {asked.get(name)!r}: {said}"
+    for name, value in wanted.gives.items():
+        assert got.headers.get(name) == value, f"{name} is not {value}: {said}"
+    if wanted.body is not None:
+        assert got.text == wanted.body, said
+    assert got.took_s >= wanted.least_s, said
+    if wanted.copies:
+        await served.copied_to(wanted.copies, before)

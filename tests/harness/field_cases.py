@@ -1,0 +1,323 @@
+"""Cases that prove fields: objects, what a real Envoy then does or holds, and what is compiled without each field.
+
+A case says which fields it proves. Its objects give each of them; with any one of them taken out, something else is
+compiled. What it asks and what it finds in Envoy's accepted configuration shows that the field does what it says.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from string import Template
+from typing import Any
+
+import yaml
+
+from sidecar.mesh.model import Context, MeshChange
+from sidecar.xds.compile import Bind, CompileOptions
+from sidecar.xds.desired import Builder, BuilderSettings
+from sidecar.xds.resource import Resource, TypeUrl
+from store.objects.kinds import kind_named
+from tests.harness.catalogs import Document
+from tests.harness.field_envoy import Served
+from tests.harness.fields import Path, expand, given, without
+from tests.harness.worlds import WEB, World
+
+__all__ = [
+    "BASE",
+    "POLICY_PLACES",
+    "PROXY",
+    "Ask",
+    "Case",
+    "Holds",
+    "ask",
+    "compiled",
+    "holds",
+    "missing",
+    "policy_cases",
+    "proven",
+]
+
+PLACES = ("one", "two", "three", "outbound", "port", "port2", "folder")
+"""Names that stand in objects as `$one`: ports of the servers, of the outbound listener, free ports, a folder."""
+
+
+def service(
+    name: str, *endpoints: tuple[str, str], port: str = "9080", protocol: str = "HTTP"
+) -> str:
+    """A service in the mesh; endpoints are (port of loopback, label `version`)."""
+    listed = ", ".join(
+        f"{{address: 127.0.0.1, ports: {{p: {number}}}, labels: {{version: {version}}}}}"
+        for number, version in endpoints
+    )
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {name}, namespace: default}}
+spec:
+  hosts: [{name}.default.svc.cluster.local]
+  resolution: STATIC
+  location: MESH_INTERNAL
+  ports: [{{number: {port}, name: p, protocol: {protocol}}}]
+  endpoints: [{listed}]
+---
+"""
+
+
+BASE = service("a", ("$one", "v1"), ("$two", "v2")) + service("b", ("$three", "v1"))
+"""Two services: `a` with v1 (server `one`) and v2 (`two`), and `b` (`three`)."""
+SUBSETS = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: subsets-of-a, namespace: default}
+spec:
+  host: a
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+---
+"""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request and what has to come back."""
+
+    url: str
+    """Authority and path, such as `a:9080/x`."""
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    at: str = "outbound"
+    """Name of the port that it is sent to."""
+    status: int = 200
+    by: str = ""
+    """Server that has to answer; empty: any."""
+    saw: Mapping[str, str | None] = field(default_factory=dict)
+    """What the server saw: `:path`, `:authority`, or a header; None: not there."""
+    gives: Mapping[str, str | None] = field(default_factory=dict)
+    """Headers of the answer; None: not there."""
+    body: str | None = None
+    """Body of the answer."""
+    copies: str = ""
+    """Server that has to get a copy, too."""
+    times: int = 1
+    least_s: float = 0.0
+    """Shortest time that the answer may take."""
+
+
+def ask(url: str, **fields: Any) -> Ask:
+    """A request to the outbound listener, unless `at` says otherwise."""
+    return Ask(url, **fields)
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What Envoy's accepted configuration has to contain."""
+
+    kind: str
+    """`cluster`, `endpoints`, `listener`, `host` (a virtual host, named by one of its domains) or `routes`."""
+    name: str
+    part: object
+    """A part of it: of mappings these keys, of lists these items, numbers and texts as they are."""
+
+
+def holds(kind: str, name: str, part: object) -> Holds:
+    """A part of what `/config_dump` shows."""
+    return Holds(kind, name, part)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case; see the module's text."""
+
+    name: str
+    """The rule, in words."""
+    proves: str
+    """Fields, `Kind.path` separated by spaces, with braces for several: `Gateway.spec.servers[].{bind,hosts}`."""
+    objects: str
+    """YAML, with `$one` and the like for what is only known when it runs."""
+    asks: tuple[Ask, ...] = ()
+    accepted: tuple[Holds, ...] = ()
+    services: str = BASE
+    """Objects beside those of the case."""
+    context: Context = WEB
+    """On whose behalf."""
+    check: Callable[[Served], Awaitable[None]] | None = None
+    """Anything that the others cannot say."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """More settings of the builder."""
+
+    @property
+    def paths(self) -> tuple[tuple[str, Path], ...]:
+        """Kind and path of each field that is proven."""
+        found = []
+        for text in self.proves.split():
+            for one in expand(text):
+                kind, _, path = one.partition(".")
+                found.append((kind, path))
+        return tuple(found)
+
+    def documents(self, places: Mapping[str, object]) -> list[Document]:
+        """The objects, those of the case last."""
+        return read(self.services, places) + self.subjects(places)
+
+    def subjects(self, places: Mapping[str, object]) -> list[Document]:
+        """The case's own objects."""
+        return read(self.objects, places)
+
+
+def read(text: str, places: Mapping[str, object]) -> list[Document]:
+    """YAML with the places filled in; `apiVersion`, name and namespace may be left out."""
+    return [
+        _completed(document, number)
+        for number, document in enumerate(yaml.safe_load_all(Template(text).substitute(places)))
+        if document
+    ]
+
+
+def _completed(document: dict[str, Any], number: int) -> Document:
+    kind = kind_named(str(document["kind"]))
+    assert kind is not None, document
+    version = "meshd.io/v1" if kind.value == "MeshConfig" else "networking.istio.io/v1"
+    made = {"apiVersion": version, **document, "kind": kind.value}
+    name = "mesh" if kind.value == "MeshConfig" else f"case-{number}"
+    metadata = {"name": name, "namespace": "default", **(document.get("metadata") or {})}
+    if kind.value == "MeshConfig":
+        del metadata["namespace"]
+    return {**made, "metadata": metadata}
+
+
+STAND_INS: Mapping[str, object] = {name: 20001 + n for n, name in enumerate(PLACES)} | {
+    "folder": "/nowhere"
+}
+"""Places for what is compiled and never given to an Envoy."""
+
+
+def builder_of(case: Case, documents: Sequence[Document], places: Mapping[str, object]) -> Builder:
+    """The desired state of an Envoy for these objects."""
+    world = World(case.context)
+    for document in documents:
+        world.change(document)
+    port = places["outbound"]
+    assert isinstance(port, int)
+    made = {
+        "outbound": {} if case.context.is_gateway else {case.context.name: Bind("127.0.0.1", port)},
+        "options": CompileOptions(outbound_ports=(port,)),
+        **case.settings,
+    }
+    builder = Builder(BuilderSettings(**made))  # type: ignore[arg-type] # named by cases
+    builder.update(world.views, MeshChange(everything=True), "e@1")
+    return builder
+
+
+def compiled(case: Case, documents: Sequence[Document]) -> Mapping[tuple[TypeUrl, str], str]:
+    """The version of everything that an Envoy would have of these objects."""
+    builder = builder_of(case, documents, STAND_INS)
+    return {
+        (kind, name): resource.version
+        for kind, resources in builder.resources.items()
+        for name, resource in resources.items()
+    }
+
+
+def resources(case: Case, places: Mapping[str, object]) -> list[Resource]:
+    """Everything that an Envoy is to have for a case."""
+    builder = builder_of(case, case.documents(places), places)
+    return [one for made in builder.resources.values() for one in made.values()]
+
+
+def missing(case: Case) -> Iterator[str]:
+    """What is wrong with the claims of a case: fields that it does not give, or that make no difference."""
+    subjects = case.subjects(STAND_INS)
+    around = read(case.services, STAND_INS)
+    whole = compiled(case, around + subjects)
+    for kind, path in case.paths:
+        bearers = [d for d in subjects if d["kind"] == kind and path in given(d)]
+        if not bearers:
+            yield f"{kind}.{path} is not given"
+        for bearer in bearers:
+            rest = [copy.deepcopy(d) for d in subjects if d is not bearer]
+            variants = list(without(bearer, path))
+            if all(_same(case, whole, [*around, *rest, one]) for one in variants):
+                yield f"{kind}.{path} makes no difference"
+
+
+def _same(
+    case: Case, whole: Mapping[tuple[TypeUrl, str], str], documents: Sequence[Document]
+) -> bool:
+    return compiled(case, documents) == whole
+
+
+def proven(cases: Sequence[Case]) -> Mapping[tuple[str, Path], str]:
+    """The first case that proves each field, by kind and path."""
+    found: dict[tuple[str, Path], str] = {}
+    for case in cases:
+        for field_of in case.paths:
+            found.setdefault(field_of, case.name)
+    return found
+
+
+# -- policies at each place where they may stand -----------------------------------------------------
+
+POLICY_PLACES = (
+    "spec.trafficPolicy",
+    "spec.trafficPolicy.portLevelSettings[]",
+    "spec.subsets[].trafficPolicy",
+    "spec.subsets[].trafficPolicy.portLevelSettings[]",
+)
+"""Where a policy of a DestinationRule may stand, the widest first."""
+
+PROXY = "outbound|9080|%s|a.default.svc.cluster.local"
+
+
+def policy_cases(
+    name: str,
+    proves: str,
+    policy: str,
+    *,
+    accepted: Sequence[Holds] = (),
+    ports: bool = True,
+    **more: Any,
+) -> tuple[Case, ...]:
+    """One case for each place of a policy of service `a`; `$cluster` stands for the cluster that it is for.
+
+    Args:
+        name: The rule, in words.
+        proves: Fields below the policy, separated by spaces.
+        policy: The policy in YAML (flow style or indented by nothing).
+        accepted: What Envoy holds; names may be `$cluster`.
+        ports: Whether it may stand at a port as well.
+        more: More of the case.
+    """
+    cases = []
+    for place in POLICY_PLACES:
+        if "portLevel" in place and not ports:
+            continue
+        subset = "subsets" in place
+        cluster = PROXY % ("v1" if subset else "")
+        named = tuple(replace(h, name=h.name.replace("$cluster", cluster)) for h in accepted)
+        paths = " ".join(f"DestinationRule.{place}.{path}" for path in proves.split())
+        cases.append(
+            Case(
+                f"{name}, at {place.removeprefix('spec.')}",
+                paths,
+                yaml.safe_dump_all(_policy_documents(place, yaml.safe_load(policy), subset)),
+                accepted=named,
+                **more,
+            )
+        )
+    return tuple(cases)
+
+
+def _policy_documents(place: str, policy: object, subset: bool) -> list[object]:
+    held: object = policy
+    if "portLevel" in place:
+        assert isinstance(policy, dict)
+        held = {"portLevelSettings": [{"port": {"number": 9080}, **policy}]}
+    spec: dict[str, object] = {"host": "a"}
+    if subset:
+        spec["subsets"] = [{"name": "v1", "labels": {"version": "v1"}, "trafficPolicy": held}]
+    else:
+        spec["trafficPolicy"] = held
+    destination = {"host": "a", **({"subset": "v1"} if subset else {}), "port": {"number": 9080}}
+    route = {"hosts": ["a"], "http": [{"route": [{"destination": destination}]}]}
+    return [{"kind": "DestinationRule", "spec": spec}, {"kind": "VirtualService", "spec": route}]
