@@ -1,4 +1,4 @@
-"""Destinations of rules as cluster keys, with what consistent hashing needs from the request.
+"""Destinations of rules as cluster keys, with what their policies ask of the route: hashing, and limits of connections.
 
 Follows Istio's route.go GetDestinationCluster: the port is the destination's,
 else the service's only one, else the one that the request came for; an unknown host still names a cluster,
@@ -7,15 +7,16 @@ which Envoy answers with 503, so that the table says what the object says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sidecar.balancing.hashing import hash_inputs
 from sidecar.mesh.model import HostName
 from sidecar.routing.sight import Sight
-from sidecar.routing.table import ClusterKey, HashPolicy
+from sidecar.routing.table import ClusterKey, Flow, HashPolicy, Tunnel
 from store.objects.destination import Destination
+from store.objects.destination_rule import TunnelSettings
 
-__all__ = ["cluster_key", "doubt_about", "hash_policies", "key_for"]
+__all__ = ["cluster_key", "doubt_about", "flow_of", "hash_policies", "key_for"]
 
 
 def cluster_key(sight: Sight, destination: Destination, namespace: str, port: int) -> ClusterKey:
@@ -60,3 +61,30 @@ def hash_policies(sight: Sight, keys: Iterable[ClusterKey]) -> tuple[HashPolicy,
         policy = sight.policy(key.host, key.port, key.subset)
         found.update(dict.fromkeys(hash_inputs(policy.load_balancer)))
     return tuple(found)
+
+
+def flow_of(sight: Sight, keys: Sequence[ClusterKey]) -> Flow:
+    """How connections are treated that are not read, on a route to these destinations.
+
+    The first destination decides; among several, its subset's own policy is not looked at, since the route is one
+    (Istio's core/networkfilter.go, buildOutboundNetworkFiltersWithWeightedClusters).
+    """
+    if not keys:
+        return Flow()
+    first = keys[0]
+    policy = sight.policy(first.host, first.port, first.subset if len(keys) == 1 else "")
+    tcp = policy.connection_pool.tcp if policy.connection_pool is not None else None
+    return Flow(
+        idle_timeout_s=tcp.idle_timeout if tcp is not None else None,
+        life_s=tcp.max_connection_duration if tcp is not None else None,
+        by_source_ip=any(one.kind == "source_ip" for one in hash_inputs(policy.load_balancer)),
+        tunnel=_tunnel(policy.tunnel),
+    )
+
+
+def _tunnel(settings: TunnelSettings | None) -> Tunnel | None:
+    if settings is None:
+        return None
+    host = f"[{settings.target_host}]" if ":" in settings.target_host else settings.target_host
+    by_post = (settings.protocol or "").upper() == "POST"
+    return Tunnel(f"{host}:{settings.target_port}", by_post=by_post)

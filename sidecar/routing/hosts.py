@@ -22,6 +22,7 @@ from sidecar.routing.table import (
     ClusterKey,
     DirectResponse,
     Forward,
+    HashPolicy,
     Route,
     RouteMatch,
     VirtualHost,
@@ -180,7 +181,12 @@ def _default_route(sight: Sight, service: Service, port: ServicePort) -> Route:
 def _connect(sight: Sight, service: Service, port: ServicePort) -> Route:
     """CONNECT to a service port: bytes to it, by `tcp` or `tls` rules where the port takes them."""
     first = opaque_routes(sight, service, port).default
-    action = Forward(first.clusters, upgrades=("CONNECT",))
+    action = Forward(
+        first.clusters,
+        hash_policies=(HashPolicy("source_ip"),) if first.flow.by_source_ip else (),
+        upgrades=("CONNECT",),
+        idle_timeout_s=first.flow.idle_timeout_s or 0.0,
+    )
     return Route("connect", RouteMatch(connect=True), action, first.source)
 
 

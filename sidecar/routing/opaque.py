@@ -14,9 +14,9 @@ from sidecar.mesh.facts import MESH_GATEWAY, gateway_name
 from sidecar.mesh.model import HostName, Provenance, Service, ServicePort
 from sidecar.mesh.names import subset_of
 from sidecar.routing.conditions import Place, why_not_from
-from sidecar.routing.destinations import cluster_key, doubt_about, key_for
+from sidecar.routing.destinations import cluster_key, doubt_about, flow_of, key_for
 from sidecar.routing.sight import RuleSource, Sight
-from sidecar.routing.table import ClusterKey, TcpRoute, WeightedCluster
+from sidecar.routing.table import ClusterKey, Flow, TcpRoute, WeightedCluster
 from store.objects.virtual_service import L4MatchAttributes, RouteDestination, TLSMatchAttributes
 
 __all__ = ["OpaqueRoutes", "opaque_routes", "tcp_routes", "tls_routes"]
@@ -36,8 +36,8 @@ class OpaqueRoutes:
 
 def opaque_routes(sight: Sight, service: Service, port: ServicePort) -> OpaqueRoutes:
     """The routes of one service port for a sidecar, as if it did not speak HTTP."""
-    own = WeightedCluster(key_for(sight, service.host, port.number))
-    fallback = TcpRoute((own,), service.source)
+    own = (WeightedCluster(key_for(sight, service.host, port.number)),)
+    fallback = TcpRoute(own, service.source, flow=_flow(sight, own))
     if port.protocol.is_http:
         return OpaqueRoutes((fallback,), fallback)
     context = sight.context
@@ -81,7 +81,8 @@ def tls_routes(
                 if condition in found:
                     notes.append((where, f"{found[condition].source} has the same conditions"))
                     continue
-                found[condition] = TcpRoute(clusters, where, *condition)
+                flow = _flow(sight, clusters)
+                found[condition] = TcpRoute(clusters, where, *condition, flow=flow)
     return tuple(found.values())
 
 
@@ -105,7 +106,8 @@ def tcp_routes(
                     notes.append((where, reason or "no destination in its route has a weight"))
                     continue
                 subnets = tuple(block.destination_subnets)
-                found.append(TcpRoute(clusters, where, destination_subnets=subnets))
+                flow = _flow(sight, clusters)
+                found.append(TcpRoute(clusters, where, destination_subnets=subnets, flow=flow))
                 if not subnets:
                     return tuple(found)
     return tuple(found)
@@ -147,6 +149,10 @@ def _split(
         if doubt is not None:
             notes.append((where, doubt))
     return clusters
+
+
+def _flow(sight: Sight, clusters: tuple[WeightedCluster, ...]) -> Flow:
+    return flow_of(sight, [c.cluster for c in clusters if isinstance(c.cluster, ClusterKey)])
 
 
 def _lowered(names: Iterable[str]) -> tuple[str, ...]:

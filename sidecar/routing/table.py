@@ -21,6 +21,7 @@ __all__ = [
     "CorsPolicy",
     "DirectResponse",
     "Fault",
+    "Flow",
     "Forward",
     "HashPolicy",
     "HeaderEdits",
@@ -33,6 +34,7 @@ __all__ = [
     "Route",
     "RouteMatch",
     "TcpRoute",
+    "Tunnel",
     "ValueMatch",
     "VirtualHost",
     "WeightedCluster",
@@ -242,6 +244,8 @@ class Forward:
     hash_policies: tuple[HashPolicy, ...] = ()
     upgrades: tuple[str, ...] = ()
     """Upgrade types this route takes beyond the listener's (CONNECT on the explicit proxy)."""
+    idle_timeout_s: float = 0.0
+    """Seconds without a byte after which a request ends; 0 for never. For CONNECT, whose requests are connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +319,30 @@ class VirtualHost:
 
 
 @dataclass(frozen=True, slots=True)
+class Tunnel:
+    """Bytes of a connection travel inside an HTTP request of their own (DestinationRule `trafficPolicy.tunnel`)."""
+
+    authority: str
+    """`host:port` that the proxy at the destination is asked for."""
+    by_post: bool = False
+    """POST instead of CONNECT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What the DestinationRule of a TCP route's first destination says of connections that are not read."""
+
+    idle_timeout_s: float | None = None
+    """Seconds without a byte after which a connection is closed; 0 for never, None for Envoy's hour."""
+    life_s: float | None = None
+    """Seconds that a client's connection may live; None for no limit."""
+    by_source_ip: bool = False
+    """Whether the client's address chooses the endpoint (`consistentHash.useSourceIp`)."""
+    tunnel: Tunnel | None = None
+    """Where the bytes go through a proxy's tunnel."""
+
+
+@dataclass(frozen=True, slots=True)
 class TcpRoute:
     """Where the bytes of one TCP or TLS connection go."""
 
@@ -323,3 +351,4 @@ class TcpRoute:
     sni_hosts: tuple[str, ...] = ()
     destination_subnets: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    flow: Flow = Flow()

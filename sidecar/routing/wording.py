@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from sidecar.routing.table import (
     CorsPolicy,
     Fault,
+    Flow,
     Forward,
     HashPolicy,
     HeaderEdits,
@@ -22,7 +23,7 @@ from sidecar.routing.table import (
     ValueMatch,
 )
 
-__all__ = ["conditions", "edits", "hashed_by", "percent", "redirect", "settings"]
+__all__ = ["conditions", "edits", "flow", "hashed_by", "percent", "redirect", "settings"]
 
 _PSEUDO_NAMES = {":method": "method", ":authority": "authority", ":scheme": "scheme"}
 
@@ -96,6 +97,22 @@ def hashed_by(policy: HashPolicy) -> str:
     """What a hash is made of."""
     names = {"query": f"query parameter {policy.name}", "source_ip": "client address"}
     return names.get(policy.kind, f"{policy.kind} {policy.name}")
+
+
+def flow(said: Flow) -> tuple[str, ...]:
+    """What holds for connections that are not read; nothing where all is as Envoy has it."""
+    words = []
+    if said.idle_timeout_s is not None:
+        idle = f"after {said.idle_timeout_s:g} s" if said.idle_timeout_s else "never"
+        words.append(f"closed when idle: {idle}")
+    if said.life_s:
+        words.append(f"closed after {said.life_s:g} s")
+    if said.by_source_ip:
+        words.append("hash: client address")
+    if said.tunnel is not None:
+        verb = "POST" if said.tunnel.by_post else "CONNECT"
+        words.append(f"inside {verb} {said.tunnel.authority}")
+    return tuple(words)
 
 
 def fault(injected: Fault) -> str:

@@ -47,9 +47,8 @@ _POLICIES = ("spec.trafficPolicy", "spec.subsets[].trafficPolicy")
 _PORT_POLICIES = tuple(f"{policy}.portLevelSettings[]" for policy in _POLICIES)
 
 
-def _in_policies(*fields: str, ports: bool = True) -> tuple[str, ...]:
-    places = (*_POLICIES, *_PORT_POLICIES) if ports else _POLICIES
-    return tuple(f"{place}.{field}" for place in places for field in fields)
+def _in_policies(field: str) -> tuple[str, ...]:
+    return tuple(f"{place}.{field}" for place in (*_POLICIES, *_PORT_POLICIES))
 
 
 NOT_IN_FORCE: tuple[Unsupported, ...] = (
@@ -64,7 +63,6 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
         values=("ISTIO_MUTUAL",),
         instead="use MUTUAL with certificate files",
     ),
-    Unsupported(_DR, _in_policies("tunnel", ports=False)),
     Unsupported(
         _GW,
         ("spec.servers[].tls.mode",),

@@ -256,4 +256,5 @@ def cluster_line(target: WeightedCluster) -> str:
 def tcp_line(route: TcpRoute) -> str:
     names = " ".join((*route.sni_hosts, *route.destination_subnets)) or "any"
     targets = ", ".join(cluster_line(cluster) for cluster in route.clusters)
-    return f"{names} -> {targets} [{route.source}]"
+    flow = "".join(f"; {word}" for word in wording.flow(route.flow))
+    return f"{names} -> {targets}{flow} [{route.source}]"

@@ -62,7 +62,7 @@ def compile_forward(action: Forward, *, connect: bool = False) -> pb.RouteAction
     """
     compiled = pb.RouteAction(
         timeout=duration(action.timeout_s),
-        idle_timeout=duration(0),
+        idle_timeout=duration(action.idle_timeout_s),
         # A client's grpc-timeout counts up to the route's timeout, without one as it is.
         # With `max_stream_duration`, its successor, Envoy ignores `timeout` of requests that are not gRPC (measured).
         max_grpc_timeout=duration(action.timeout_s),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sidecar.balancing.model import Policy
 from sidecar.xds import protos as pb
-from sidecar.xds.compile.encoding import duration
+from sidecar.xds.compile.encoding import duration, raw_field
 from store.objects.destination_rule import (
     ConnectionPoolSettings,
     LoadBalancerSettings,
@@ -32,6 +32,8 @@ RING_SIZE_MIN = 1024
 
 DEFAULT_RETRY_BUDGET_PERCENT = 20.0
 DEFAULT_RETRY_CONCURRENCY = 3
+_BUDGET_INTERVAL = 3
+"""Number of `budget_interval` in Envoy's RetryBudget: Envoy 1.40 knows it, the messages of xds-protos do not yet."""
 
 
 def forwards_to_requested(balancer: LoadBalancerSettings | None) -> bool:
@@ -141,6 +143,8 @@ def add_breakers(
         share.min_retry_concurrency.value = (
             budget.min_retry_concurrency or DEFAULT_RETRY_CONCURRENCY
         )
+        if budget.budget_interval:
+            share.MergeFromString(raw_field(_BUDGET_INTERVAL, duration(budget.budget_interval)))
 
 
 def add_connection(

@@ -26,6 +26,7 @@ __all__ = [
     "fraction",
     "packed",
     "parts_per_million",
+    "raw_field",
     "resource",
     "socket_address",
     "unique",
@@ -45,6 +46,17 @@ def canonical(message: pb.Message) -> bytes:
 def packed(message: pb.Message) -> pb.Any:
     """The message inside an Any, with canonical bytes."""
     return pb.Any(type_url=_TYPE_PREFIX + message.DESCRIPTOR.full_name, value=canonical(message))
+
+
+def raw_field(number: int, message: pb.Message) -> bytes:
+    """A field as bytes on the wire, for fields (1 to 15) that Envoy has and our message classes lack.
+
+    The bytes are merged into the message around it, which keeps them as an unknown field.
+    """
+    body = canonical(message)
+    assert 0 < number < 16, f"field {number} needs a longer tag"
+    assert len(body) < 128, f"{len(body)} bytes need a longer length"
+    return bytes([number << 3 | 2, len(body)]) + body
 
 
 def extension(name: str, message: pb.Message) -> pb.TypedExtensionConfig:

@@ -80,7 +80,8 @@ def _chains(
         return
     for position, route in enumerate(server.tcp_routes):
         targets = tuple((cluster_name(c.cluster), c.weight) for c in route.clusters)
-        chain = tcp_chain(f"{server.route_config}-{position}", "gateway", targets, options)
+        name = f"{server.route_config}-{position}"
+        chain = tcp_chain(name, "gateway", targets, options, route.flow)
         chain.filter_chain_match.server_names.extend(
             name for name in route.sni_hosts or server.sni_hosts if name != "*"
         )

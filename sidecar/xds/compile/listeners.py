@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sidecar.mesh.model import Protocol, Provenance
-from sidecar.routing.table import InboundKey, TcpRoute, VirtualHost
+from sidecar.routing.table import Flow, InboundKey, TcpRoute, VirtualHost
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.actions import cluster_name
-from sidecar.xds.compile.encoding import packed, resource, socket_address
+from sidecar.xds.compile.encoding import duration, packed, resource, socket_address
 from sidecar.xds.compile.http_manager import (
     access_logs,
     manager_filter,
@@ -38,6 +38,7 @@ __all__ = [
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
 
 _DEFAULT_OPTIONS = CompileOptions()
+_NO_POLICY = Flow()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def compile_tcp_egress(
     chains: list[pb.FilterChain] = []
     for position, route in enumerate(routes):
         targets = tuple((cluster_name(c.cluster), c.weight) for c in route.clusters)
-        chain = tcp_chain(f"route-{position}", "egress", targets, options)
+        chain = tcp_chain(f"route-{position}", "egress", targets, options, route.flow)
         chain.filter_chain_match.server_names.extend(route.sni_hosts)
         for subnet in route.destination_subnets:
             address, _, length = subnet.partition("/")
@@ -193,10 +194,23 @@ def listener(
 
 
 def tcp_chain(
-    name: str, stat_prefix: str, targets: Sequence[tuple[str, int]], options: CompileOptions
+    name: str,
+    stat_prefix: str,
+    targets: Sequence[tuple[str, int]],
+    options: CompileOptions,
+    flow: Flow = _NO_POLICY,
 ) -> pb.FilterChain:
-    """A chain that passes bytes on to one cluster, or to several by weight."""
+    """A chain that passes bytes on to one cluster, or to several by weight, through a proxy's tunnel where asked."""
     proxy = pb.TcpProxy(stat_prefix=stat_prefix, access_log=access_logs(options))
+    if flow.idle_timeout_s is not None:
+        proxy.idle_timeout.CopyFrom(duration(flow.idle_timeout_s))
+    if flow.life_s:
+        proxy.max_downstream_connection_duration.CopyFrom(duration(flow.life_s))
+    if flow.by_source_ip:
+        proxy.hash_policy.add().source_ip.SetInParent()
+    if flow.tunnel is not None:
+        proxy.tunneling_config.hostname = flow.tunnel.authority
+        proxy.tunneling_config.use_post = flow.tunnel.by_post
     if len(targets) == 1:
         proxy.cluster = targets[0][0]
     else:

@@ -89,8 +89,13 @@ def _add_limits(options: pb.UpstreamHttpOptions, pool: ConnectionPoolSettings | 
     http = pool.http if pool is not None else None
     tcp = pool.tcp if pool is not None else None
     common = options.common_http_protocol_options
-    if http is not None and http.idle_timeout is not None:
-        common.idle_timeout.CopyFrom(duration(http.idle_timeout))
+    idle_s = http.idle_timeout if http is not None else None
+    if idle_s is None and tcp is not None:
+        idle_s = (
+            tcp.idle_timeout
+        )  # as in Istio: what TCP may idle holds for HTTP that says nothing of its own
+    if idle_s is not None:
+        common.idle_timeout.CopyFrom(duration(idle_s))
     if http is not None and http.max_requests_per_connection:
         common.max_requests_per_connection.value = http.max_requests_per_connection
     if tcp is not None and tcp.max_connection_duration:

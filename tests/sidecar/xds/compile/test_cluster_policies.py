@@ -102,6 +102,11 @@ def test_a_retry_budget_has_envoys_defaults() -> None:
     assert limits.retry_budget.min_retry_concurrency.value == 3
 
 
+def test_the_interval_of_a_retry_budget_is_told() -> None:
+    (limits,) = cluster({"retryBudget": {"budgetInterval": "2s"}}).circuit_breakers.thresholds
+    assert limits.retry_budget.SerializeToString().endswith(b"\x1a\x02\x08\x02")
+
+
 def test_keep_alive_is_in_whole_seconds_of_at_least_one() -> None:
     keepalive = {"probes": 3, "time": "90s", "interval": "200ms"}
     options = cluster(

@@ -8,8 +8,10 @@ from sidecar.mesh.model import Provenance
 from sidecar.xds import protos as pb
 from sidecar.xds.compile import alias_only
 from sidecar.xds.compile.encoding import (
+    canonical,
     duration,
     packed,
+    raw_field,
     resource,
     socket_address,
     unique,
@@ -57,6 +59,12 @@ def test_sources_are_named_once_and_defaults_not_at_all() -> None:
 @pytest.mark.parametrize("path", ["/run/app.sock", "unix:///run/app.sock"])
 def test_a_path_is_a_unix_socket(path: str) -> None:
     assert socket_address(path, 0).pipe.path == "/run/app.sock"
+
+
+def test_a_field_that_our_messages_lack_travels_as_bytes() -> None:
+    budget = pb.CircuitBreakers.Thresholds.RetryBudget()
+    budget.MergeFromString(raw_field(3, duration(1.5)))
+    assert canonical(budget) == b"\x1a\x08" + canonical(duration(1.5))
 
 
 def test_an_abstract_socket_keeps_its_mark() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.mesh.model import Protocol
-from sidecar.routing.table import InboundKey, TcpRoute, VirtualHost
+from sidecar.routing.table import Flow, InboundKey, TcpRoute, Tunnel, VirtualHost
 from sidecar.xds import protos as pb
 from sidecar.xds.compile import (
     Bind,
@@ -150,6 +150,23 @@ def test_tcp_routes_are_chains_by_server_name_and_address() -> None:
     ]  # fmt: skip
     assert listener(made).listener_filters
     assert made.sources == (SOURCE, RULE)
+
+
+def test_the_policy_of_a_destination_holds_for_connections_that_are_not_read() -> None:
+    flow = Flow(
+        idle_timeout_s=0, life_s=60, by_source_ip=True, tunnel=Tunnel("db.example.com:3306")
+    )
+    route = TcpRoute(to(V1), SOURCE, flow=flow)
+    made = compile_tcp_egress("t", Bind("127.0.0.1", 3306), (route,), OPTIONS)
+    proxy = pb.TcpProxy.FromString(listener(made).filter_chains[0].filters[0].typed_config.value)
+    assert proxy.HasField("idle_timeout")
+    assert proxy.idle_timeout.ToJsonString() == "0s"
+    assert proxy.max_downstream_connection_duration.ToJsonString() == "60s"
+    assert proxy.hash_policy[0].HasField("source_ip")
+    assert (proxy.tunneling_config.hostname, proxy.tunneling_config.use_post) == (
+        "db.example.com:3306",
+        False,
+    )
 
 
 def test_without_server_names_the_first_bytes_are_not_awaited() -> None:

@@ -93,3 +93,15 @@ def test_one_error_code_stands_alone_and_several_are_alternatives() -> None:
     rules = two.outlier_detection.error_matcher.or_match.rules
     codes = [rule.http_response_headers_match.headers[0].string_match.exact for rule in rules]
     assert codes == ["500", "503"]
+
+
+def test_http_may_idle_as_long_as_tcp_where_it_says_nothing_itself() -> None:
+    for document, expected in (
+        ({"tcp": {"idleTimeout": "7s"}}, "7s"),
+        ({"tcp": {"idleTimeout": "7s"}, "http": {"idleTimeout": "3s"}}, "3s"),
+    ):
+        pool = policy({"connectionPool": document}).connection_pool
+        made = upstream_http_options(Protocol.HTTP, pool, None)
+        assert made is not None
+        idle = pb.UpstreamHttpOptions.FromString(made.value).common_http_protocol_options
+        assert idle.idle_timeout.ToJsonString() == expected
