@@ -36,8 +36,6 @@ class Unsupported:
     """What it does, for fields that do a part of what they say."""
     instead: str = ""
     """What to do until then."""
-    upstream: bool = False
-    """Istio itself does not implement it."""
 
 
 _VS, _DR, _GW = Kind.VIRTUAL_SERVICE, Kind.DESTINATION_RULE, Kind.GATEWAY

@@ -10,9 +10,9 @@ from enum import StrEnum
 from functools import cache
 
 from store.objects.kinds import Kind
-from store.validation.support import NOT_IN_FORCE, Unsupported
+from store.validation.support import NOT_IN_FORCE, NOT_IN_ISTIO, Unsupported
 
-__all__ = ["Standing", "Verdict", "verdict_of"]
+__all__ = ["Exempt", "Standing", "Verdict", "verdict_of"]
 
 
 class Standing(StrEnum):
@@ -24,6 +24,18 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Exempt:
+    """A value that has no effect though its field is in force."""
+
+    value: str
+    """The value."""
+    standing: Standing
+    """Whether it is ours to mend."""
+    reason: str
+    """As in `Verdict`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What becomes of one field."""
 
@@ -31,8 +43,8 @@ class Verdict:
     """Whether it is in force."""
     reason: str = ""
     """What of it is not, or what to use instead; empty where there is nothing to say."""
-    values: tuple[tuple[str, str], ...] = ()
-    """Values that have no effect though the field has: each with its reason."""
+    values: tuple[Exempt, ...] = ()
+    """Values that have no effect though the field has."""
 
 
 def verdict_of(kind: Kind, path: str) -> Verdict:
@@ -43,17 +55,14 @@ def verdict_of(kind: Kind, path: str) -> Verdict:
         path: Place in the object, `spec.http[].match[].headers{}.exact`; a mark at its end is passed over.
     """
     plain = _plain(path)
-    whole, values = None, []
-    for place, row in _rows(kind):
+    values = []
+    for standing, place, row in _rows(kind):
         if row.values:
             if place == plain:
-                values += [(str(value), _reason(row)) for value in row.values]
+                values += [Exempt(str(value), standing, _reason(row)) for value in row.values]
         elif plain == place or plain.startswith(f"{place}."):
-            whole = row
-    if whole is None:
-        return Verdict(Standing.IN_FORCE, values=tuple(values))
-    standing = Standing.NOT_UPSTREAM if whole.upstream else Standing.STORED
-    return Verdict(standing, _reason(whole))
+            return Verdict(standing, _reason(row))
+    return Verdict(Standing.IN_FORCE, values=tuple(values))
 
 
 def _reason(row: Unsupported) -> str:
@@ -61,9 +70,14 @@ def _reason(row: Unsupported) -> str:
 
 
 @cache
-def _rows(kind: Kind) -> tuple[tuple[str, Unsupported], ...]:
+def _rows(kind: Kind) -> tuple[tuple[Standing, str, Unsupported], ...]:
+    tables = ((Standing.STORED, NOT_IN_FORCE), (Standing.NOT_UPSTREAM, NOT_IN_ISTIO))
     return tuple(
-        (_plain(path), row) for row in NOT_IN_FORCE if row.kind is kind for path in row.paths
+        (standing, _plain(path), row)
+        for standing, table in tables
+        for row in table
+        if row.kind is kind
+        for path in row.paths
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from store.diagnostics import Level
+from store.validation.check import check_object
 from store.validation.verdicts import Standing, verdict_of
 from tests.e2e.fields.pending import PENDING
 from tests.e2e.fields.table import GROUPS
-from tests.harness.field_cases import Case, missing, proven
+from tests.harness.field_cases import STAND_INS, missing, proven
 from tests.harness.fields import FIELDS, expand, fields_of, leaves
 
 CASES = [case for group in GROUPS.values() for case in group]
@@ -19,6 +21,18 @@ def test_a_proof_gives_its_fields_and_without_any_of_them_something_else_is_comp
     group: str,
 ) -> None:
     wrong = [f"{case.name}: {text}" for case in GROUPS[group] for text in missing(case)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_objects_of_a_proof_are_valid(group: str) -> None:
+    wrong = [
+        f"{case.name}: {problem.message}"
+        for case in GROUPS[group]
+        for document in case.documents(STAND_INS)
+        for problem in check_object(document)[1]
+        if problem.level is Level.ERROR
+    ]
     assert not wrong, "\n".join(wrong)
 
 
@@ -56,7 +70,3 @@ def test_a_field_that_is_not_in_force_has_no_proof() -> None:
         if verdict_of(kinds[kind], path).standing is not Standing.IN_FORCE
     ]
     assert not false
-
-
-def test_every_case_is_in_one_group() -> None:
-    assert all(isinstance(case, Case) for case in CASES)
