@@ -111,6 +111,11 @@ class HostFacts:
         """Names of the listeners in front of the local workloads."""
         return frozenset(inbound_listener_name(port.bind) for port in self._inbound())
 
+    @property
+    def inbound_port_numbers(self) -> frozenset[int]:
+        """Ports of those listeners."""
+        return frozenset(self._inbound_ports.values())
+
     def _number_ports(self) -> dict[tuple[int, int], int]:
         """Inbound port of each (workload, port): as told, else counting up from 15006 past those told."""
         told = {

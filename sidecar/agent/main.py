@@ -15,10 +15,11 @@ from typing import Any
 
 import click
 
+from sidecar.agent.capture_command import capture
 from store.errors import InputError, MeshError
 from store.etcd.ending import end_process
 
-__all__ = ["main", "run_command"]
+__all__ = ["config_file", "main", "run_command"]
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
@@ -149,15 +150,20 @@ def version() -> None:
         click.echo(f"envoy: {problem}", err=True)
 
 
+command.add_command(capture)
+
 DEFAULT_CONFIG = Path("/etc/meshd/sidecar.toml")
+
+
+def config_file(told: Path | None) -> Path | None:
+    """The settings file: the one told, else the usual one where it is."""
+    return DEFAULT_CONFIG if told is None and DEFAULT_CONFIG.exists() else told
 
 
 def _stack(config: Path | None, flags: Mapping[str, Any]) -> Any:
     from sidecar.agent.settings_layers import layers
 
-    if config is None and DEFAULT_CONFIG.exists():
-        config = DEFAULT_CONFIG
-    return layers(config, os.environ, flags)
+    return layers(config_file(config), os.environ, flags)
 
 
 def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:

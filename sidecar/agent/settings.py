@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from sidecar.agent.capture_options import FIRST_DNS_PORT, FIRST_OUTBOUND_PORT, CaptureOptions
 from sidecar.agent.gossip_options import GossipOptions
 from sidecar.mesh.model import Locality
 from store.etcd.settings import EtcdSettings
@@ -87,6 +88,16 @@ class ContextSettings(_Table):
     """Address of the outbound listener. Anything but loopback lets other hosts send through this sidecar."""
     outbound_port: Port = 15001
     """Port of the outbound listener."""
+    capture_port: Port | None = None
+    """Port of the capture listener, on loopback; default 15101 and up."""
+    dns_port: Port | None = None
+    """Port of the DNS answers for captured queries, on loopback; default 15153 and up."""
+    users: tuple[str, ...] = ()
+    """Users, by name or number, whose captured traffic is this context's; none of any kind: everybody else's."""
+    groups: tuple[str, ...] = ()
+    """Groups, by name or number (the first of a process), likewise."""
+    cgroups: tuple[str, ...] = ()
+    """Control groups of version 2, by their path, likewise: `shop.slice`. A slice lives longer than a service."""
 
 
 class EnvoySettings(_Table):
@@ -160,6 +171,8 @@ class SidecarSettings(_Table):
     """This host's key in etcd."""
     gossip: GossipOptions = GossipOptions()
     """Gossip with peers."""
+    capture: CaptureOptions = CaptureOptions()
+    """Transparent capture."""
     workloads: tuple[WorkloadSettings, ...] = ()
     """Local applications."""
     contexts: tuple[ContextSettings, ...] = ()
@@ -189,6 +202,9 @@ class SidecarSettings(_Table):
         places = [(context.outbound_bind, context.outbound_port) for context in self.contexts]
         if len(set(places)) < len(places):
             raise ValueError("two contexts share an outbound address and port")
+        captures = [port for pair in self.capture_ports().values() for port in pair]
+        if len(names) == len(set(names)) and len(set(captures)) < len(captures):
+            raise ValueError("two contexts share a capture_port or dns_port")
         return self
 
     @model_validator(mode="after")
@@ -226,6 +242,22 @@ class SidecarSettings(_Table):
                 outbound_port=self.outbound_port,
             ),
         )
+
+    def capture_ports(self) -> dict[str, tuple[int, int]]:
+        """(capture port, DNS port) of each context, by its name: as told, else counting up past those told."""
+        contexts = self.effective_contexts()
+        outbound = _numbered([one.capture_port for one in contexts], FIRST_OUTBOUND_PORT)
+        dns = _numbered([one.dns_port for one in contexts], FIRST_DNS_PORT)
+        return {
+            one.name: ports
+            for one, ports in zip(contexts, zip(outbound, dns, strict=True), strict=True)
+        }
+
+
+def _numbered(told: list[int | None], first: int) -> list[int]:
+    """Ports as told; the others count up from `first` past those."""
+    free = (port for port in range(first, 65536) if port not in told)
+    return [next(free) if port is None else port for port in told]
 
 
 def default_run_dir() -> Path:

@@ -50,7 +50,7 @@ def ruleset(plan: CapturePlan) -> str:
     if plan.enforce and plan.inbound is not None:
         lines = _enforce_inbound()
         parts.append(_chain("enforce_inbound", "type filter hook input priority 0", lines))
-    return f"{removal()}table inet {TABLE} {{\n" + "\n".join(parts) + "}\n"
+    return f"{removal()}table inet {TABLE} {{\n" + "".join(parts) + "}\n"
 
 
 def _sets(plan: CapturePlan) -> Iterator[str]:
@@ -59,7 +59,8 @@ def _sets(plan: CapturePlan) -> Iterator[str]:
     yield from _networks(_INCLUDED_V4, _INCLUDED_V6, outbound.include_ranges, both=True)
     yield from _ports(_EXCLUDED_PORTS, outbound.exclude_ports)
     yield from _ports(_INCLUDED_PORTS, outbound.include_ports)
-    yield from _ports(_OWN_PORTS, (PortRange(port, port) for port in plan.own_ports))
+    if outbound.loopback:
+        yield from _ports(_OWN_PORTS, (PortRange(port, port) for port in plan.own_ports))
     yield from _ports(_INBOUND_PORTS, plan.inbound.ports if plan.inbound is not None else ())
     if plan.dns:
         servers = [str(server) for server in plan.dns_servers]
