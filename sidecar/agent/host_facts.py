@@ -149,6 +149,10 @@ class HostFacts:
                         app_address=port.app_address,
                         app_port=port.app_port or port.number,
                         protocol=declared_protocol(port.protocol),
+                        number=port.number,
+                        service=workload.service,
+                        namespace=workload.namespace or self._settings.namespace,
+                        labels={**self._settings.labels, **workload.labels},
                     )
                 )
         return found

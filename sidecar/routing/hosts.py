@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from sidecar.mesh.model import HostName, Provenance, Service, ServicePort
 from sidecar.routing.conditions import Place
-from sidecar.routing.destinations import hash_policies, key_for
+from sidecar.routing.destinations import cluster_key, hash_policies, key_for
 from sidecar.routing.opaque import opaque_routes
 from sidecar.routing.retries import retry_policy
 from sidecar.routing.rules import RuleRoutes, routes_of
@@ -122,19 +122,37 @@ def refusal(service: Service) -> VirtualHost:
 
 
 def catch_all(sight: Sight) -> VirtualHost:
-    """The virtual host of what nothing names: passed through, or refused with 502 under REGISTRY_ONLY."""
+    """The virtual host of what nothing names: passed through, or refused with 502 under REGISTRY_ONLY.
+
+    A Sidecar's `egressProxy` takes all that is passed through, bytes of CONNECT too (Istio's httproute.go,
+    buildCatchAllVirtualHost).
+    """
     policy = Provenance(None, 0, f"outboundTrafficPolicy {sight.outbound_policy}")
     if sight.outbound_policy == "REGISTRY_ONLY":
         reason = "no service or VirtualService names this host, and outboundTrafficPolicy is REGISTRY_ONLY"
         return VirtualHost("block_all", ("*",), (_answer(BAD_GATEWAY, reason, policy),))
-    target = (WeightedCluster(Cluster.PASSTHROUGH),)
+    proxy = _egress_proxy(sight)
+    if proxy is not None:
+        policy = sight.sidecar_scope.source._replace(path="spec.outboundTrafficPolicy.egressProxy")
+    target = (WeightedCluster(proxy or Cluster.PASSTHROUGH),)
     routes = (
         Route("allow_any", RouteMatch(), Forward(target), policy),
         Route(
             "allow_any", RouteMatch(connect=True), Forward(target, upgrades=("CONNECT",)), policy
         ),
     )
-    return VirtualHost("allow_any", ("*",), routes)
+    hosts = frozenset() if proxy is None else frozenset({proxy.host})
+    sources = () if proxy is None else (policy,)
+    return VirtualHost("allow_any", ("*",), routes, sources=sources, hosts=hosts)
+
+
+def _egress_proxy(sight: Sight) -> ClusterKey | None:
+    """The destination that this workload's Sidecar sends unknown traffic to; None for none."""
+    spec = sight.sidecar_scope.spec
+    told = spec.outbound_traffic_policy if spec is not None else None
+    if told is None or told.egress_proxy is None:
+        return None
+    return cluster_key(sight, told.egress_proxy, sight.context.namespace, DEFAULT_PORT)
 
 
 def _place(sight: Sight, port: int) -> Place:

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sidecar.balancing.balancer import Balancer
-from sidecar.mesh.model import MeshChange, Provenance
+from sidecar.mesh.model import MeshChange
 from sidecar.mesh.view import View
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, Place
-from sidecar.routing.inbound import inbound_virtual_host
 from sidecar.routing.table import ClusterKey
 from sidecar.xds.compile import (
     Bind,
@@ -24,12 +23,11 @@ from sidecar.xds.compile import (
     InboundPort,
     alias_only,
     compile_black_hole,
-    compile_inbound_cluster,
-    compile_inbound_listener,
     compile_passthrough,
 )
 from sidecar.xds.destinations import BalancerLike, Destinations
 from sidecar.xds.holdings import Holdings
+from sidecar.xds.local import Local
 from sidecar.xds.local_ejections import EjectedUntil
 from sidecar.xds.outbound import Outbound
 from sidecar.xds.resource import DesiredChange, Resource, TypeUrl
@@ -77,6 +75,7 @@ class Builder:
         self._balancer = balancer
         self._holdings = Holdings()
         self._destinations = Destinations(self._holdings, settings.options)
+        self._local = Local(settings.inbound, self._holdings, settings.options)
         self._contexts: dict[str, Outbound] = {}
         self._views: Mapping[str, View] = {}
         self._label = ""
@@ -132,7 +131,9 @@ class Builder:
         self._destinations.touch(change)
         config = next(iter(views.values())).config
         if change.everything:
-            self._put_local(config)
+            self._holdings.put(compile_passthrough(config, self._settings.options))
+            self._holdings.put(compile_black_hole())
+        self._local.update(views, change)
         for name in sorted(views):
             self._context(name).update(views[name], change)
         self._have_preloaded()
@@ -244,25 +245,6 @@ class Builder:
                 unknown_max=settings.unknown_hosts_max,
             )
         return self._contexts[name]
-
-    def _put_local(self, config: MeshConfigSpec) -> None:
-        """What follows from settings alone: special clusters and the ports of local workloads."""
-        options = self._settings.options
-        self._holdings.put(compile_passthrough(config, options))
-        self._holdings.put(compile_black_hole())
-        for port in self._settings.inbound:
-            self._holdings.put(
-                compile_inbound_cluster(
-                    port.key, port.app_address, port.app_port, port.protocol, config.connect_timeout
-                )
-            )
-            source = Provenance(None, path=f"local workload port {port.key.port}")
-            vh = (
-                inbound_virtual_host(port.key.port, port.protocol, source)
-                if port.protocol.is_http
-                else None
-            )
-            self._holdings.put(compile_inbound_listener(port, vh, options))
 
 
 def _refusal(name: str) -> Resource:

@@ -68,8 +68,7 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
         instead="use PASSTHROUGH, or MUTUAL with certificate files",
     ),
     Unsupported(_WG, ("spec.probe",), instead="the sidecar's own settings name a probe"),
-    Unsupported(_SC, ("spec.ingress[].tls", "spec.ingress[].connectionPool")),
-    Unsupported(_SC, ("spec.inboundConnectionPool", "spec.outboundTrafficPolicy.egressProxy")),
+    Unsupported(_SC, ("spec.ingress[].tls",)),
     Unsupported(
         _SC,
         ("spec.ingress[].captureMode", "spec.egress[].captureMode"),

@@ -7,8 +7,10 @@ change. Clusters are to be byte-stable: a changed one loses its connections and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sidecar.balancing.model import ClusterPlan, EndpointSet
-from sidecar.mesh.model import Protocol, Resolution
+from sidecar.mesh.model import Protocol, Provenance, Resolution
 from sidecar.routing.table import Cluster, InboundKey
 from sidecar.xds import protos as pb
 from sidecar.xds.compile import forward_proxy
@@ -25,6 +27,7 @@ from sidecar.xds.compile.options import CompileOptions, DnsFamily
 from sidecar.xds.compile.tls import originates_tls, upstream_socket, with_proxy_protocol
 from sidecar.xds.compile.upstream_http import HTTP_OPTIONS, speaks_http2, upstream_http_options
 from sidecar.xds.resource import Resource, TypeUrl
+from store.objects.connection_pool import ConnectionPoolSettings
 from store.objects.mesh_config import MeshConfigSpec
 
 __all__ = [
@@ -217,6 +220,9 @@ def compile_inbound_cluster(
     app_port: int,
     protocol: Protocol,
     connect_timeout_s: float,
+    *,
+    pool: ConnectionPoolSettings | None = None,
+    sources: Iterable[Provenance] = (),
 ) -> Resource:
     """The local workload behind one of its ports.
 
@@ -225,7 +231,9 @@ def compile_inbound_cluster(
         app_address: Where the application listens: an IP address (usually 127.0.0.1) or a unix socket's path.
         app_port: Port of the application; 0 for a unix socket.
         protocol: What the application speaks.
-        connect_timeout_s: Seconds until a connection attempt fails.
+        connect_timeout_s: Seconds until a connection attempt fails, where `pool` does not say.
+        pool: Limits towards the application (Sidecar, or the service's own DestinationRule).
+        sources: The objects that it was made from.
     """
     name = key.name
     locality = pb.LocalityLbEndpoints()
@@ -233,11 +241,20 @@ def compile_inbound_cluster(
     cluster = pb.Cluster(
         name=name,
         type=pb.Cluster.STATIC,
-        connect_timeout=duration(connect_timeout_s),
         load_assignment=pb.ClusterLoadAssignment(cluster_name=name, endpoints=[locality]),
     )
-    add_breakers(cluster, None, None)
-    http = upstream_http_options(protocol, None, None)
+    add_connection(cluster, pool, connect_timeout_s)
+    add_breakers(cluster, pool, None)
+    http = upstream_http_options(protocol, _without_upgrade(pool), None)
     if http is not None:
         cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(http)
-    return resource(TypeUrl.CLUSTER, name, cluster)
+    return resource(TypeUrl.CLUSTER, name, cluster, sources=sources)
+
+
+def _without_upgrade(pool: ConnectionPoolSettings | None) -> ConnectionPoolSettings | None:
+    """The pool without `h2UpgradePolicy`, which is for clients: the application speaks what its port says."""
+    if pool is None or pool.http is None or pool.http.h2_upgrade_policy is None:
+        return pool
+    return pool.model_copy(
+        update={"http": pool.http.model_copy(update={"h2_upgrade_policy": None})}
+    )

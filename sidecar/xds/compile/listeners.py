@@ -6,8 +6,8 @@ settings and, for TCP, on the destinations; never on HTTP routes (reference: xds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sidecar.mesh.model import Protocol, Provenance
 from sidecar.routing.table import Flow, InboundKey, TcpRoute, VirtualHost
@@ -68,6 +68,14 @@ class InboundPort:
     """Port of the application; 0 for a unix socket."""
     protocol: Protocol = Protocol.AUTO
     """What the application speaks; AUTO is taken for HTTP, as elsewhere without capture."""
+    number: int = 0
+    """Port of the service that it is registered as; 0 for a port that no service has."""
+    service: str = ""
+    """Service that the workload is registered under, as it names it; empty for none."""
+    namespace: str = "default"
+    """Namespace of the workload: which Sidecar and which DestinationRules speak for it."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the workload, for the same reason."""
 
 
 def compile_outbound_listener(
@@ -111,6 +119,8 @@ def compile_inbound_listener(
     port: InboundPort,
     vh: VirtualHost | None,
     options: CompileOptions = _DEFAULT_OPTIONS,
+    *,
+    sources: tuple[Provenance, ...] = (),
 ) -> Resource:
     """The listener in front of one port of a local workload.
 
@@ -122,11 +132,14 @@ def compile_inbound_listener(
         port: Addresses and protocol.
         vh: Routes of an HTTP port, all to the local workload; not looked at for others.
         options: Facts about this host.
+        sources: The objects that it was made from.
     """
     name = inbound_listener_name(port.bind)
     if vh is None or not port.protocol.is_http:
         chain = tcp_chain("plain", "inbound", ((port.key.name, 1),), options)
-        return listener(name, port.bind, [chain], direction=pb.TrafficDirection.INBOUND)
+        return listener(
+            name, port.bind, [chain], direction=pb.TrafficDirection.INBOUND, sources=sources
+        )
     routes = pb.RouteConfiguration(
         name=f"inbound|http|{port.key.port}", virtual_hosts=[virtual_host(vh, vh.name)]
     )
@@ -137,7 +150,12 @@ def compile_inbound_listener(
         filters=[http],
     )
     return listener(
-        name, port.bind, [plain], direction=pb.TrafficDirection.INBOUND, inspect_tls=True
+        name,
+        port.bind,
+        [plain],
+        direction=pb.TrafficDirection.INBOUND,
+        inspect_tls=True,
+        sources=sources,
     )
 
 

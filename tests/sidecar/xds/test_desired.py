@@ -366,6 +366,34 @@ def test_local_workloads_have_a_listener_and_a_cluster_each() -> None:
     assert {"inbound_10.1.1.1_15006", "inbound_10.1.1.1_15007"} <= set(first.upserts[LDS])
 
 
+def test_listeners_of_local_ports_follow_sidecars_and_rules() -> None:
+    def connections(name: str) -> int:
+        made = pb.Cluster.FromString(host.builder.resources[CDS][name].body)
+        return int(made.circuit_breakers.thresholds[0].max_connections.value)
+
+    def pool(connections: int) -> str:
+        return f"connectionPool: {{tcp: {{maxConnections: {connections}}}}}"
+
+    web = InboundPort(
+        InboundKey(15006), Bind("10.1.1.1", 15006), "127.0.0.1", 80, number=9080, service="web"
+    )
+    host = Host(inbound=(web,))
+    rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: web, namespace: default}}\n"
+    host.put(rule.format() + f"spec: {{host: web, trafficPolicy: {{{pool(5)}}}}}")
+    assert connections("inbound|15006||") == 5
+    listener = "{{port: {{number: {}, protocol: HTTP, name: p}}, {}}}"
+    sidecar = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: web, namespace: default}\nspec: "
+    host.put(
+        f"{sidecar}{{ingress: [{listener.format(9080, pool(6))}, {listener.format(7000, pool(7))}]}}"
+    )
+    assert (connections("inbound|15006||"), connections("inbound|7000||")) == (6, 7)
+    assert "inbound_0.0.0.0_7000" in host.builder.resources[LDS]
+    host.delete("ns/default/sidecars/web")
+    assert connections("inbound|15006||") == 5
+    assert "inbound|7000||" not in host.builder.resources[CDS]
+    assert "inbound_0.0.0.0_7000" not in host.builder.resources[LDS]
+
+
 @pytest.mark.parametrize("name", ["", "batch"])
 def test_names_bear_the_context_where_a_host_has_several(name: str) -> None:
     world = World()

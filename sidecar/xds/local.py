@@ -1,0 +1,85 @@
+"""Listeners and clusters of this host's own applications among what Envoy should have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sidecar.mesh.model import MeshChange, Provenance
+from sidecar.mesh.view import View
+from sidecar.routing.inbound import inbound_virtual_host
+from sidecar.xds.compile import (
+    CompileOptions,
+    InboundPort,
+    compile_inbound_cluster,
+    compile_inbound_listener,
+)
+from sidecar.xds.dependencies import Dependencies
+from sidecar.xds.holdings import Holdings
+from sidecar.xds.ingress import LocalPort, local_ports
+from sidecar.xds.resource import Resource, TypeUrl
+
+__all__ = ["Local"]
+
+
+class Local:
+    """Puts what stands before local applications among the holdings, and takes it back.
+
+    Args:
+        registered: Ports of the workloads that this host registers.
+        holdings: Where resources are put.
+        options: Facts about this host.
+    """
+
+    def __init__(
+        self, registered: Iterable[InboundPort], holdings: Holdings, options: CompileOptions
+    ) -> None:
+        self._registered = tuple(registered)
+        self._holdings = holdings
+        self._options = options
+        self._dependencies: Dependencies[str] = Dependencies()
+        self._held: frozenset[tuple[TypeUrl, str]] = frozenset()
+
+    def update(self, views: Mapping[str, View], change: MeshChange) -> None:
+        """Follow a change of the mesh."""
+        if not change.everything and not self._dependencies.touched(change):
+            return
+        view = next(iter(views.values()))
+        hosts = (
+            view.resolve_host(port.service, port.namespace)
+            for port in self._registered
+            if port.service
+        )
+        self._dependencies.file("ports", hosts)
+        address = next(iter(self._options.own_addresses), "0.0.0.0")
+        contexts = [each.context for each in views.values()]
+        made = [
+            resource
+            for port in local_ports(view.mesh, self._registered, contexts, address)
+            for resource in self._compiled(port, view.config.connect_timeout)
+        ]
+        for resource in made:
+            self._holdings.put(resource)
+        held = frozenset((resource.type_url, resource.name) for resource in made)
+        for kind, name in self._held - held:
+            self._holdings.drop(kind, name)
+        self._held = held
+
+    def _compiled(self, local: LocalPort, connect_timeout_s: float) -> tuple[Resource, Resource]:
+        port = local.port
+        cluster = compile_inbound_cluster(
+            port.key,
+            port.app_address,
+            port.app_port,
+            port.protocol,
+            connect_timeout_s,
+            pool=local.pool,
+            sources=local.sources,
+        )
+        source = Provenance(None, path=f"local workload port {port.key.port}")
+        vh = (
+            inbound_virtual_host(port.key.port, port.protocol, source)
+            if port.protocol.is_http
+            else None
+        )
+        listener = compile_inbound_listener(port, vh, self._options, sources=local.sources)
+        return cluster, listener
