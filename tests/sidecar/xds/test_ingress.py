@@ -40,7 +40,7 @@ def served(*documents: Document, contexts: tuple[Context, ...] = ()) -> dict[int
 
 
 def ingress(*listeners: Mapping[str, object], **spec: object) -> Document:
-    return sidecar("web", "shop", ingress=list(listeners), **spec)
+    return sidecar("web", "shop", ingress=list(listeners), hosts=("*/*",), **spec)
 
 
 def listener(number: int, protocol: str = "HTTP", **more: object) -> Mapping[str, object]:
