@@ -8,10 +8,11 @@ the same tables.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from tests.simulation.ejection.faults import Fault
 from tests.simulation.ejection.figures import Figures, figures_of
 from tests.simulation.ejection.gossiping import gossiping_mesh
 from tests.simulation.ejection.mesh import POLICY, Arm, Setup
-from tests.simulation.ejection.scenarios import SCENARIOS
+from tests.simulation.ejection.scenarios import SCENARIOS, WATCHES
 from tests.simulation.ejection.scenarios import run as run_scenario
 
 __all__ = ["BEGIN", "DOCUMENT", "END", "NAME", "SUMMARY", "Cell", "Found", "add_options", "run"]
@@ -52,6 +53,8 @@ class Cell:
     lifetime_s: float = 15.0
     brief: bool = False
     """Ends when all hosts avoid what is sick."""
+    lasts_s: float | None = None
+    """How long, where the scenario's own length does not do."""
 
 
 Found = Mapping[Cell, Sequence[Figures]]
@@ -72,6 +75,16 @@ class Extent:
     """Hosts up to which the scenarios are also run with a retry, and health in every setting."""
     settings: int = 100
     """How many settings are turned."""
+    hours: Mapping[int, int] = field(default_factory=dict)
+    """Endpoint-hours that each kind of watch lasts, by the number of hosts; none: a few minutes."""
+
+    def runs_of(self, cell: Cell) -> int:
+        """How many runs of a setting are made."""
+        if cell.lasts_s is None:
+            return self.runs[cell.hosts]
+        return max(
+            1, math.ceil(self.hours.get(cell.hosts, 0) / (cell.endpoints * cell.lasts_s / 3600))
+        )
 
 
 WHOLE = Extent(
@@ -79,7 +92,8 @@ WHOLE = Extent(
     (0.1, 0.3, 1.0, 3.0, 10.0),
     (4, 10, 50),
     (0.001, 0.01, 0.05),
-    {10: 1, 30: 1, 100: 1},
+    {10: 2, 30: 2, 100: 1},
+    hours={10: 100, 30: 100, 100: 20},
 )
 QUICK = Extent((10,), (1.0,), (4,), (0.05,), {10: 1}, retried_max=0, settings=1)
 
@@ -104,9 +118,13 @@ def run(options: argparse.Namespace) -> Report:
     extent = QUICK if options.quick else WHOLE
     if options.hosts:
         extent = replace(extent, hosts=tuple(options.hosts))
-    runs = {hosts: extent.runs[hosts] * options.seeds for hosts in extent.hosts}
-    found = measured(cells_of(extent), runs, options.jobs)
-    text = tables_of(extent, found, runs)
+    extent = replace(
+        extent,
+        runs={hosts: extent.runs[hosts] * options.seeds for hosts in extent.hosts},
+        hours={hosts: hours * options.seeds for hosts, hours in extent.hours.items()},
+    )
+    found = measured(cells_of(extent), extent.runs_of, options.jobs)
+    text = tables_of(extent, found)
     if options.write:
         DOCUMENT.write_text(written(DOCUMENT.read_text("utf-8"), text), "utf-8")
     rows = [(_title(cell), *_summary(figures)) for cell, figures in found.items()]
@@ -118,17 +136,17 @@ def run(options: argparse.Namespace) -> Report:
 
 
 def measured(
-    cells: Iterable[Cell], runs: Mapping[int, int], jobs: int = 1
+    cells: Iterable[Cell], runs_of: Callable[[Cell], int], jobs: int = 1
 ) -> dict[Cell, list[Figures]]:
     """Run all settings with all seeds.
 
     Args:
         cells: What to run; repetitions are run once.
-        runs: Of each setting, by the number of hosts.
+        runs_of: How often each.
         jobs: Processes to use.
     """
     wanted = list(dict.fromkeys(cells))
-    tasks = [(cell, seed) for cell in wanted for seed in range(1, runs[cell.hosts] + 1)]
+    tasks = [(cell, seed) for cell in wanted for seed in range(1, runs_of(cell) + 1)]
     if jobs == 1:
         results = [_measure(task) for task in tasks]
     else:
@@ -214,12 +232,13 @@ def _measure(task: tuple[Cell, int]) -> Figures:
         policy=cell.policy,
         lifetime_s=cell.lifetime_s,
         brief=cell.brief,
+        lasts_s=cell.lasts_s,
     )
     return figures_of(mesh)
 
 
 def _title(cell: Cell) -> str:
-    scenario = SCENARIOS[cell.scenario].title if cell.scenario in SCENARIOS else cell.scenario
+    scenario = (SCENARIOS | WATCHES)[cell.scenario].title
     parts = f"{cell.hosts} hosts, {cell.rate:g}/s, {cell.endpoints} endpoints, {cell.arm.value}"
     retried = f", {cell.retries} retry" if cell.retries else ""
     errors = f", {cell.base_error:.1%} errors" if cell.base_error else ""
@@ -230,7 +249,8 @@ def _title(cell: Cell) -> str:
     }
     settings = "".join(f", {key}={value:g}" for key, value in turned.items())
     brief = ", until all avoid" if cell.brief else ""
-    return f"{cell.scenario} {scenario}: {parts}{retried}{errors}{settings}{brief}"
+    lasts = f", {cell.lasts_s:g} s" if cell.lasts_s else ""
+    return f"{cell.scenario} {scenario}: {parts}{retried}{errors}{settings}{brief}{lasts}"
 
 
 def _summary(several: Sequence[Figures]) -> tuple[float | None, ...]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from bench.ejection_study import Cell, Extent, Found, gossip_bytes, mean
 from sidecar.outlier.model import EjectionPolicy
 from tests.simulation.ejection.figures import Figures
 from tests.simulation.ejection.mesh import POLICY, Arm
-from tests.simulation.ejection.scenarios import SCENARIOS
+from tests.simulation.ejection.scenarios import SCENARIOS, WATCHES
 
 __all__ = ["cells_of", "tables_of"]
 
@@ -40,14 +40,17 @@ def cells_of(extent: Extent) -> list[Cell]:
             for cell in _retried(one)
         ),
         *_healthy(extent),
+        *_poisoned(extent),
         *(cell for _, several in _turned(extent) for cell in several),
     ]
 
 
-def tables_of(extent: Extent, found: Found, runs: Mapping[int, int]) -> str:
+def tables_of(extent: Extent, found: Found) -> str:
     """All tables, as Markdown."""
     several = ", ".join(
-        f"{count} run{'s' * (count > 1)} of {hosts} hosts" for hosts, count in runs.items()
+        f"{count} run{'s' * (count > 1)} of {hosts} hosts"
+        for hosts, count in extent.runs.items()
+        if hosts in extent.hosts
     )
     parts = [
         f"Means of several runs of each setting ({several}). *alone*: the same Envoys, each for itself. "
@@ -64,6 +67,8 @@ def tables_of(extent: Extent, found: Found, runs: Mapping[int, int]) -> str:
         _recovery_table(extent, found),
         "### False ejections with nothing wrong, for each hour of each healthy endpoint",
         _healthy_table(extent, found),
+        "### Poisoned observers: ejections at hosts that reach the endpoint",
+        _poisoned_table(extent, found),
         "### What it costs the network",
         _bytes_table(extent),
         "### What turning a setting does",
@@ -107,12 +112,27 @@ def _scenarios(extent: Extent) -> list[Cell]:
 def _healthy(extent: Extent) -> list[Cell]:
     rates = [rate for rate in extent.rates if rate in (0.1, 1.0, 10.0)]
     return [
-        Cell("S0", hosts=hosts, rate=rate, base_error=error)
+        Cell("S0", hosts=hosts, rate=rate, base_error=error, lasts_s=_watch_s(extent))
         for hosts in extent.hosts
         for rate in rates
         for error in extent.errors
         if hosts <= extent.retried_max or (rate == 1.0 and error == extent.errors[-1])
     ]
+
+
+def _poisoned(extent: Extent) -> list[Cell]:
+    return [
+        Cell(name, hosts=hosts, rate=rate, base_error=0.01, lasts_s=_watch_s(extent))
+        for name in WATCHES
+        for hosts in extent.hosts[:2]
+        for rate in extent.rates
+        if rate in (0.3, 1.0)
+    ]
+
+
+def _watch_s(extent: Extent) -> float:
+    """An hour where endpoint-hours are counted: long runs are cut up, so that processors share them."""
+    return 3600.0 if extent.hours else 60.0
 
 
 TURNED: tuple[tuple[str, EjectionPolicy, float], ...] = (
@@ -264,14 +284,32 @@ def _healthy_table(extent: Extent, found: Found) -> str:
     rows = []
     for cell in _healthy(extent):
         several = found[cell]
-        hours = sum(figures.healthy_hours for figures in several)
-        count = sum(figures.false_by_mesh for figures in several)
-        bound = f"< {3.0 / hours:.2f}" if not count else f"{count / cell.hosts / hours:.2f}"
+        hours, count, each_hour = _false_ejections(cell, several)
         local = sum(figures.false_by_envoy for figures in several) / cell.hosts / hours
         row = [str(cell.hosts), f"{cell.rate:g}", f"{cell.base_error:.1%}", f"{hours:.1f}"]
-        rows.append([*row, str(count), bound, f"{local:.2f}"])
+        rows.append([*row, str(count), each_hour, f"{local:.3f}"])
     head = ["hosts", "requests/s", "errors in health", "endpoint-hours", "by the mesh (hosts)"]
     return _table([*head, "each hour (95 % bound if none)", "by a host's own Envoy"], rows)
+
+
+def _poisoned_table(extent: Extent, found: Found) -> str:
+    rows = []
+    for cell in _poisoned(extent):
+        hours, count, each_hour = _false_ejections(cell, found[cell])
+        row = [WATCHES[cell.scenario].title, str(cell.hosts), f"{cell.rate:g}", f"{hours:.1f}"]
+        rows.append([*row, str(count), each_hour])
+    head = ["what is wrong, all the time", "hosts", "requests/s", "endpoint-hours"]
+    return _table([*head, "by the mesh (hosts)", "each hour (95 % bound if none)"], rows)
+
+
+def _false_ejections(cell: Cell, several: Sequence[Figures]) -> tuple[float, int, str]:
+    """Endpoint-hours, false ejections by the mesh at all hosts together, and what that is for each hour.
+
+    None in T hours is compatible, at 95 %, with any rate below 3 / T (the rule of three).
+    """
+    hours = sum(figures.healthy_hours for figures in several)
+    count = sum(figures.false_by_mesh for figures in several)
+    return hours, count, f"{count / cell.hosts / hours:.3f}" if count else f"< {3.0 / hours:.3f}"
 
 
 def _failures(several: Sequence[Figures]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,9 +11,10 @@ from functools import partial
 from sidecar.outlier.model import EjectionPolicy
 from tests.simulation.ejection.envoy import EnvoySettings
 from tests.simulation.ejection.faults import Fault, Kind
-from tests.simulation.ejection.mesh import POLICY, Arm, Mesh, Setup, host_name
+from tests.simulation.ejection.liars import all_endpoints, lie
+from tests.simulation.ejection.mesh import POLICY, Arm, Mesh, Setup, host_name, hosts_named
 
-__all__ = ["SCENARIOS", "Scenario", "egress_broken", "run"]
+__all__ = ["SCENARIOS", "WATCHES", "Scenario", "egress_broken", "run"]
 
 
 BRIEF_S = 150.0
@@ -121,6 +123,32 @@ SCENARIOS = {
 """By the numbers of the reference; S0 is ours, to count false ejections in."""
 
 
+def _broken_for_ever(setup: Setup, rng: random.Random) -> tuple[Fault, ...]:
+    return (egress_broken(hosts_named(rng.randrange(setup.hosts)), setup, math.inf),)
+
+
+def _liars(names: tuple[str, ...], *, endpoints: int | None = None) -> Callable[[Mesh], None]:
+    return lambda mesh: lie(mesh, names, all_endpoints(mesh)[:endpoints])
+
+
+WATCHES = {
+    "P1": Scenario("one host's egress is broken", _broken_for_ever, destinations=2),
+    "P2": Scenario(
+        "one host lies, of every endpoint",
+        lambda setup, rng: (),
+        destinations=2,
+        happens=_liars(("n3",)),
+    ),
+    "P3": Scenario(
+        "two hosts, one less than the quorum, lie of one endpoint",
+        lambda setup, rng: (),
+        happens=_liars(("n1", "n2"), endpoints=1),
+    ),
+    "P4": Scenario("one endpoint fails for 40 % of the hosts", _partial),
+}
+"""What is wrong all the time and must not cost anybody else an endpoint, to count endpoint-hours in."""
+
+
 def run(
     name: str,
     *,
@@ -134,6 +162,7 @@ def run(
     policy: EjectionPolicy = POLICY,
     lifetime_s: float = 15.0,
     brief: bool = False,
+    lasts_s: float | None = None,
 ) -> Mesh:
     """Run one scenario; the mesh is handed back with its journal.
 
@@ -149,8 +178,9 @@ def run(
         policy: Of shared ejection.
         lifetime_s: Of evidence.
         brief: Whether to end as soon as all hosts avoid the first endpoint, or after `BRIEF_S`.
+        lasts_s: How long; None: as long as the scenario says.
     """
-    scenario = SCENARIOS[name]
+    scenario = (SCENARIOS | WATCHES)[name]
     bare = Setup(
         hosts=hosts,
         rate=rate,
@@ -170,5 +200,5 @@ def run(
     while brief and mesh.now_s < BRIEF_S and len(mesh.avoiders(0)) < hosts:
         mesh.run_to(max(mesh.now_s, 0.0) + 0.25)
     if not brief:
-        mesh.run_to(scenario.lasts_s)
+        mesh.run_to(scenario.lasts_s if lasts_s is None else lasts_s)
     return mesh
