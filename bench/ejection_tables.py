@@ -148,7 +148,6 @@ TURNED: tuple[tuple[str, EjectionPolicy, float], ...] = (
     ("`baseEjectionTime: 10s`", replace(POLICY, base_ejection_s=10.0), 15.0),
     ("`baseEjectionTime: 60s`", replace(POLICY, base_ejection_s=60.0), 15.0),
     ("`evidenceLifetime: 5s`", POLICY, 5.0),
-    ("`evidenceLifetime: 60s`", POLICY, 60.0),
 )
 """Settings turned one at a time, as an operator writes them."""
 

@@ -116,6 +116,12 @@ def _troubles(status: Json) -> Iterator[Trouble]:
             ("Peers may stop sending requests to this host once its lease has run out.",),
         )
     yield from _gossip_troubles(_part(status, "gossip"))
+    for row in status.get("refused_claims") or ():
+        yield Trouble(
+            Severity.DEGRADED if row.get("host") == status.get("node") else Severity.NOTE,
+            f"warning: workload {row.get('workload')} of host {row.get('host')} does not serve: {row.get('reason')}",
+            (f"An administrator may allow it: admission/{row.get('host')} in etcd.",),
+        )
     for row in status.get("kept_hosts") or ():
         for_s = duration(_number(row.get("since_s")))
         yield Trouble(

@@ -30,7 +30,14 @@ from sidecar.agent.wanted import Wanted
 from sidecar.agent.wanted_wait import wait_for
 from sidecar.node.events import Source
 from sidecar.node.node import InForceMark, Node
-from sidecar.node.status import config_state, kept_hosts, mesh_counts, quarantined, rejected
+from sidecar.node.status import (
+    config_state,
+    kept_hosts,
+    mesh_counts,
+    quarantined,
+    refused_claims,
+    rejected,
+)
 from sidecar.registration.record import Stage
 from sidecar.standing.model import Standing
 from sidecar.xds.events import SessionState, SessionView
@@ -179,6 +186,7 @@ class NodeAnswers:
             "quarantined": quarantined(self.node),
             "registration": self._registration(now_s),
             "kept_hosts": kept_hosts(self.node, now_s),
+            "refused_claims": refused_claims(self.node),
             "last_known_good": self.last_good.describe(),
             "gossip": self.describe_gossip(),
             **mesh_counts(self.node),

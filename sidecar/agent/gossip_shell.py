@@ -44,6 +44,7 @@ Told = (
     | on.RecordHeard
     | on.RecordDropped
     | on.RecordRefused
+    | on.ProbeEnded
     | on.UdpDegraded
     | on.NameConflict
     | on.IdentityChanged

@@ -25,6 +25,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from sidecar.gossip.events import Effect as GossipEffect
+from sidecar.gossip.events import ProbeEnded
 from sidecar.xds.events import (
     DeltaRequest,
     Effect,
@@ -79,7 +81,19 @@ class Metrics:
             "Times that the last known good could no longer be written.",
             registry=self.registry,
         )
+        self.probe_seconds = Histogram(
+            "meshd_gossip_probe_seconds",
+            "From a probe of another host to its answer, or to the end of the wait; the smallest bucket is 0.5 ms.",
+            ["outcome"],
+            buckets=_FAST_S,
+            registry=self.registry,
+        )
         self._sent_at_s: dict[str, float] = {}
+
+    def gossip(self, told: GossipEffect) -> None:
+        """Count one thing that gossip tells."""
+        if isinstance(told, ProbeEnded):
+            self.probe_seconds.labels(told.outcome.value).observe(told.took_s)
 
     def dialogue(self, said: Event | Effect, now_s: float) -> None:
         """Count one event or effect of the ADS session."""
@@ -123,6 +137,11 @@ class _FromStatus(Collector):
             "meshd_kept_hosts",
             "Hosts whose lease ran out and whose endpoints are kept all the same.",
             len(status["kept_hosts"]),
+        )
+        yield _gauge(
+            "meshd_refused_workloads",
+            "Workloads that do not serve since their hosts' admission records do not cover them.",
+            len(status["refused_claims"]),
         )
         yield from _of_gossip(status["gossip"])
         yield _gauge(

@@ -163,6 +163,7 @@ class NodeShell:
             wide.off = self.gossip.off
         else:
             wide.join(self.gossip.shell)
+            self.gossip.shell.listen(self._metrics.gossip)
         self.answers.whole_mesh.ejection = self._outlier
 
     # -- life -----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sidecar.gossip.claims import Identity, Status
 from sidecar.gossip.records import Record, Topic
@@ -29,6 +30,8 @@ __all__ = [
     "PeerCalled",
     "PeerFailed",
     "PeerRefused",
+    "ProbeEnded",
+    "ProbeOutcome",
     "RecordDropped",
     "RecordHeard",
     "RecordRefused",
@@ -192,6 +195,28 @@ class MemberChanged:
     """Who found it silent; of a suspect only."""
 
 
+class ProbeOutcome(StrEnum):
+    """How a probe ended."""
+
+    ANSWERED = "answered"
+    """Over UDP, directly or by a relay."""
+    TCP = "tcp"
+    """Over TCP alone."""
+    SILENT = "silent"
+    """Not at all: the member is accused."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeEnded:
+    """A probe of ours is over."""
+
+    node: str
+    """Who was probed."""
+    outcome: ProbeOutcome
+    took_s: float
+    """From the ping to the answer, or to the end of the wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class UdpDegraded:
     """A member answers over TCP only, or answers over UDP again."""
@@ -270,6 +295,7 @@ Effect = (
     | AnswerPeer
     | FindSeeds
     | MemberChanged
+    | ProbeEnded
     | UdpDegraded
     | NameConflict
     | IdentityChanged

@@ -192,7 +192,7 @@ class Gossip:
                     voice.tell(sender, voice.ack(message.seq), now_s=now_s)
             case frames.Ack():
                 if not self._relays.acked(message.seq, now_s):
-                    self._prober.acked(message.seq)
+                    self._prober.acked(message.seq, now_s)
                 if not self._membership.leaving:
                     self._exchanger.digest_seen(sender, message.digest, now_s)
                     self._records.digest_seen(sender, message.records, now_s)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from sidecar.gossip import frames
 from sidecar.gossip.claims import Identity
-from sidecar.gossip.events import CallPeer, UdpDegraded
+from sidecar.gossip.events import CallPeer, ProbeEnded, ProbeOutcome, UdpDegraded
 from sidecar.gossip.membership import Membership
 from sidecar.gossip.voice import Voice
 
@@ -30,6 +30,7 @@ RELAYED_MAX = 256
 class _Probe:
     seq: int
     target: Identity
+    began_s: float
     widen_at_s: float
     """When relays and TCP are asked; infinite when they were."""
     ends_at_s: float
@@ -100,12 +101,13 @@ class Prober:
         if probe is None and self._next_at_s is not None and self._next_at_s <= now_s:
             self._start(now_s)
 
-    def acked(self, seq: int) -> None:
+    def acked(self, seq: int, now_s: float) -> None:
         """An answer, direct or by a relay."""
         probe = self._probe
         if probe is None or probe.seq != seq:
             return
         self._probe = None
+        self._ended(probe, ProbeOutcome.ANSWERED, now_s)
         self._voice.health.change(-1)
         self._mark_udp(probe.target.node, degraded=False)
 
@@ -145,6 +147,7 @@ class Prober:
         probe = _Probe(
             voice.next_seq(),
             target,
+            now_s,
             now_s + settings.probe_timeout_s * stretch,
             now_s + settings.probe_interval_s * stretch,
         )
@@ -170,12 +173,18 @@ class Prober:
         self._probe = None
         voice, node = self._voice, probe.target.node
         if probe.tcp_answered:
+            self._ended(probe, ProbeOutcome.TCP, now_s)
             self._mark_udp(node, degraded=True)
             return
+        self._ended(probe, ProbeOutcome.SILENT, now_s)
         voice.health.change(probe.relays - min(probe.nacks, probe.relays) if probe.relays else +1)
         member = voice.table.get(node)
         if member is not None and member.claim.identity == probe.target:
             self._membership.accuse(node, now_s)
+
+    def _ended(self, probe: _Probe, outcome: ProbeOutcome, now_s: float) -> None:
+        took_s = now_s - probe.began_s
+        self._voice.effects.append(ProbeEnded(probe.target.node, outcome, took_s))
 
     def _mark_udp(self, node: str, *, degraded: bool) -> None:
         member = self._voice.table.get(node)

@@ -40,6 +40,7 @@ from sidecar.node.events import (
     Transition,
 )
 from sidecar.node.participants import Participants
+from sidecar.registration.claims import Admitted, RefusedClaim, refused_claims
 from sidecar.registration.events import Effect as RegistrationEffect
 from sidecar.registration.events import (
     GossipAlive,
@@ -123,6 +124,7 @@ class Node:
         """The newest snapshot that Envoy had wholly in force."""
         self.participants = Participants()
         """Destinations that take part in shared ejection and are used here."""
+        self._refused_claims: dict[str, tuple[RefusedClaim, ...]] = {}
         self._waiting: dict[str, InForceMark] = {}
         self._out: list[Effect] = []
 
@@ -135,6 +137,11 @@ class Node:
     def registrations(self) -> Registrations:
         """The registrations in force, with those kept though they ran out."""
         return self._registrations
+
+    @property
+    def refused_claims(self) -> list[RefusedClaim]:
+        """Workloads that do not serve since their hosts may not claim them, by host."""
+        return [claim for _, claims in sorted(self._refused_claims.items()) for claim in claims]
 
     def handle(self, event: Event, now_s: float) -> list[Effect]:
         """Take one event and say what to do.
@@ -210,15 +217,37 @@ class Node:
         self._out += [LookUp(recall) for recall in step.recalls]
         if step.change.quarantine:
             self._say_quarantine(before, step.catalog)
+        claimed = step.change.hosts | step.change.admissions
+        self._judge_claims(step.catalog, claimed)
+        hosts = Admitted(step.catalog.hosts, step.catalog.admission)
         if self._kept_before and step.catalog.snapshot is not None:
-            self._keep_again(step.catalog.hosts, now_s)
-        seen = RegistrationsSeen(step.catalog.hosts, step.change.hosts, was_watched=was_watched)
+            self._keep_again(hosts, now_s)
+        seen = RegistrationsSeen(hosts, claimed, was_watched=was_watched)
         self._note(self._registrations.handle(seen, now_s))
         self._advance(step.change)
         if self.mesh is not None and CONFIG_REF in step.change.refs:
             read = SettingsRead(self.mesh.config.registration)
             self._note(self._registrations.handle(read, now_s))
             self._advance(CatalogChange())
+
+    def _judge_claims(self, catalog: Catalog, hosts: Iterable[str]) -> None:
+        """Note what these hosts claim and may not."""
+        for host in sorted(hosts):
+            admission = catalog.admission(host)
+            registration = catalog.hosts.get(host) if admission is not None else None
+            refused = refused_claims(host, registration, admission)
+            before = self._refused_claims.pop(host, ())
+            if refused:
+                self._refused_claims[host] = refused
+            for claim in refused:
+                if claim not in before:
+                    self._say(
+                        "workload_refused",
+                        "warning",
+                        host=host,
+                        workload=claim.workload,
+                        reason=claim.reason,
+                    )
 
     def _keep_again(self, hosts: Mapping[str, HostRegistration], now_s: float) -> None:
         """Go on keeping what a former run kept: seen, then gone. Their grace periods begin anew."""

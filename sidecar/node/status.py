@@ -13,7 +13,7 @@ from sidecar.node.node import Node
 from sidecar.xds.events import SessionState, SessionView
 from sidecar.xds.resource import TypeUrl
 
-__all__ = ["config_state", "kept_hosts", "mesh_counts", "quarantined", "rejected"]
+__all__ = ["config_state", "kept_hosts", "mesh_counts", "quarantined", "refused_claims", "rejected"]
 
 _SHORT_TYPES = {
     TypeUrl.CLUSTER: "clusters",
@@ -103,6 +103,14 @@ def kept_hosts(node: Node, now_s: float) -> list[dict[str, Any]]:
             "reason": kept.reason,
         }
         for kept in node.registrations.kept().values()
+    ]
+
+
+def refused_claims(node: Node) -> list[dict[str, Any]]:
+    """Workloads that do not serve since their hosts may not claim them."""
+    return [
+        {"host": claim.host, "workload": claim.workload, "reason": claim.reason}
+        for claim in node.refused_claims
     ]
 
 

@@ -120,6 +120,11 @@ class Catalog:
         """What administrators say about hosts: the last valid word on each, by host."""
         return {host: self._admission(entry) for host, entry in self._tables.admissions.items()}
 
+    def admission(self, host: str) -> Admission | None:
+        """What administrators say about one host; None: nothing."""
+        entry = self._tables.admissions.get(host)
+        return None if entry is None else self._admission(entry)
+
     @cached_property
     def quarantined(self) -> tuple[Quarantined, ...]:
         """Every value that the store holds and that does not serve, sorted by key."""

@@ -247,4 +247,11 @@ KIND_CODES = (
         "Two settings of the mesh cannot both be in force.",
         "Follow the message.",
     ),
+    Code(
+        "MESH0396",
+        _E,
+        "setting beyond its bound",
+        "Beyond the bound the setting would say something that does not happen.",
+        "Choose a value within the bound.",
+    ),
 )

@@ -52,9 +52,9 @@ class Admission(Model):
     public_key: Annotated[str, AfterValidator(_checked_key)]
     """Ed25519 public key of the host, base64 of 32 bytes: words in its name that another key signed are refused."""
     namespaces: Items[NamespaceText] = ()
-    """Namespaces whose workloads it may register; empty: all. Checked for form; not held against registrations yet."""
+    """Namespaces whose workloads it may register; empty: all. Others of it do not serve (`meshd status` names them)."""
     service_accounts: Items[Annotated[str, Field(max_length=253)]] = ()
-    """Service accounts that its workloads may have; empty: all. Checked and used as `namespaces`."""
+    """Service accounts that its workloads may have; empty: all; a workload that names none has `default`."""
 
     @property
     def key(self) -> bytes:

@@ -20,6 +20,7 @@ from store.objects.load_balancer import LocalityLoadBalancerSetting
 from store.objects.scalars import Items, Maybe, Word
 
 __all__ = [
+    "EVIDENCE_LIFETIME_S_MAX",
     "AdmissionMode",
     "EjectionScope",
     "EjectionSettings",
@@ -62,6 +63,10 @@ class EjectionScope(Word):
     ALL = "all"
 
 
+EVIDENCE_LIFETIME_S_MAX = 15.0
+"""Gossip forgets evidence then (`sidecar.gossip.settings`), so that a longer life would be one in words only."""
+
+
 class EjectionSettings(Model):
     """Shared ejection: when the evidence of several hosts takes an endpoint out everywhere.
 
@@ -88,7 +93,8 @@ class EjectionSettings(Model):
     min_health_percent: _WholePercent = 50
     """Below this share of healthy endpoints nothing more is ejected, in percent; default 50."""
     evidence_lifetime: PositiveDuration = 15.0
-    """Evidence that is not renewed dies after this time; default 15s."""
+    """Evidence that is not renewed dies after this time; default 15s, which is also the longest: gossip keeps none
+    for longer."""
     same_locality: bool = False
     """Whether only observers of the same locality count; default false."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from store.diagnostics import Path
-from store.objects.mesh_config import MeshConfig
+from store.objects.durations import format_duration
+from store.objects.mesh_config import EVIDENCE_LIFETIME_S_MAX, MeshConfig
 from store.validation.findings import Findings
 from store.validation.http_actions import check_retries
 from store.validation.locality import check_locality
@@ -35,6 +36,14 @@ def check_mesh_config(config: MeshConfig, found: Findings) -> None:
         spec.locality_lb_setting, (*at, "localityLbSetting"), found, detects_outliers=True
     )
     ejection = spec.ejection
+    if ejection.evidence_lifetime > EVIDENCE_LIFETIME_S_MAX:
+        longest = format_duration(EVIDENCE_LIFETIME_S_MAX)
+        found.add(
+            "MESH0396",
+            (*at, "ejection", "evidenceLifetime"),
+            f"is {format_duration(ejection.evidence_lifetime)}; gossip forgets evidence after {longest}",
+            f"at most {longest}",
+        )
     if ejection.max_ejection_time < ejection.base_ejection_time:
         message = (
             "maxEjectionTime is shorter than baseEjectionTime, the length of the first ejection"

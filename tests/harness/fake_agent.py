@@ -122,6 +122,7 @@ def healthy_status(node: str) -> dict[str, Any]:
         "quarantined": [],
         "registration": {"state": "registered", "lease_s_left": 9.0, "workloads": [], "error": ""},
         "kept_hosts": [],
+        "refused_claims": [],
         "gossip": {"state": "on", "members": {"alive": 1}, "rival": None, "problems": []},
         "objects": {"VirtualService": 1},
         "services": 3,

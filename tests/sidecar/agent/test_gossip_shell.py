@@ -18,6 +18,7 @@ from sidecar.gossip.records import RECORD_BODY_BYTES_MAX, Topic
 from store.errors import InputError
 from tests.harness.gossipers import OTHER_KEY, Gossiper
 from tests.harness.processes import wait_until_async
+from tests.harness.sidecars import listen_port
 
 WITHIN_S = 30.0
 
@@ -199,8 +200,8 @@ async def test_a_key_changed_by_hand_is_taken_up(
 
 async def test_a_port_in_use_says_which_and_what_to_set(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+        port = listen_port()  # others' outgoing connections do not take it in the meantime
+        taken.bind(("127.0.0.1", port))
         with pytest.raises(
             InputError, match=rf"127\.0\.0\.1:{port}: Address already in use.*gossip\.port"
         ):
@@ -210,8 +211,8 @@ async def test_a_port_in_use_says_which_and_what_to_set(tmp_path: Path) -> None:
 
 async def test_the_port_is_free_when_the_shell_ended(tmp_path: Path) -> None:
     async with trio.open_nursery() as nursery:
-        one = await Gossiper(tmp_path, "one").start(nursery)
-        port = split(one.address)[1]
+        port = listen_port()
+        await Gossiper(tmp_path, "one", port=port).start(nursery)
         nursery.cancel_scope.cancel()
     Gossiper(tmp_path, "one", port=port).shell.close()
 

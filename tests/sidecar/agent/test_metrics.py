@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.agent.metrics import Metrics
+from sidecar.gossip.events import LeaveSpread, ProbeEnded, ProbeOutcome
 from sidecar.xds.events import (
     DeltaRequest,
     InForce,
@@ -33,6 +34,7 @@ STATUS: dict[str, Any] = {
     "rejected": [{}],
     "services": 12,
     "kept_hosts": [{}, {}],
+    "refused_claims": [{}],
     "registration": {"state": "registered"},
     "gossip": {
         "state": "on",
@@ -64,6 +66,8 @@ NAMES = {
     "meshd_envoy_restarts",
     "meshd_services",
     "meshd_kept_hosts",
+    "meshd_refused_workloads",
+    "meshd_gossip_probe_seconds",
     "meshd_registered",
     "meshd_cache_write_failures",
     "meshd_gossip_up",
@@ -115,6 +119,7 @@ def test_gauges_are_read_from_the_status_of_the_moment() -> None:
         'meshd_store_watch_restarts_total{reason="broken"}': 3,
         "meshd_envoy_restarts_total": 2,
         "meshd_kept_hosts": 2,
+        "meshd_refused_workloads": 1,
         "meshd_registered": 1,
         "meshd_gossip_up": 1,
         'meshd_gossip_members{state="left"}': 2,
@@ -132,6 +137,16 @@ def test_a_store_out_of_contact_is_down_and_the_configuration_ages() -> None:
     found = scraped(Metrics(), config=config, store={**STATUS["store"], "state": "backoff"})
     assert found["meshd_store_up"] == 0
     assert found["meshd_config_stale_seconds"] == 12.5
+
+
+def test_probes_are_timed_by_how_they_ended() -> None:
+    metrics = Metrics()
+    for outcome, took_s in ((ProbeOutcome.ANSWERED, 0.003), (ProbeOutcome.SILENT, 1.0)):
+        metrics.gossip(ProbeEnded("h2", outcome, took_s))
+    metrics.gossip(LeaveSpread())
+    found = scraped(metrics)
+    assert found['meshd_gossip_probe_seconds_count{outcome="answered"}'] == 1
+    assert found['meshd_gossip_probe_seconds_sum{outcome="silent"}'] == 1.0
 
 
 def test_where_gossip_is_off_nothing_is_said_of_members() -> None:

@@ -102,17 +102,27 @@ def test_11_missing_nacks_are_held_against_ourselves() -> None:
             nack = _say(_number(relay), frames.Nack(ping.seq))
             core.handle(on.DatagramReceived(nack), start_s + 0.9)
         effects = core.handle(on.TimePassed(), start_s + LAN.probe_interval_s)
+        assert _ended(effects) == [(f"p{target}", on.ProbeOutcome.SILENT, LAN.probe_interval_s)]
         assert core.snapshot().health == health
         changed = [e for e in effects if isinstance(e, on.MemberChanged)]
         assert [(c.identity.node, c.after) for c in changed] == [(f"p{target}", Status.SUSPECT)]
 
 
+def _ended(effects: list[on.Effect]) -> list[tuple[str, on.ProbeOutcome, float]]:
+    return [
+        (one.node, one.outcome, round(one.took_s, 6))
+        for one in effects
+        if isinstance(one, on.ProbeEnded)
+    ]
+
+
 def test_11_answer_by_way_of_a_relay_counts() -> None:
     core = _core(7)
-    start_s, ping, _, relays = _unanswered(core)
-    core.handle(
+    start_s, ping, target, relays = _unanswered(core)
+    effects = core.handle(
         on.DatagramReceived(_say(_number(relays[0]), frames.Ack(ping.seq, 0))), start_s + 0.9
     )
+    assert _ended(effects) == [(f"p{target}", on.ProbeOutcome.ANSWERED, 0.9)]
     core.handle(on.TimePassed(), start_s + LAN.probe_interval_s)
     assert core.snapshot().names(Status.ALIVE) == {f"p{n}" for n in range(7)}
 

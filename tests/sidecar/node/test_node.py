@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 from sidecar.node.events import (
@@ -21,6 +22,7 @@ from sidecar.node.events import (
     Tick,
     Transition,
 )
+from sidecar.node.node import Node
 from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import DesiredChange, TypeUrl
 from store.snapshot import Entry, Snapshot
@@ -324,3 +326,36 @@ def test_a_conflict_with_a_sibling_or_the_host_quarantines_nothing() -> None:
     )
     assert said(node.handle(EnvoyRejected(rejected), 3.0)) == {"resource_rejected"}
     assert node.catalog.quarantined == ()
+
+
+def admission(host: str, revision: int, *namespaces: str) -> Entry:
+    document = {
+        "apiVersion": "meshd.io/v1",
+        "kind": "Admission",
+        "host": host,
+        "publicKey": base64.b64encode(bytes(32)).decode(),
+        "namespaces": namespaces,
+    }
+    return Entry(f"admission/{host}", json.dumps(document).encode(), 3, revision, 1)
+
+
+def serving(node: Node) -> dict[str, list[str]]:
+    hosts = node.registrations.registrations()
+    return {host: [one.name for one in hosts[host].workloads] for host in sorted(hosts)}
+
+
+def test_a_host_cannot_claim_workloads_of_another_namespace() -> None:
+    node = make_node()
+    first = Snapshot.of(EPOCH, 5, [registration("h1", 4), registration("h2", 5)])
+    arrive(node, first)
+    assert serving(node) == {"h1": ["reviews"], "h2": ["reviews"]}
+    second = first.apply([admission("h2", 6, "shop")], (), 6)
+    assert "workload_refused" in said(arrive(node, second))
+    assert serving(node) == {"h1": ["reviews"], "h2": []}
+    assert [(claim.host, claim.workload) for claim in node.refused_claims] == [
+        ("h2", "default/reviews")
+    ]
+    third = second.apply([admission("h2", 7, "shop", "default")], (), 7)
+    assert "workload_refused" not in said(arrive(node, third))
+    assert serving(node) == {"h1": ["reviews"], "h2": ["reviews"]}
+    assert node.refused_claims == []

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 
 from sidecar.node.events import EnvoyInForce, EnvoyRejected
-from sidecar.node.status import config_state, kept_hosts, mesh_counts, quarantined, rejected
+from sidecar.node.status import (
+    config_state,
+    kept_hosts,
+    mesh_counts,
+    quarantined,
+    refused_claims,
+    rejected,
+)
 from sidecar.xds.events import ResourceRejected, SessionState, SessionView
 from sidecar.xds.resource import TypeUrl
 from store.snapshot import Entry, Snapshot
@@ -94,3 +102,19 @@ def test_counts_are_those_of_what_is_in_force() -> None:
     assert counts["objects"] == {"VirtualService": 1}
     assert (counts["hosts"], counts["services"], counts["mode"]) == (1, 1, "eager")
     assert counts["resources"]["virtual_hosts"] >= 1
+
+
+def test_refused_claims_name_the_host_the_workload_and_why() -> None:
+    node = make_node()
+    record = {
+        "apiVersion": "meshd.io/v1",
+        "kind": "Admission",
+        "host": "h1",
+        "publicKey": base64.b64encode(bytes(32)).decode(),
+        "namespaces": ["shop"],
+    }
+    entry = Entry("admission/h1", json.dumps(record).encode(), 5, 5, 1)
+    arrive(node, Snapshot.of(EPOCH, 5, [registration("h1", 4), entry]))
+    (row,) = refused_claims(node)
+    assert (row["host"], row["workload"]) == ("h1", "default/reviews")
+    assert "the admission record allows shop" in row["reason"]
