@@ -98,6 +98,7 @@ def _troubles(status: Json) -> Iterator[Trouble]:
     config = _part(status, "config")
     yield from _config_troubles(config)
     yield from _store_troubles(_part(status, "store"), config)
+    yield from _relay_troubles(_part(status, "relay"), config)
     yield from _envoy_troubles(_part(status, "envoy"))
     for row in status.get("rejected") or ():
         sources = ", ".join(map(str, row.get("sources") or ())) or "no object"
@@ -137,10 +138,15 @@ def _config_troubles(config: Json) -> Iterator[Trouble]:
         yield Trouble(
             Severity.DEGRADED,
             f"error: the store is held off: {held.get('reason', '')}",
-            ("What was in force stays. If the store is right: meshd epoch accept",),
+            (
+                f"{'Peers show it: etcd is out of reach here. ' if held.get('by') == 'peers' else ''}"
+                "What was in force stays. If the store is right: meshd epoch accept",
+            ),
         )
     if state == "none":
-        yield Trouble(Severity.BROKEN, "error: no configuration yet: no snapshot from etcd or disk")
+        yield Trouble(
+            Severity.BROKEN, "error: no configuration yet: nothing from etcd, peers or disk"
+        )
     elif not _number(config.get("revision_in_force")):
         yield Trouble(Severity.BROKEN, "error: nothing is in force in Envoy yet")
     elif state in ("updating", "warming", "detached"):
@@ -154,27 +160,44 @@ def _config_troubles(config: Json) -> Iterator[Trouble]:
         yield Trouble(
             Severity.DEGRADED, f"error: newer revisions are not loaded: {config['refusal']}"
         )
-    if config.get("source") == "disk":
-        age = config.get("age_s")
-        old = "" if age is None else f", {duration(_number(age))} old"
+    age, is_from_disk = config.get("age_s"), config.get("source") == "disk"
+    if state != "none" and (is_from_disk or age is not None):
+        old = "of unknown age" if age is None else f"{duration(_number(age))} old"
+        where = " from disk" if is_from_disk else ""
         yield Trouble(
-            Severity.DEGRADED, f"warning: serving the last known good configuration from disk{old}"
+            Severity.DEGRADED,
+            f"warning: serving revision {config.get('revision_in_force')}{where}, {old}",
         )
 
 
 def _store_troubles(store: Json, config: Json) -> Iterator[Trouble]:
     state = store.get("state")
-    if state in ("watching", "held", None):
+    if state in ("watching", "held", "unwatched", None):
         return
     since = f" for {duration(_number(store['since_s']))}" if "since_s" in store else ""
     endpoints = ", ".join(map(str, store.get("endpoints") or ()))
-    severity = Severity.NOTE if config.get("age_s") is None else Severity.DEGRADED
+    is_following = config.get("sync") == "peers"
+    is_brief = config.get("age_s") is None and not is_following
     reason = f": {store['error']}" if store.get("error") else ""
+    instead = "; it follows peers" if is_following else ""
     yield Trouble(
-        severity,
-        f"warning: the store is not followed: {state}{since}{reason}",
+        Severity.NOTE if is_brief else Severity.DEGRADED,
+        f"warning: the store is not followed: {state}{since}{reason}{instead}",
         (f"endpoints: {endpoints}",) if endpoints else (),
     )
+
+
+def _relay_troubles(relay: Json, config: Json) -> Iterator[Trouble]:
+    newer, age = _number(relay.get("newer_told")), config.get("age_s")
+    if config.get("sync") == "peers" and newer and age is not None:
+        peers = _number(relay.get("peers_at_store"))
+        yield Trouble(
+            Severity.DEGRADED,
+            f"warning: peers say that etcd has revision {newer}, and none of it was taken for {duration(_number(age))}",
+            (
+                f"{peers:g} of them reach etcd; as many as relay.attestations says must attest one content",
+            ),
+        )
 
 
 def _envoy_troubles(envoy: Json) -> Iterator[Trouble]:

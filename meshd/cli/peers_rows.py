@@ -35,6 +35,7 @@ def peer_cells(row: Json, *, is_wide: bool) -> list[str]:
         str(row.get("address", "")),
         str(standing.get("version", "")),
         str(standing.get("in_force") or ""),
+        str(standing.get("sync", "")),
         f"{duration(told_s)} ago" if told_s is not None else "",
     ]
     if is_wide:
@@ -43,7 +44,6 @@ def peer_cells(row: Json, *, is_wide: bool) -> list[str]:
             str(row.get("incarnation", "")),
             "degraded" if row.get("udp_degraded") else "ok",
             ",".join(row.get("accusers") or ()),
-            str(standing.get("sync", "")),
             str(row.get("key") or ""),
             str(row.get("trust") or "").replace("_", " "),
         ]

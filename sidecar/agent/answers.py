@@ -1,6 +1,6 @@
 """What the sidecar answers: status, readiness, traces, waits for a revision. Reads everything, changes nothing.
 
-The one exception is `accept_epoch`, which passes a person's decision on to the Mirror.
+The one exception is `accept_epoch`, which passes a person's decision on to the sources.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sidecar.agent.own_standing import own_standing
 from sidecar.agent.pages import Query
 from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
+from sidecar.agent.sources import Sources
 from sidecar.agent.tracing import endpoints_answer, trace_answer
 from sidecar.agent.wanted import Wanted
 from sidecar.agent.wanted_wait import wait_for
@@ -42,9 +43,6 @@ from sidecar.registration.record import Stage
 from sidecar.standing.model import Standing
 from sidecar.xds.events import SessionState, SessionView
 from sidecar.xds.resource import TypeUrl
-from store.errors import ConflictError
-from store.etcd.watch import MirrorTask
-from store.mirror.status import MirrorState
 
 __all__ = ["NodeAnswers"]
 
@@ -64,8 +62,8 @@ class NodeAnswers:
     """Its settings."""
     node: Node
     """Its core."""
-    mirror: MirrorTask
-    """Its view of the store."""
+    sources: Sources
+    """etcd and peers."""
     driver: AdsDriver
     """Its session with Envoy."""
     envoy: EnvoyWatch
@@ -98,11 +96,10 @@ class NodeAnswers:
         """What is told the others of this host's configuration."""
         return own_standing(
             self.node,
-            self.mirror.status,
+            self.sources.sync(trio.current_time()),
             self.driver.view().rejected,
             is_current=self._is_current(),
             version=_VERSION,
-            now_s=trio.current_time(),
         )
 
     def is_ready(self) -> bool:
@@ -120,7 +117,7 @@ class NodeAnswers:
         """Return when `wanted`, or a later revision of the epoch that is followed, is in force."""
         began_s = trio.current_time()
         mark = await wait_for(
-            wanted, self._in_force, self.changed, status=lambda: self.mirror.status
+            wanted, self._in_force, self.changed, status=lambda: self.sources.status
         )
         return {
             "node": self.settings.node,
@@ -136,22 +133,23 @@ class NodeAnswers:
         mark, newest = self.node.in_force, self.node.catalog.snapshot
         if mark is None or newest is None or not self._is_current():
             return None
-        is_followed = mark.snapshot.epoch == newest.epoch and self.mirror.status.held is None
+        is_followed = mark.snapshot.epoch == newest.epoch and self.sources.held() is None
         return mark if is_followed else None
 
     def status(self) -> Mapping[str, Any]:
         """Everything that is known of this sidecar."""
         now_s = trio.current_time()
-        mirror = self.mirror.status
+        mirror, held = self.sources.status, self.sources.held()
         session = self.driver.view()
-        config = config_state(self.node, session, is_held=mirror.state is MirrorState.HELD)
-        if mirror.is_fresh and config["source"] == Source.DISK.value:
-            config["source"] = Source.ETCD.value  # the store has said that nothing changed since
+        config = config_state(self.node, session, is_held=self.sources.is_held())
+        source = self.sources.source(self.node.source)
+        config["source"] = source.value if source is not None else "none"
+        config["sync"] = self.sources.sync(now_s).value
         config["age_s"] = self._age_s(now_s)
         config["held"] = (
             None
-            if mirror.held is None
-            else {"cluster_id": f"{mirror.held.cluster_id:x}", "reason": mirror.held.reason}
+            if held is None
+            else {"cluster_id": f"{held.cluster_id:x}", "reason": held.reason, "by": held.by}
         )
         counters = mirror.counters
         return {
@@ -171,7 +169,7 @@ class NodeAnswers:
             ],
             "config": config,
             "store": {
-                "state": mirror.state.value,
+                "state": mirror.state.value if self.sources.store.is_watched else "unwatched",
                 "endpoints": list(self.settings.etcd.endpoints),
                 "version": mirror.server_version,
                 "revision": mirror.revision,
@@ -189,19 +187,14 @@ class NodeAnswers:
             "refused_claims": refused_claims(self.node),
             "last_known_good": self.last_good.describe(),
             "gossip": self.describe_gossip(),
+            "relay": self.sources.describe(now_s),
             **mesh_counts(self.node),
         }
 
     def _age_s(self, now_s: float) -> float | None:
         """Seconds since what is in force was last known to be current; None while the store is followed."""
-        mirror = self.mirror.status
-        if mirror.is_fresh:
-            return None
-        if mirror.heard_s is not None and mirror.held is None:
-            return round(now_s - mirror.heard_s, 3)
-        if self.node.source is Source.DISK:
-            return self.last_good.age_s()
-        return round(now_s - mirror.since_s, 3) if mirror.held is not None else None
+        is_from_disk = self.node.source is Source.DISK
+        return self.sources.stale_s(now_s, self.last_good.age_s() if is_from_disk else None)
 
     def _registration(self, now_s: float) -> Mapping[str, Any]:
         view = self.registrar.view
@@ -218,9 +211,7 @@ class NodeAnswers:
         """One line for `systemctl status`."""
         mark = self.node.in_force
         session = self.driver.view()
-        state = config_state(
-            self.node, session, is_held=self.mirror.status.state is MirrorState.HELD
-        )["state"]
+        state = config_state(self.node, session, is_held=self.sources.is_held())["state"]
         return f"revision {mark.snapshot.revision if mark else 0} in force, {state}"
 
     def trace(self, query: Query) -> Mapping[str, Any]:
@@ -237,12 +228,7 @@ class NodeAnswers:
         Raises:
             ConflictError: Nothing is held.
         """
-        held = self.mirror.status.held
-        if held is None:
-            raise ConflictError(
-                "no other epoch of the store is held", hint="Nothing needs to be accepted"
-            )
-        self.mirror.accept_epoch()
+        held = self.sources.accept_epoch()
         return {"accepted": f"{held.cluster_id:x}", "revision": held.revision}
 
     def metrics(self) -> bytes:

@@ -19,7 +19,7 @@ import trio
 from sidecar.agent.gossip_addresses import joined
 from sidecar.agent.gossip_keys import EpochFile, KeyringFile
 from sidecar.agent.gossip_sockets import GossipSockets, Traffic, open_sockets
-from sidecar.agent.gossip_streams import CallServer, call_peer
+from sidecar.agent.gossip_streams import CallServer, ServeRelay, call_peer
 from sidecar.agent.log import log
 from sidecar.agent.seeds import Seeds
 from sidecar.gossip import LAN, Gossip, GossipSettings, GossipView, Identity, Status
@@ -125,12 +125,17 @@ class GossipShell:
         self._nursery: trio.Nursery | None = None
         self._timer = trio.CancelScope()
         self._listeners: list[Callable[[Told], None]] = []
+        self._server = CallServer(lambda: self._keys.keyring, self._called, self.traffic)
 
     # -- for the rest of the sidecar ------------------------------------------------------------
 
     def listen(self, callback: Callable[[Told], None]) -> None:
         """Tell this one from now on. Called in trio's thread; it may call `say` and `ask`."""
         self._listeners.append(callback)
+
+    def serve_relay(self, serve: ServeRelay) -> None:
+        """Hand connections of the relay to this one from now on."""
+        self._server.relay = serve
 
     def view(self) -> GossipView:
         """What gossip holds now."""
@@ -195,8 +200,7 @@ class GossipShell:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                server = CallServer(lambda: self._keys.keyring, self._called, self.traffic)
-                nursery.start_soon(server.run, self._sockets)
+                nursery.start_soon(self._server.run, self._sockets)
                 nursery.start_soon(self._pump)
                 nursery.start_soon(self._watch_keys)
                 self._handle(on.Started())

@@ -22,7 +22,7 @@ from sidecar.agent.gossip_state import describe, describe_off
 from sidecar.agent.log import log
 from sidecar.agent.seeds import Seeds
 from sidecar.agent.settings import SidecarSettings
-from sidecar.gossip import LAN, Status
+from sidecar.gossip import LAN, Signer, Status
 from sidecar.gossip import events as on
 from sidecar.gossip.frames import NODE_CHARS_MAX
 from sidecar.mesh.mesh import Mesh
@@ -72,6 +72,8 @@ class GossipSide:
         """Gossip at work; None where it is off."""
         self.off = _why_off(settings)
         """Why it is off; empty when it is on."""
+        self.signer: Signer | None = None
+        """This host's own key; None where gossip is off."""
         self._log = GossipLog()
         self._reachable: set[str] = set()
         self._seen: object = None
@@ -88,10 +90,10 @@ class GossipSide:
         own = settings.data_dir / settings.node
         keys = KeyringFile(_key_file(settings), options.mesh or settings.etcd.prefix)
         signer, self._key_not_kept = host_signer(own / "host.key")
+        self.signer = signer
         bind = options.bind or address
         self._epochs = EpochFile(own / "gossip-epoch")
         self._seeds = Seeds(options.seeds, self._addresses)
-        self._signer = signer
         self.shell = GossipShell(
             Place(
                 node=settings.node,
@@ -171,12 +173,12 @@ class GossipSide:
 
     def describe(self) -> dict[str, Any]:
         """The `gossip` part of the status, as plain JSON."""
-        if self.shell is None:
+        if self.shell is None or self.signer is None:
             return describe_off(self.off)
         problems = (self._key_not_kept, self._epochs.error, self.shell.keys.error)
         return describe(
             self.shell,
-            public_key=self._signer.public,
+            public_key=self.signer.public,
             unresolved=self._seeds.unresolved,
             problems=tuple(problem for problem in problems if problem),
         )

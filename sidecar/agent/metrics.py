@@ -144,6 +144,7 @@ class _FromStatus(Collector):
             len(status["refused_claims"]),
         )
         yield from _of_gossip(status["gossip"])
+        yield from _of_relay(status["relay"])
         yield _gauge(
             "meshd_registered",
             "Whether the store holds this host's registration.",
@@ -166,6 +167,8 @@ def _of_config(status: Mapping[str, Any]) -> Iterator[Metric]:
         "Since the store was last in contact; 0 while it is.",
         config["age_s"] or 0,
     )
+    source = {name: float(name == config["source"]) for name in ("etcd", "peers", "disk")}
+    yield _gauges("meshd_config_source", "1 for who vouches for what is served.", "source", source)
     yield _gauges(
         "meshd_config_objects", "Objects in force, by kind.", "kind", _by_kind(status["objects"])
     )
@@ -236,6 +239,24 @@ def _of_gossip(gossip: Mapping[str, Any]) -> Iterator[Metric]:
     for reason, count in gossip["dropped"].items():
         dropped.add_metric([reason], count)
     yield from (packets, octets, dropped)
+
+
+def _of_relay(relay: Mapping[str, Any]) -> Iterator[Metric]:
+    is_on = relay["state"] != "off"
+    yield _gauge("meshd_relay_up", "Whether configuration is exchanged with peers.", is_on)
+    if not is_on:
+        return
+    watching = "Whether this host is to hold a watch on etcd."
+    yield _gauge("meshd_relay_watching", watching, relay["watching"])
+    at_store = "Other hosts that have the same etcd in reach."
+    yield _gauge("meshd_relay_peers_at_store", at_store, relay["peers_at_store"])
+    yield _gauge("meshd_relay_serving", "Peers that pull from this host now.", relay["serving"])
+    events = CounterMetricFamily(
+        "meshd_relay_events", "What happened in the relay.", labels=["event"]
+    )
+    for name, count in relay["counters"].items():
+        events.add_metric([name], count)
+    yield events
 
 
 def _by_kind(counts: Mapping[str, int]) -> dict[str, int]:

@@ -34,6 +34,7 @@ from sidecar.agent.outlier_side import make_outlier
 from sidecar.agent.recall import look_up
 from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
+from sidecar.agent.sources import Sources
 from sidecar.agent.success import watch_successes
 from sidecar.node.events import (
     CompareRegistration,
@@ -68,8 +69,6 @@ from sidecar.xds.events import Effect as SessionEffect
 from sidecar.xds.events import Event as SessionEvent
 from sidecar.xds.resource import TypeUrl
 from store.etcd.client import EtcdClient
-from store.etcd.watch import MirrorTask
-from store.mirror import Mirror
 from store.objects import model_for
 from store.objects.kinds import Kind
 from store.snapshot import Snapshot
@@ -117,17 +116,20 @@ class NodeShell:
         )
         self._node.preload(self._last_good.names)
         self._client = EtcdClient(settings.etcd, start_at=random.randrange(1 << 16))
-        self._mirror = MirrorTask(
-            settings.etcd,
-            Mirror(random.Random(), seed=self._seed),
-            self._publish,
-            start_at=random.randrange(1 << 16),
-        )
         self._metrics = Metrics()
         self._driver = envoy_side.driver
         self._envoy = EnvoyWatch()
         self.gossip = GossipSide(settings, address, self._node.registrations)
         """Gossip; its port is bound, its shell is there where it is on."""
+        self.sources = Sources(
+            settings,
+            self.gossip,
+            self._node.registrations,
+            self._take,
+            self._source_changed,
+            seed=self._seed,
+        )
+        """etcd and peers."""
         self._registrar = Registrar(
             self._client, facts.record(self.gossip.address), settings.registration.ttl_s
         )
@@ -138,7 +140,7 @@ class NodeShell:
         self.answers = NodeAnswers(
             settings=settings,
             node=self._node,
-            mirror=self._mirror,
+            sources=self.sources,
             driver=self._driver,
             envoy=self._envoy,
             registrar=self._registrar,
@@ -180,9 +182,11 @@ class NodeShell:
                 self._load_last_good()
                 self._envoy_side.listen(self)
                 nursery.start_soon(self._outlier.run)
-                nursery.start_soon(self._mirror.run)
+                self.sources.begin()
+                nursery.start_soon(self.sources.run)
+                nursery.start_soon(self.gossip.run, self._held_alive, self._grace_s)
                 if self._seed is not None and not self._envoy_side.is_open:
-                    await catch_up(lambda: self._mirror.status, self._has_heard_etcd)
+                    await catch_up(lambda: self.sources.status, self._has_heard_others)
                 await nursery.start(self._envoy_side.run)
                 nursery.start_soon(self._last_good.run, self._cache_failed)
                 nursery.start_soon(self._tick)
@@ -190,7 +194,6 @@ class NodeShell:
                     watch_successes, self._envoy_side.admin, self._node, self._answered
                 )
                 nursery.start_soon(self._envoy.learn_versions, self._envoy_side.admin)
-                nursery.start_soon(self.gossip.run, self._held_alive, self._grace_s)
                 nursery.start_soon(self.answers.whole_mesh.wide.run)
                 if self._settings.registration.enabled and self._has_what_to_register():
                     nursery.start_soon(self._register)
@@ -205,8 +208,8 @@ class NodeShell:
                 self._handle(SnapshotArrived(seed, Source.DISK))
                 log.info("last_known_good_loaded", revision=seed.revision)
 
-    def _has_heard_etcd(self) -> bool:
-        return self._node.source is Source.ETCD
+    def _has_heard_others(self) -> bool:
+        return self._node.source in (Source.ETCD, Source.PEERS)
 
     async def wait_ready(self) -> None:
         """Return when a configuration is in force in Envoy."""
@@ -270,11 +273,15 @@ class NodeShell:
 
     # -- events ---------------------------------------------------------------------------------
 
-    def _publish(self, snapshot: Snapshot) -> None:
+    def _take(self, snapshot: Snapshot, source: Source) -> None:
+        """There is a newer snapshot, from etcd or peers."""
         label = f"{snapshot.epoch}@{snapshot.revision}"
         self._convergence.arrived(label, trio.current_time())
         with self._collection.paused(len(snapshot)), self._metrics.compile_seconds.time():
-            self._handle(SnapshotArrived(snapshot, Source.ETCD))
+            self._handle(SnapshotArrived(snapshot, source))
+
+    def _source_changed(self) -> None:
+        self._changed.ring()
 
     def reported(self, report: Report) -> None:
         """The session's word (`sidecar.agent.envoy_side.Listener`)."""
@@ -332,6 +339,7 @@ class NodeShell:
         self._perform(self._node.handle(event, trio.current_time()))
         if isinstance(event, SnapshotArrived):
             self.gossip.follow(self._node.catalog, self._node.mesh)
+            self.sources.follow()
         self._outlier.held_changed()
         self._wake.set()
         self._changed.ring()

@@ -1,4 +1,4 @@
-"""What this host says of its own configuration: from the node, the Mirror and Envoy's session to a `Standing`."""
+"""What this host says of its own configuration: from the node, its sources and Envoy's session to a `Standing`."""
 
 from __future__ import annotations
 
@@ -7,36 +7,28 @@ from sidecar.standing.codec import WITHHELD_MAX
 from sidecar.standing.model import HASH_DIGITS, Standing, Sync, mark_of
 from sidecar.xds.events import ResourceRejected
 from store.keys import object_key
-from store.mirror.status import MirrorStatus
 
-__all__ = ["STALE_AFTER_S", "own_standing"]
-
-STALE_AFTER_S = 8.0
-"""How long the store may be silent before we say so: its heartbeat (5 s) and some. A member that restarts, or a watch
-opened anew, is none of the others' business, and each word costs the mesh some datagrams."""
+__all__ = ["own_standing"]
 
 
 def own_standing(
     node: Node,
-    mirror: MirrorStatus,
+    sync: Sync,
     rejected: tuple[ResourceRejected, ...],
     *,
     is_current: bool,
     version: str,
-    now_s: float,
 ) -> Standing:
     """What is true of this host now.
 
     Args:
         node: Its core.
-        mirror: Its view of the store.
+        sync: Where its configuration comes from.
         rejected: What its Envoy refuses now.
         is_current: Whether Envoy, on its present stream, has said that it has all of some state.
         version: Version of the sidecar.
-        now_s: Monotonic seconds.
     """
     snapshot, mark = node.catalog.snapshot, node.in_force
-    sync = _sync(mirror, now_s)
     if snapshot is None:
         return Standing(None, 0, "", 0, sync, version=version)
     # What is in force of an earlier life of the store says nothing about revisions of this one.
@@ -52,15 +44,6 @@ def own_standing(
         version=version,
         withheld=_withheld(node, rejected),
     )
-
-
-def _sync(mirror: MirrorStatus, now_s: float) -> Sync:
-    if mirror.held is not None:
-        return Sync.HELD
-    if mirror.is_fresh:
-        return Sync.STORE
-    was_heard = mirror.heard_s is not None and now_s - mirror.heard_s < STALE_AFTER_S
-    return Sync.STORE if was_heard else Sync.STALE
 
 
 def _withheld(node: Node, rejected: tuple[ResourceRejected, ...]) -> tuple[int, ...]:

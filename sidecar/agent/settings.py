@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from sidecar.agent.capture_options import FIRST_DNS_PORT, FIRST_OUTBOUND_PORT, CaptureOptions
 from sidecar.agent.gossip_options import GossipOptions
+from sidecar.agent.relay_options import RelayOptions
 from sidecar.mesh.model import Locality
 from store.etcd.settings import EtcdSettings
 from store.keys import is_host_name
@@ -173,6 +174,8 @@ class SidecarSettings(_Table):
     """Gossip with peers."""
     capture: CaptureOptions = CaptureOptions()
     """Transparent capture."""
+    relay: RelayOptions = RelayOptions()
+    """Configuration from peers."""
     workloads: tuple[WorkloadSettings, ...] = ()
     """Local applications."""
     contexts: tuple[ContextSettings, ...] = ()

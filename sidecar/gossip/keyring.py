@@ -1,7 +1,7 @@
 """The shared keys: who holds none is a stranger, whatever it sends.
 
 AES-GCM with 16, 24 or 32 byte keys. Sealed: one byte of version, 12 bytes of nonce, ciphertext, 16 bytes of tag.
-The mesh id and the purpose (datagram or stream) are associated data: a frame of another mesh with the same key
+The mesh id and the purpose (datagram, stream or relay) are associated data: a frame of another mesh with the same key
 does not open, nor does a datagram as a stream. All keys open; the first one seals. Rotation without downtime:
 install the new key everywhere, use it everywhere, remove the old one everywhere. Keyrings are immutable: each step
 makes another one.
@@ -38,6 +38,8 @@ class Purpose(Enum):
 
     DATAGRAM = b"datagram"
     STREAM = b"stream"
+    RELAY = b"relay"
+    """Words of the relay (`sidecar.relay.wire`), over TCP as well."""
 
 
 class Keyring:

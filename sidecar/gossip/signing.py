@@ -61,6 +61,10 @@ class Signer:
         record = replace(record, key=self.public)
         return replace(record, signature=self._key.sign(_signed_bytes(record, mesh_id)))
 
+    def sign_bytes(self, message: bytes) -> bytes:
+        """The signature of a message that names its own purpose (`sidecar.relay.statements`)."""
+        return self._key.sign(message)
+
 
 def verify(record: Record, mesh_id: str) -> bool:
     """Whether the record was signed, as it is and for this mesh, with the key that it carries."""

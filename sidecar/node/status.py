@@ -48,6 +48,7 @@ def config_state(node: Node, session: SessionView, *, is_held: bool) -> dict[str
         "revision_received": snapshot.revision if snapshot is not None else 0,
         "revision_in_force": mark.snapshot.revision if mark else 0,
         "hash": snapshot.hash if snapshot is not None else "",
+        "hash_in_force": mark.snapshot.hash if mark else "",
         "refusal": node.catalog.refusal,
     }
 

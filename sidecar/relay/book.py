@@ -169,6 +169,16 @@ class Book:
         """Present members that have this etcd in reach."""
         return [node for node in self._at_store.get(cluster_id, ()) if self._is(node)]
 
+    def told(self, cluster_id: int, own_hash: bytes, count: int) -> int:
+        """Newest revision that hosts with this etcd in reach say they have, with other content than ours; 0: none.
+
+        As many must say so as must attest, or all of them where they are fewer: a lone liar among others is not heard.
+        """
+        present = [self._standings[node] for node in self.at_store(cluster_id)]
+        others = [one.received for one in present if one.received_hash != own_hash.hex()]
+        wanted = max(1, min(count, len(present)))
+        return heapq.nlargest(wanted, others)[-1] if len(others) >= wanted else 0
+
     def clusters(self) -> dict[int, tuple[int, int]]:
         """Clusters that present members stand in: how many have it in reach, and how many there are."""
         return {

@@ -104,6 +104,7 @@ class Relay:
         """What the relay is about now; times are relative to its last event."""
         newest = self._history.newest
         chunks, chunks_all = self._fetcher.progress
+        at_store = self._book.at_store(newest.epoch.cluster_id) if newest is not None else []
         return RelayView(
             link=self._link,
             sync=self.sync,
@@ -115,10 +116,22 @@ class Relay:
             chunks_all=chunks_all,
             serving=len(self._server),
             holds_watch=self.holds_watch,
+            at_store=len(at_store),
+            told=self.told,
             held=self._lives.held,
             left_alone=self._backoffs.active(self._now_s),
             counters=tuple(sorted(self._voice.counters.items())),
         )
+
+    @property
+    def told(self) -> int:
+        """Revision above ours that hosts with etcd in reach have; 0: we have what they have."""
+        own = self._history.newest
+        if own is None:
+            return 0
+        count = self._voice.settings.attestations
+        told = self._book.told(own.epoch.cluster_id, short_hash(own), count)
+        return told if told > own.revision else 0
 
     def handle(self, event: on.Event, now_s: float) -> list[on.Effect]:
         """Take in what happened.

@@ -34,6 +34,10 @@ class RelayView:
     """Peers that pull from us now."""
     holds_watch: bool
     """Whether this host is to hold a watch on etcd."""
+    at_store: int
+    """Other hosts that have the etcd that is followed in reach."""
+    told: int
+    """Revision above ours that enough of them say they have; 0: we have what they have."""
     held: HeldLife | None
     """The epoch that waits for a person, if any."""
     left_alone: tuple[tuple[str, float], ...]

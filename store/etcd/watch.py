@@ -49,6 +49,8 @@ class MirrorTask:
         mirror: The machine; nothing else may feed it.
         publish: Takes each new snapshot that matters (skipped ones are superseded); may be async.
         report: Takes what a person may want to know.
+        each: Takes every snapshot at once, also those that `publish` skips; None: nobody wants them.
+        changed: Told whenever the Mirror's state is another than before, after what was published with it.
         start_at: Index of the member to begin with, so that many sidecars spread over the members.
     """
 
@@ -59,12 +61,16 @@ class MirrorTask:
         publish: Callable[[Snapshot], Awaitable[None] | None],
         *,
         report: Callable[[on.Report], None] = log_report,
+        each: Callable[[Snapshot], None] | None = None,
+        changed: Callable[[], None] | None = None,
         start_at: int = 0,
     ) -> None:
         self._settings = settings
         self._mirror = mirror
         self._publish = publish
         self._report = report
+        self._each = each
+        self._changed = changed
         self._client = EtcdClient(settings, start_at=start_at)
         self._stream: WatchStream | None = None
         self._renew_token = False
@@ -87,9 +93,28 @@ class MirrorTask:
         """The member that the next call goes to."""
         return self._client.endpoint
 
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What the Mirror holds; None before its first reading."""
+        return self._mirror.snapshot
+
     def accept_epoch(self) -> None:
         """A person accepts the epoch that is held. Call it in trio's thread."""
         self._arrive(on.EpochAccepted())
+
+    def relayed(self, snapshot: Snapshot) -> None:
+        """Peers brought this, and it is in force already: go on from it. Call it in trio's thread.
+
+        It takes effect at once: what was to be published from before it is older, and forgotten.
+        """
+        self._newest = None
+        self._handle(on.Relayed(snapshot))
+        self._has_arrived.set()
+
+    def take_pending(self) -> Snapshot | None:
+        """What is still to be published, for whoever is about to end this; None: nothing."""
+        pending, self._newest = self._newest, None
+        return pending
 
     async def run(self) -> None:
         """Run until cancelled; then connections are closed, and a call under way ends without being heard."""
@@ -123,6 +148,7 @@ class MirrorTask:
             await trio.lowlevel.checkpoint()
 
     def _handle(self, event: on.Event) -> None:
+        before = self._mirror.state
         for effect in self._mirror.handle(event, trio.current_time()):
             match effect:
                 case on.List() | on.ListKeysOnly():
@@ -142,8 +168,12 @@ class MirrorTask:
                 case on.Publish():
                     self._newest = effect.snapshot
                     self._has_newest.set()
+                    if self._each is not None:
+                        self._each(effect.snapshot)
                 case on.Report():
                     self._report(effect)
+        if self._changed is not None and self._mirror.state is not before:
+            self._changed()
 
     async def _publish_newest(self) -> None:
         while True:

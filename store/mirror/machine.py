@@ -73,6 +73,11 @@ class Mirror:
         return self._snapshot
 
     @property
+    def state(self) -> MirrorState:
+        """Where it is."""
+        return self._state
+
+    @property
     def status(self) -> MirrorStatus:
         """One look at the machine."""
         known = self._snapshot

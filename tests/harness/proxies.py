@@ -31,6 +31,8 @@ class FaultyProxy:
         """How many bytes of answers were swallowed."""
         self.is_losing_answers = False
         self.is_holding_requests = False
+        self.is_refusing = False
+        """Whether new connections are ended at once."""
         self._pairs: list[_Pair] = []
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -74,6 +76,15 @@ class FaultyProxy:
                 if not keep_servers:
                     _shut(pair.server)
 
+    def cut_off(self) -> None:
+        """The server is out of reach from now on: connections end, and new ones are refused."""
+        self.is_refusing = True
+        self.cut()
+
+    def connect(self) -> None:
+        """It is in reach again."""
+        self.is_refusing = False
+
     def let_through(self) -> None:
         """Sends to the server what was held back, also of clients that are gone."""
         with self._lock:
@@ -93,6 +104,9 @@ class FaultyProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self.is_refusing:
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.target))
             except OSError:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_HEADER = ("NODE", "STATUS", "SINCE", "ADDRESS", "VERSION", "REVISION", "TOLD")
-_WIDE = ("EPOCH", "INCARNATION", "UDP", "ACCUSERS", "SYNC", "KEY", "TRUST")
+_HEADER = ("NODE", "STATUS", "SINCE", "ADDRESS", "VERSION", "REVISION", "SYNC", "TOLD")
+_WIDE = ("EPOCH", "INCARNATION", "UDP", "ACCUSERS", "KEY", "TRUST")
 _DOWN = ("suspect", "dead")
 
 

@@ -58,9 +58,9 @@ def test_members_are_a_table_and_0(machine: CommandLine, near: FakeAgent) -> Non
     ran = machine("peers")
     assert ran.status == exits.OK, ran.text()
     assert [line.split() for line in ran.out.splitlines()] == [
-        ["NODE", "STATUS", "SINCE", "ADDRESS", "VERSION", "REVISION", "TOLD"],
-        ["a", "alive", "2m", "5s", "10.0.0.7:7946", "0.1.0", "12", "4s", "ago"],
-        ["b", "alive", "2m", "5s", "10.0.0.7:7946", "-", "-", "-"],
+        ["NODE", "STATUS", "SINCE", "ADDRESS", "VERSION", "REVISION", "SYNC", "TOLD"],
+        ["a", "alive", "2m", "5s", "10.0.0.7:7946", "0.1.0", "12", "store", "4s", "ago"],
+        ["b", "alive", "2m", "5s", "10.0.0.7:7946", "-", "-", "-", "-"],
     ]
     assert ran.err == "as near sees it: 3 alive (itself among the living)\n"
 

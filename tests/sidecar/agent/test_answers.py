@@ -15,10 +15,13 @@ from sidecar.agent.ads_driver import AdsDriver
 from sidecar.agent.answers import NodeAnswers
 from sidecar.agent.bell import Bell
 from sidecar.agent.envoy_watch import EnvoyWatch
+from sidecar.agent.gossip_side import GossipSide
 from sidecar.agent.last_good import LastGood
 from sidecar.agent.metrics import Metrics
 from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
+from sidecar.agent.sources import Sources
+from sidecar.agent.store_side import StoreSide, Taking
 from sidecar.agent.wanted import Wanted
 from sidecar.node.events import EnvoyInForce, SnapshotArrived, Source
 from sidecar.node.node import Node
@@ -27,7 +30,6 @@ from sidecar.xds.events import SessionState, SessionView, TypeView
 from sidecar.xds.resource import TypeUrl
 from store.errors import ConflictError
 from store.etcd.settings import EtcdSettings
-from store.etcd.watch import MirrorTask
 from store.mirror import Mirror
 from store.mirror.status import HeldEpoch, MirrorState, MirrorStatus
 from store.snapshot import Epoch, Snapshot
@@ -37,12 +39,13 @@ from tests.harness.nodes import EPOCH, VS_KEY, arrive, make_node, virtual_servic
 OTHER = Epoch(2, 0xDEF)
 
 
-class Store(MirrorTask):
+class Store(StoreSide):
     """A Mirror whose status is set by the test."""
 
     def __init__(self) -> None:
-        super().__init__(EtcdSettings(), Mirror(random.Random(1)), lambda _: None)
-        self.now = replace(self._mirror.status, state=MirrorState.WATCHING)
+        taking = Taking(publish=_pass_over, each=_pass_over, changed=lambda: None)
+        super().__init__(EtcdSettings(), taking)
+        self.now = replace(Mirror(random.Random(1)).status, state=MirrorState.WATCHING)
         self.accepted = 0
 
     @property
@@ -51,6 +54,10 @@ class Store(MirrorTask):
 
     def accept_epoch(self) -> None:
         self.accepted += 1
+
+
+def _pass_over(_: Snapshot) -> None:
+    """Nobody takes it."""
 
 
 class Driver(AdsDriver):
@@ -86,12 +93,17 @@ class Parts:
 def parts(tmp_path: Path) -> Parts:
     settings = SidecarSettings(node="h1", run_dir=tmp_path, data_dir=tmp_path)
     node, store, envoy, changed = make_node("h1"), Store(), EnvoyWatch(), Bell()
+    gossip = GossipSide(settings, "10.0.0.1", node.registrations)
+    sources = Sources(
+        settings, gossip, node.registrations, lambda *_: None, changed.ring, seed=None
+    )
+    sources.store = store
     last_good = LastGood(tmp_path, "/meshd/v1")
     driver = Driver(tmp_path / "ads.sock", lambda _: None)
     answers = NodeAnswers(
         settings=settings,
         node=node,
-        mirror=store,
+        sources=sources,
         driver=driver,
         envoy=envoy,
         registrar=Registrar(LeasedStore(), OwnRecord("h1", "10.0.0.1", ()), 15.0),
@@ -242,7 +254,7 @@ async def test_while_another_epoch_is_held_nothing_that_was_put_is_in_force(
     assert not await is_told(parts, 41)
     status = parts.answers.status()
     assert status["config"]["state"] == "held"
-    assert status["config"]["held"] == {"cluster_id": "def", "reason": held.reason}
+    assert status["config"]["held"] == {"cluster_id": "def", "reason": held.reason, "by": "etcd"}
     assert parts.answers.accept_epoch() == {"accepted": "def", "revision": 40}
     assert parts.store.accepted == 1
 

@@ -21,7 +21,7 @@ from sidecar.xds.resource import TypeUrl
 
 STATUS: dict[str, Any] = {
     "version": "1.2.3",
-    "config": {"revision_received": 41, "revision_in_force": 40, "age_s": None},
+    "config": {"revision_received": 41, "revision_in_force": 40, "age_s": None, "source": "etcd"},
     "store": {"state": "watching", "revision": 42, "watches": 5, "compactions": 1},
     "envoy": {"version": "1.40.0", "connected": True, "restarts": 2},
     "objects": {"VirtualService": 3},
@@ -43,6 +43,13 @@ STATUS: dict[str, Any] = {
         "health": 1,
         "traffic": [{"direction": "in", "kind": "datagram", "packets": 7, "bytes": 900}],
         "dropped": {"datagram_not_opened": 5},
+    },
+    "relay": {
+        "state": "on",
+        "watching": False,
+        "peers_at_store": 3,
+        "serving": 2,
+        "counters": {"adopted": 6},
     },
 }
 
@@ -77,6 +84,12 @@ NAMES = {
     "meshd_gossip_packets",
     "meshd_gossip_bytes",
     "meshd_gossip_dropped",
+    "meshd_config_source",
+    "meshd_relay_up",
+    "meshd_relay_watching",
+    "meshd_relay_peers_at_store",
+    "meshd_relay_serving",
+    "meshd_relay_events",
 }
 
 
@@ -128,6 +141,13 @@ def test_gauges_are_read_from_the_status_of_the_moment() -> None:
         'meshd_gossip_bytes_total{direction="in"}{kind="datagram"}': 900,
         'meshd_gossip_packets_total{direction="in"}{kind="datagram"}': 7,
         'meshd_gossip_dropped_total{reason="datagram_not_opened"}': 5,
+        'meshd_config_source{source="etcd"}': 1,
+        'meshd_config_source{source="peers"}': 0,
+        "meshd_relay_up": 1,
+        "meshd_relay_watching": 0,
+        "meshd_relay_peers_at_store": 3,
+        "meshd_relay_serving": 2,
+        'meshd_relay_events_total{event="adopted"}': 6,
     }
     assert {name: found[name] for name in expected} == expected
 

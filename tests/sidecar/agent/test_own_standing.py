@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import replace
 
-import pytest
-
-from sidecar.agent.own_standing import STALE_AFTER_S, own_standing
+from sidecar.agent.own_standing import own_standing
 from sidecar.node.events import EnvoyInForce, SnapshotArrived, Source
 from sidecar.node.node import Node
 from sidecar.standing.codec import WITHHELD_MAX
 from sidecar.standing.model import Standing, Sync, mark_of
 from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import TypeUrl
-from store.mirror import Mirror
-from store.mirror.status import HeldEpoch, MirrorState, MirrorStatus
 from store.snapshot import Entry, Epoch, Snapshot
 from tests.harness.nodes import EPOCH, VS_KEY, make_node, virtual_service
 
-WATCHING = replace(Mirror(random.Random(1)).status, state=MirrorState.WATCHING)
 OTHER = Epoch(2, 0xDEF)
 
 
 def said(
     node: Node,
-    mirror: MirrorStatus = WATCHING,
+    sync: Sync = Sync.STORE,
     rejected: tuple[ResourceRejected, ...] = (),
     *,
     is_current: bool = True,
 ) -> Standing:
-    return own_standing(node, mirror, rejected, is_current=is_current, version="1.0", now_s=100.0)
+    return own_standing(node, sync, rejected, is_current=is_current, version="1.0")
 
 
 def arrive(node: Node, snapshot: Snapshot, *, is_in_force: bool = True) -> None:
@@ -72,26 +66,8 @@ def test_what_is_in_force_of_another_epoch_is_not_said_beside_this_one() -> None
     assert (standing.epoch, standing.received, standing.in_force) == (OTHER, 4, 0)
 
 
-@pytest.mark.parametrize(
-    ("state", "heard_s", "sync"),
-    [
-        (MirrorState.WATCHING, 0.0, Sync.STORE),
-        (MirrorState.BACKOFF, 99.0, Sync.STORE),
-        (MirrorState.LISTING, 99.0, Sync.STORE),
-        (MirrorState.BACKOFF, 100.0 - STALE_AFTER_S, Sync.STALE),
-        (MirrorState.LISTING, None, Sync.STALE),
-    ],
-)
-def test_a_store_that_is_silent_for_long_makes_us_stale(
-    state: MirrorState, heard_s: float | None, sync: Sync
-) -> None:
-    assert said(make_node(), replace(WATCHING, state=state, heard_s=heard_s)).sync is sync
-
-
-def test_who_holds_off_another_etcd_says_so() -> None:
-    held = HeldEpoch(0xDEF, 40, "all VirtualServices are gone")
-    mirror = replace(WATCHING, state=MirrorState.HELD, held=held)
-    assert said(make_node(), mirror).sync is Sync.HELD
+def test_where_it_comes_from_is_said_as_it_was_found() -> None:
+    assert said(make_node(), Sync.HELD).sync is Sync.HELD
 
 
 def test_quarantined_objects_are_counted_and_marked() -> None:
