@@ -59,7 +59,8 @@ class RelayServer:
         self._ask = ask
         self._traffic = traffic
         self._numbers = itertools.count(1)
-        self._open = 0
+        self.connections = 0
+        """Open now."""
 
     async def serve(self, stream: trio.SocketStream, size: int, scope: trio.CancelScope) -> None:
         """Serve one connection until it ends (`sidecar.agent.gossip_streams.ServeRelay`).
@@ -67,9 +68,9 @@ class RelayServer:
         Raises:
             PeerError: It broke the protocol, or there are too many.
         """
-        if self._open >= CONNECTIONS_MAX:
+        if self.connections >= CONNECTIONS_MAX:
             raise PeerError("relay_over_limit")
-        self._open += 1
+        self.connections += 1
         scope.deadline = float("inf")  # from now on each step has a deadline of its own
         name = f"connection-{next(self._numbers)}"
         try:
@@ -80,7 +81,7 @@ class RelayServer:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # an asker may hang up whenever it likes
         finally:
-            self._open -= 1
+            self.connections -= 1
 
     async def _answer_one(self, stream: trio.SocketStream, name: str, size: int) -> None:
         with trio.move_on_after(REQUEST_WITHIN_S) as scope:

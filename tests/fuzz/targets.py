@@ -6,11 +6,12 @@ one likes (`./dev fuzz`, module `drive`).
 
 from __future__ import annotations
 
-from tests.fuzz import bodies, gossip, stored
+from tests.fuzz import bodies, gossip, relay, stored
 from tests.fuzz.target import Target
 
 __all__ = ["TARGETS"]
 
 TARGETS: dict[str, Target] = {
-    target.name: target for target in (*gossip.TARGETS, *bodies.TARGETS, *stored.TARGETS)
+    target.name: target
+    for target in (*gossip.TARGETS, *bodies.TARGETS, *relay.TARGETS, *stored.TARGETS)
 }
