@@ -6,7 +6,7 @@ The one exception is `accept_epoch`, which passes a person's decision on to the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version as installed_version
@@ -50,6 +50,10 @@ __all__ = ["NodeAnswers"]
 _VERSION = installed_version("meshd")
 
 
+async def _no_traffic() -> bytes:
+    return b""
+
+
 def _no_gossip() -> Mapping[str, Any]:
     return {"state": "off", "reason": "this sidecar was built without it"}
 
@@ -80,6 +84,8 @@ class NodeAnswers:
     """When the daemon began, monotonic seconds."""
     describe_gossip: Callable[[], Mapping[str, Any]] = _no_gossip
     """The `gossip` part of the status."""
+    traffic: Callable[[], Awaitable[bytes]] = _no_traffic
+    """Envoy's metrics of requests, in Prometheus' text format."""
 
     @cached_property
     def whole_mesh(self) -> MeshAnswers:
@@ -231,9 +237,9 @@ class NodeAnswers:
         held = self.sources.accept_epoch()
         return {"accepted": f"{held.cluster_id:x}", "revision": held.revision}
 
-    def metrics(self) -> bytes:
-        """Prometheus text."""
-        return self.measured.text(self.status())
+    async def metrics(self) -> bytes:
+        """Prometheus text: the sidecar's own metrics, and Envoy's of requests."""
+        return self.measured.text(self.status()) + await self.traffic()
 
 
 def _only_warms(view: SessionView) -> bool:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
 import trio
 
-from sidecar.agent.settings import FIRST_INBOUND_PORT, SidecarSettings
+from sidecar.agent.settings import (
+    FIRST_INBOUND_PORT,
+    ContextSettings,
+    SidecarSettings,
+)
 from sidecar.mesh.model import Context
 from sidecar.mesh.protocols import declared_protocol
 from sidecar.registration.record import OwnPort, OwnRecord, OwnWorkload
 from sidecar.routing.table import InboundKey
+from sidecar.telemetry.party import Party
 from sidecar.xds.compile import Bind, CompileOptions, InboundPort
 from sidecar.xds.compile.listeners import inbound_listener_name
 from sidecar.xds.desired import BuilderSettings
@@ -65,15 +71,35 @@ class HostFacts:
                 for context in contexts
             },
             inbound=tuple(self._inbound()),
+            parties=self.parties(),
             options=CompileOptions(
                 credentials=settings.envoy.credentials,
-                access_log=settings.envoy.access_log,
+                own_telemetry=settings.telemetry.local,
                 own_addresses=(self.address,),
                 outbound_ports=tuple(sorted({context.outbound_port for context in contexts})),
             ),
             budget_services=settings.budget_services,
             unknown_hosts_max=settings.unknown_hosts_max,
         )
+
+    def parties(self) -> Mapping[str, Party]:
+        """The workload that each context speaks for, by the context's name.
+
+        A context sends for the local workload of its namespace and account where there is one; else it is known by
+        its own name, or this node's.
+        """
+        return {one.name: self._party(one) for one in self._settings.effective_contexts()}
+
+    def _party(self, context: ContextSettings) -> Party:
+        settings = self._settings
+        names = [
+            settings.workload_name(workload)
+            for workload in settings.workloads
+            if (workload.namespace or settings.namespace) == context.namespace
+            and (workload.service_account or settings.service_account) == context.service_account
+        ]
+        name = names[0] if len(names) == 1 else context.name or settings.node
+        return Party.of(name, context.namespace, context.labels)
 
     def record(self, gossip_address: str = "") -> OwnRecord:
         """What this host registers, with `address:port` of its gossip where there is any."""
@@ -149,6 +175,7 @@ class HostFacts:
                         app_address=port.app_address,
                         app_port=port.app_port or port.number,
                         protocol=declared_protocol(port.protocol),
+                        workload=self._settings.workload_name(workload),
                         number=port.number,
                         service=workload.service,
                         namespace=workload.namespace or self._settings.namespace,

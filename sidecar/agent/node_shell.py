@@ -36,6 +36,7 @@ from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.sources import Sources
 from sidecar.agent.success import watch_successes
+from sidecar.agent.traffic import MeshFacts, Traffic
 from sidecar.node.events import (
     CompareRegistration,
     Desire,
@@ -105,7 +106,8 @@ class NodeShell:
         self._facts = facts = HostFacts(settings, address)
         self._last_good = LastGood(settings.data_dir / settings.node, settings.etcd.prefix)
         self._seed = self._last_good.load()
-        builder = partial(Builder, facts.builder())
+        built = facts.builder()
+        builder = partial(Builder, built)
         self._node = Node(
             settings.node,
             facts.contexts(),
@@ -149,6 +151,9 @@ class NodeShell:
             changed=self._changed,
             started_at_s=trio.current_time(),
             describe_gossip=self.gossip.describe,
+            traffic=Traffic(
+                envoy_side.admin, MeshFacts(self._node, built.parties, built.inbound)
+            ).text,
         )
         """What the status API answers."""
         self._outlier = make_outlier(

@@ -113,7 +113,7 @@ class Answers(Protocol):
         """Follow the store that is held as another epoch."""
         ...
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         """Prometheus text."""
         ...
 
@@ -155,7 +155,8 @@ async def answer(answers: Answers, request: Request) -> Reply:
         case "POST", "/v1/epoch/accept":
             return as_json(answers.accept_epoch())
         case "GET", "/metrics":
-            return HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", answers.metrics()
+            text = await answers.metrics()
+            return HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", text
         case method, path:
             raise NotFoundError(
                 f"{method} {path}: there is no such page", hint="GET /v1/status is one"

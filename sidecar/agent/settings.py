@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from sidecar.agent.capture_options import FIRST_DNS_PORT, FIRST_OUTBOUND_PORT, CaptureOptions
 from sidecar.agent.gossip_options import GossipOptions
 from sidecar.agent.relay_options import RelayOptions
+from sidecar.agent.telemetry_options import TelemetryOptions
 from sidecar.mesh.model import Locality
 from store.etcd.settings import EtcdSettings
 from store.keys import is_host_name
@@ -114,8 +115,6 @@ class EnvoySettings(_Table):
     """How long connections of a changed listener may finish."""
     log_level: Literal["trace", "debug", "info", "warning", "error", "critical"] = "warning"
     """Envoy's own log level."""
-    access_log: str = ""
-    """File that Envoy writes one line for each request to; empty for none."""
     credentials: str = "/etc/meshd/credentials"
     """Folder of `<credentialName>/tls.crt`, `tls.key`, `ca.crt`: what `credentialName` of an object names."""
 
@@ -170,6 +169,8 @@ class SidecarSettings(_Table):
     """The data plane."""
     registration: RegistrationSettings = RegistrationSettings()
     """This host's key in etcd."""
+    telemetry: TelemetryOptions = TelemetryOptions()
+    """What Envoy writes down of traffic, where this host is to do otherwise than MeshConfig says."""
     gossip: GossipOptions = GossipOptions()
     """Gossip with peers."""
     capture: CaptureOptions = CaptureOptions()

@@ -17,6 +17,7 @@ from sidecar.mesh.view import View
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, Place
 from sidecar.routing.table import ClusterKey
+from sidecar.telemetry.party import NOBODY, Party
 from sidecar.xds.compile import (
     Bind,
     CompileOptions,
@@ -25,6 +26,7 @@ from sidecar.xds.compile import (
     compile_black_hole,
     compile_passthrough,
 )
+from sidecar.xds.compile.tracing import COLLECTOR, compile_collector
 from sidecar.xds.destinations import BalancerLike, Destinations
 from sidecar.xds.holdings import Holdings
 from sidecar.xds.local import Local
@@ -50,6 +52,8 @@ class BuilderSettings:
     """Outbound listener of each workload context, by its name; contexts without one (pure gateways) are left out."""
     inbound: tuple[InboundPort, ...] = ()
     """Ports of local workloads."""
+    parties: Mapping[str, Party] = field(default_factory=dict)
+    """The workload that each context speaks for, by the context's name."""
     options: CompileOptions = field(default_factory=CompileOptions)
     """Facts that the compilers write into resources."""
     budget_services: int = BUDGET_SERVICES
@@ -133,6 +137,7 @@ class Builder:
         if change.everything:
             self._holdings.put(compile_passthrough(config, self._settings.options))
             self._holdings.put(compile_black_hole())
+            self._put_collector(config)
         self._local.update(views, change)
         for name in sorted(views):
             self._context(name).update(views[name], change)
@@ -241,10 +246,18 @@ class Builder:
                 self._holdings,
                 self._destinations,
                 settings.options,
+                settings.parties.get(name, NOBODY),
                 budget_services=settings.budget_services,
                 unknown_max=settings.unknown_hosts_max,
             )
         return self._contexts[name]
+
+    def _put_collector(self, config: MeshConfigSpec) -> None:
+        tracing = self._settings.options.own_telemetry.over(config).tracing
+        if tracing is not None:
+            self._holdings.put(compile_collector(tracing, config.connect_timeout))
+        else:
+            self._holdings.drop(TypeUrl.CLUSTER, COLLECTOR)
 
 
 def _refusal(name: str) -> Resource:

@@ -37,7 +37,6 @@ class Edges:
         holdings: Where listeners are put.
         destinations: Where the destinations of TCP routes are kept.
         tables: Where the context's routes are kept.
-        options: Facts about this host.
     """
 
     def __init__(
@@ -46,22 +45,20 @@ class Edges:
         holdings: Holdings,
         destinations: Destinations,
         tables: RouteTables,
-        options: CompileOptions,
     ) -> None:
         self._context = context
         self._suffix = f".{context}" if context else ""
         self._holdings = holdings
         self._destinations = destinations
         self._tables = tables
-        self._options = options
         self._listeners: frozenset[str] = frozenset()
         self._route_configs: frozenset[str] = frozenset()
         self._servers: tuple[GatewayServer, ...] = ()
         self._depends: Dependencies[str] = Dependencies()
         self._had_declared = False
 
-    def update(self, view: View, change: MeshChange) -> None:
-        """Follow a change of the mesh."""
+    def update(self, view: View, change: MeshChange, options: CompileOptions) -> None:
+        """Follow a change of the mesh; `options` are facts about this host, with the telemetry in force."""
         http, tcp = http_listeners(view), tcp_listeners(view)
         declared = bool(http or tcp)
         if change.everything or change.gateways or self._depends.touched(change):
@@ -71,7 +68,7 @@ class Edges:
             return
         self._had_declared = declared
         self._put_routes(self._servers, http)
-        self._put_listeners(self._servers, http, tcp)
+        self._put_listeners(self._servers, http, tcp, options)
 
     def _put_routes(
         self, servers: tuple[GatewayServer, ...], http: tuple[HttpListener, ...]
@@ -95,10 +92,11 @@ class Edges:
         servers: tuple[GatewayServer, ...],
         http: tuple[HttpListener, ...],
         tcp: tuple[TcpListener, ...],
+        options: CompileOptions,
     ) -> None:
-        listeners = list(compile_gateway_listeners(servers, self._options, suffix=self._suffix))
-        listeners += [self._http(declared) for declared in http]
-        listeners += [self._tcp(declared) for declared in tcp if declared.routes]
+        listeners = list(compile_gateway_listeners(servers, options, suffix=self._suffix))
+        listeners += [self._http(declared, options) for declared in http]
+        listeners += [self._tcp(declared, options) for declared in tcp if declared.routes]
         for listener in listeners:
             self._holdings.put(listener)
         names = frozenset(listener.name for listener in listeners)
@@ -111,16 +109,16 @@ class Edges:
         keys = [key for key in named if isinstance(key, ClusterKey)]
         self._destinations.use((self._context, "tcp"), keys)
 
-    def _http(self, declared: HttpListener) -> Resource:
+    def _http(self, declared: HttpListener, options: CompileOptions) -> Resource:
         bind = _bind(declared)
         name = f"egress_{bind}{self._suffix}"
         routes = f"{declared.route_config}{self._suffix}"
-        return compile_http_egress(name, bind, routes, self._options)
+        return compile_http_egress(name, bind, routes, options)
 
-    def _tcp(self, declared: TcpListener) -> Resource:
+    def _tcp(self, declared: TcpListener, options: CompileOptions) -> Resource:
         bind = _bind(declared)
         name = f"egress_{bind}{self._suffix}"
-        return compile_tcp_egress(name, bind, declared.routes, self._options)
+        return compile_tcp_egress(name, bind, declared.routes, options)
 
 
 def _bind(declared: HttpListener | TcpListener) -> Bind:

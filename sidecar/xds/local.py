@@ -17,6 +17,7 @@ from sidecar.xds.dependencies import Dependencies
 from sidecar.xds.holdings import Holdings
 from sidecar.xds.ingress import LocalPort, local_ports
 from sidecar.xds.resource import Resource, TypeUrl
+from store.objects.mesh_config import MeshConfigSpec
 
 __all__ = ["Local"]
 
@@ -55,7 +56,7 @@ class Local:
         made = [
             resource
             for port in local_ports(view.mesh, self._registered, contexts, address)
-            for resource in self._compiled(port, view.config.connect_timeout)
+            for resource in self._compiled(port, view.config)
         ]
         for resource in made:
             self._holdings.put(resource)
@@ -64,14 +65,14 @@ class Local:
             self._holdings.drop(kind, name)
         self._held = held
 
-    def _compiled(self, local: LocalPort, connect_timeout_s: float) -> tuple[Resource, Resource]:
+    def _compiled(self, local: LocalPort, config: MeshConfigSpec) -> tuple[Resource, Resource]:
         port = local.port
         cluster = compile_inbound_cluster(
             port.key,
             port.app_address,
             port.app_port,
             port.protocol,
-            connect_timeout_s,
+            config.connect_timeout,
             pool=local.pool,
             sources=local.sources,
         )
@@ -81,5 +82,7 @@ class Local:
             if port.protocol.is_http
             else None
         )
-        listener = compile_inbound_listener(port, vh, self._options, sources=local.sources)
+        listener = compile_inbound_listener(
+            port, vh, self._options.observing(config), sources=local.sources
+        )
         return cluster, listener

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from sidecar.mesh.model import MeshChange
 from sidecar.mesh.view import View
 from sidecar.routing.build import catch_all
+from sidecar.telemetry.packing import Observer, Reporter
+from sidecar.telemetry.party import NOBODY, Party
 from sidecar.xds.compile import Bind, CompileOptions, compile_outbound_listener
 from sidecar.xds.destinations import Destinations
 from sidecar.xds.eager import EagerHosts
@@ -31,6 +33,7 @@ class Outbound:
         holdings: Where resources are put.
         destinations: Where the destinations that it names are kept.
         options: Facts about this host.
+        party: The workload that it speaks for.
         budget_services: Services up to which the mesh is loaded whole.
         unknown_max: Cap on authorities that the mesh does not know.
     """
@@ -42,6 +45,7 @@ class Outbound:
         holdings: Holdings,
         destinations: Destinations,
         options: CompileOptions,
+        party: Party = NOBODY,
         *,
         budget_services: int,
         unknown_max: int,
@@ -50,11 +54,11 @@ class Outbound:
         """Name of its route configuration, and of its listener."""
         self._bind = bind
         self._holdings = holdings
-        self._options = options
+        self._options = options.on_behalf(Observer(Reporter.SOURCE, context), party)
         self._budget = budget_services
         self._unknown_max = unknown_max
         self._tables = RouteTables(context, holdings, destinations)
-        self._edges = Edges(context, holdings, destinations, self._tables, options)
+        self._edges = Edges(context, holdings, destinations, self._tables)
         self._eager: EagerHosts | None = EagerHosts() if budget_services else None
         self._asked: OnDemandHosts | None = None if budget_services else OnDemandHosts(unknown_max)
 
@@ -80,15 +84,16 @@ class Outbound:
 
     def update(self, view: View, change: MeshChange) -> None:
         """Follow a change of the mesh."""
+        options = self._options.observing(view.config)
         if self._bind is not None:
             if change.everything:
                 self._holdings.put(
                     compile_outbound_listener(
-                        self.route_config, self._bind, self.route_config, self._options
+                        self.route_config, self._bind, self.route_config, options
                     )
                 )
             self._update_hosts(view, change)
-        self._edges.update(view, change)
+        self._edges.update(view, change, options)
 
     def ask(self, view: View, authorities: Iterable[str]) -> set[str]:
         """Have virtual hosts for authorities; return those that get none."""

@@ -7,7 +7,12 @@ share one, the rarer carries its filter's name.
 
 from __future__ import annotations
 
-from envoy.config.accesslog.v3.accesslog_pb2 import AccessLog
+from envoy.config.accesslog.v3.accesslog_pb2 import (
+    AccessLog,
+    AccessLogFilter,
+    ComparisonFilter,
+    GrpcStatusFilter,
+)
 from envoy.config.cluster.v3.circuit_breaker_pb2 import CircuitBreakers
 from envoy.config.cluster.v3.cluster_pb2 import Cluster, UpstreamConnectionOptions
 from envoy.config.cluster.v3.outlier_detection_pb2 import OutlierDetection
@@ -66,7 +71,12 @@ from envoy.config.route.v3.route_components_pb2 import (
     WeightedCluster,
 )
 from envoy.config.route.v3.route_pb2 import RouteConfiguration, Vhds
+from envoy.config.trace.v3.http_tracer_pb2 import Tracing
+from envoy.config.trace.v3.opentelemetry_pb2 import OpenTelemetryConfig
+from envoy.data.accesslog.v3.accesslog_pb2 import AccessLogType
 from envoy.extensions.access_loggers.file.v3.file_pb2 import FileAccessLog
+from envoy.extensions.access_loggers.stats.v3.stats_pb2 import Config as StatsAccessLog
+from envoy.extensions.access_loggers.stream.v3.stream_pb2 import StdoutAccessLog
 from envoy.extensions.clusters.common.dns.v3.dns_pb2 import DnsLookupFamily
 from envoy.extensions.clusters.dns.v3.dns_cluster_pb2 import DnsCluster
 from envoy.extensions.clusters.dynamic_forward_proxy.v3.cluster_pb2 import (
@@ -119,6 +129,7 @@ from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import (
 from envoy.type.matcher.v3.metadata_pb2 import MetadataMatcher
 from envoy.type.matcher.v3.regex_pb2 import RegexMatchAndSubstitute, RegexMatcher
 from envoy.type.matcher.v3.string_pb2 import StringMatcher
+from envoy.type.tracing.v3.custom_tag_pb2 import CustomTag
 from envoy.type.v3.percent_pb2 import FractionalPercent, Percent
 from envoy.type.v3.range_pb2 import Int32Range, Int64Range
 from google.protobuf.any_pb2 import Any
@@ -130,6 +141,8 @@ from google.protobuf.wrappers_pb2 import BoolValue, DoubleValue, UInt32Value, UI
 __all__ = [
     "RBAC",
     "AccessLog",
+    "AccessLogFilter",
+    "AccessLogType",
     "Address",
     "AggregatedConfigSource",
     "Any",
@@ -141,9 +154,11 @@ __all__ = [
     "Cluster",
     "ClusterLoadAssignment",
     "CommonTlsContext",
+    "ComparisonFilter",
     "ConfigSource",
     "Cors",
     "CorsPolicy",
+    "CustomTag",
     "DataSource",
     "DirectResponseAction",
     "DnsCacheConfig",
@@ -162,6 +177,7 @@ __all__ = [
     "ForwardProxyCluster",
     "ForwardProxyFilter",
     "FractionalPercent",
+    "GrpcStatusFilter",
     "HTTPFault",
     "HeaderMatcher",
     "HeaderValue",
@@ -184,6 +200,7 @@ __all__ = [
     "Metadata",
     "MetadataMatcher",
     "OnDemand",
+    "OpenTelemetryConfig",
     "OutlierDetection",
     "Percent",
     "Permission",
@@ -210,6 +227,8 @@ __all__ = [
     "RoutingPriority",
     "RuntimeFractionalPercent",
     "SocketAddress",
+    "StatsAccessLog",
+    "StdoutAccessLog",
     "StringMatcher",
     "Struct",
     "SubjectAltNameMatcher",
@@ -218,6 +237,7 @@ __all__ = [
     "TlsCertificate",
     "TlsInspector",
     "TlsParameters",
+    "Tracing",
     "TrafficDirection",
     "TransportSocket",
     "TypedExtensionConfig",

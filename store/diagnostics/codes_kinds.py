@@ -254,4 +254,11 @@ KIND_CODES = (
         "Beyond the bound the setting would say something that does not happen.",
         "Choose a value within the bound.",
     ),
+    Code(
+        "MESH0397",
+        _E,
+        "not a place to write to",
+        "An access log is a file by its absolute path, and a collector of spans is a host and a port.",
+        "Write for instance /var/log/meshd/access.log or otel.example.com:4317.",
+    ),
 )

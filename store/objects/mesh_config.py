@@ -18,6 +18,7 @@ from store.objects.http_actions import HTTPRetry
 from store.objects.kinds import Kind
 from store.objects.load_balancer import LocalityLoadBalancerSetting
 from store.objects.scalars import Items, Maybe, Word
+from store.objects.telemetry import AccessLogEncoding, TracingSettings
 
 __all__ = [
     "EVIDENCE_LIFETIME_S_MAX",
@@ -141,6 +142,18 @@ class MeshConfigSpec(Model):
     """Retry policy of rules that have none; default: 2 retries of what certainly was not processed."""
     locality_lb_setting: Maybe[LocalityLoadBalancerSetting] = None
     """Preference for near endpoints where no DestinationRule says otherwise."""
+    request_metrics: bool = True
+    """Whether every Envoy counts requests and connections with Istio's metrics and labels; default true."""
+    access_log_file: str = ""
+    """File on each host for one line a request or connection, `/dev/stdout` for Envoy's own standard output; empty
+    (default) for none."""
+    access_log_encoding: AccessLogEncoding = AccessLogEncoding.TEXT
+    """TEXT (default) is Envoy's usual line, JSON an object a line with Istio's field names."""
+    access_log_errors_only: bool = False
+    """Only lines for answers from 400, for gRPC statuses other than OK, and for what has a response flag; default
+    false."""
+    tracing: TracingSettings = TracingSettings()
+    """Spans of requests."""
     ejection: EjectionSettings = EjectionSettings()
     """Shared ejection."""
     history: HistorySettings = HistorySettings()

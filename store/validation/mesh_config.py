@@ -1,10 +1,11 @@
-"""The rules for MeshConfig: names, defaults of exportTo, and settings of ejection that fit each other."""
+"""The rules for MeshConfig: names, defaults of exportTo, places of telemetry, and settings that fit each other."""
 
 from __future__ import annotations
 
 from store.diagnostics import Path
 from store.objects.durations import format_duration
-from store.objects.mesh_config import EVIDENCE_LIFETIME_S_MAX, MeshConfig
+from store.objects.mesh_config import EVIDENCE_LIFETIME_S_MAX, MeshConfig, MeshConfigSpec
+from store.objects.telemetry import collector_place
 from store.validation.findings import Findings
 from store.validation.http_actions import check_retries
 from store.validation.locality import check_locality
@@ -35,6 +36,7 @@ def check_mesh_config(config: MeshConfig, found: Findings) -> None:
     check_locality(
         spec.locality_lb_setting, (*at, "localityLbSetting"), found, detects_outliers=True
     )
+    _check_telemetry(spec, at, found)
     ejection = spec.ejection
     if ejection.evidence_lifetime > EVIDENCE_LIFETIME_S_MAX:
         longest = format_duration(EVIDENCE_LIFETIME_S_MAX)
@@ -51,3 +53,14 @@ def check_mesh_config(config: MeshConfig, found: Findings) -> None:
         found.add(
             "MESH0395", (*at, "ejection", "maxEjectionTime"), message, "make it the longer one"
         )
+
+
+def _check_telemetry(spec: MeshConfigSpec, at: Path, found: Findings) -> None:
+    file, collector = spec.access_log_file, spec.tracing.collector
+    if file and not file.startswith("/"):
+        message = f'"{file[:100]}" is not an absolute path'
+        found.add("MESH0397", (*at, "accessLogFile"), message, "begin it with /")
+    if collector and collector_place(collector) is None:
+        message = f'"{collector[:100]}" is not host:port, or the port is not from 1 to 65535'
+        hint = "write for instance otel.example.com:4317; IPv6 addresses in brackets"
+        found.add("MESH0397", (*at, "tracing", "collector"), message, hint)

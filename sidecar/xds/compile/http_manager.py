@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sidecar.xds import protos as pb
+from sidecar.xds.compile.access_logs import http_access_logs
 from sidecar.xds.compile.encoding import ads, duration, packed
 from sidecar.xds.compile.forward_proxy import forward_proxy_filters
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.routes import CORS_FILTER, FAULT_FILTER
+from sidecar.xds.compile.tracing import tracing
 
-__all__ = ["HTTP_MANAGER", "access_logs", "manager_filter", "outbound_filters", "router_only"]
+__all__ = ["HTTP_MANAGER", "manager_filter", "outbound_filters", "router_only"]
 
 HTTP_MANAGER = "envoy.filters.network.http_connection_manager"
 
@@ -65,7 +67,8 @@ def manager_filter(
         http_filters=filters,
         stream_idle_timeout=duration(COLD_HOST_TIMEOUT_S if cold_hosts else 0),
         server_header_transformation=pb.HttpConnectionManager.PASS_THROUGH,
-        access_log=access_logs(options),
+        access_log=http_access_logs(options),
+        tracing=tracing(options),
         use_remote_address=pb.BoolValue(value=edge),
     )
     if isinstance(routes, str):
@@ -81,11 +84,3 @@ def manager_filter(
         manager.upgrade_configs.add(upgrade_type="CONNECT")
         manager.http2_protocol_options.allow_connect = True
     return pb.Filter(name=HTTP_MANAGER, typed_config=packed(manager))
-
-
-def access_logs(options: CompileOptions) -> list[pb.AccessLog]:
-    """One line a request or connection to the file of the settings, in Envoy's usual format; none without one."""
-    if not options.access_log:
-        return []
-    target = pb.FileAccessLog(path=options.access_log)
-    return [pb.AccessLog(name="envoy.access_loggers.file", typed_config=packed(target))]

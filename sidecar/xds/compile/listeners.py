@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 
 from sidecar.mesh.model import Protocol, Provenance
 from sidecar.routing.table import Flow, InboundKey, TcpRoute, VirtualHost
+from sidecar.telemetry.packing import Observer, Reporter
+from sidecar.telemetry.party import Party
 from sidecar.xds import protos as pb
+from sidecar.xds.compile.access_logs import tcp_access_logs
 from sidecar.xds.compile.actions import cluster_name
 from sidecar.xds.compile.encoding import duration, packed, resource, socket_address
-from sidecar.xds.compile.http_manager import (
-    access_logs,
-    manager_filter,
-    outbound_filters,
-    router_only,
-)
+from sidecar.xds.compile.http_manager import manager_filter, outbound_filters, router_only
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.routes import virtual_host
 from sidecar.xds.resource import Resource, TypeUrl
@@ -76,6 +74,18 @@ class InboundPort:
     """Namespace of the workload: which Sidecar and which DestinationRules speak for it."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of the workload, for the same reason."""
+    workload: str = ""
+    """Name of the workload."""
+
+    @property
+    def party(self) -> Party:
+        """The workload, as metrics and spans name it."""
+        return Party.of(self.workload, self.namespace, self.labels)
+
+    @property
+    def observer(self) -> Observer:
+        """Who counts what comes in here."""
+        return Observer(Reporter.DESTINATION, str(self.key.port))
 
 
 def compile_outbound_listener(
@@ -135,6 +145,7 @@ def compile_inbound_listener(
         sources: The objects that it was made from.
     """
     name = inbound_listener_name(port.bind)
+    options = options.on_behalf(port.observer, port.party)
     if vh is None or not port.protocol.is_http:
         chain = tcp_chain("plain", "inbound", ((port.key.name, 1),), options)
         return listener(
@@ -219,7 +230,9 @@ def tcp_chain(
     flow: Flow = _NO_POLICY,
 ) -> pb.FilterChain:
     """A chain that passes bytes on to one cluster, or to several by weight, through a proxy's tunnel where asked."""
-    proxy = pb.TcpProxy(stat_prefix=stat_prefix, access_log=access_logs(options))
+    proxy = pb.TcpProxy(stat_prefix=stat_prefix, access_log=tcp_access_logs(options))
+    if options.telemetry.metrics:
+        proxy.access_log_options.flush_access_log_on_connected = True
     if flow.idle_timeout_s is not None:
         proxy.idle_timeout.CopyFrom(duration(flow.idle_timeout_s))
     if flow.life_s:

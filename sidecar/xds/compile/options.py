@@ -1,12 +1,18 @@
-"""What the compilers must know of this host, and nothing of the mesh.
+"""What the compilers must know of this host.
 
-All of it is settings, read once at start: a change of any of these changes clusters or listeners.
+Settings, read once at start, and the telemetry that follows from them and from MeshConfig: a change of any of these
+changes clusters or listeners.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from sidecar.telemetry.model import MESH_DECIDES, NO_TELEMETRY, LocalTelemetry, Telemetry
+from sidecar.telemetry.packing import ANY_SOURCE, Observer
+from sidecar.telemetry.party import NOBODY, Party
+from store.objects.mesh_config import MeshConfigSpec
 
 __all__ = ["CompileOptions", "DnsFamily"]
 
@@ -39,9 +45,23 @@ class CompileOptions:
     """Addresses of this host besides loopback: the forward proxy refuses its own listeners there."""
     outbound_ports: tuple[int, ...] = ()
     """Ports of this host's outbound listeners, sorted: what the forward proxy must never call."""
-    access_log: str = ""
-    """File for one line a request; empty for none."""
+    own_telemetry: LocalTelemetry = MESH_DECIDES
+    """What this host's settings say of telemetry."""
+    telemetry: Telemetry = NO_TELEMETRY
+    """What is in force of it, see `observing`."""
+    observer: Observer = ANY_SOURCE
+    """Who counts what the listeners forward."""
+    party: Party = NOBODY
+    """The workload that they speak for."""
 
     def credential(self, name: str, part: str) -> str:
         """Path of one file of the credential `name`: `tls.crt`, `tls.key` or `ca.crt`."""
         return f"{self.credentials or '/etc/meshd/credentials'}/{name}/{part}"
+
+    def observing(self, mesh: MeshConfigSpec) -> CompileOptions:
+        """The same with the telemetry that is in force."""
+        return replace(self, telemetry=self.own_telemetry.over(mesh))
+
+    def on_behalf(self, observer: Observer, party: Party) -> CompileOptions:
+        """The same for the listeners of one workload."""
+        return replace(self, observer=observer, party=party)

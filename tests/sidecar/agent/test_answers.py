@@ -272,7 +272,7 @@ async def test_a_status_before_anything_happened_is_whole_json_and_metrics_can_b
     assert status["config"]["state"] == "none"
     assert status["config"]["revision_in_force"] == 0
     assert status["registration"]["state"] == "off"
-    assert b"meshd_config_revision" in parts.answers.metrics()
+    assert b"meshd_config_revision" in await parts.answers.metrics()
     assert parts.answers.summary() == "revision 0 in force, none"
 
 

@@ -83,7 +83,7 @@ class Canned:
     def accept_epoch(self) -> Mapping[str, Any]:
         raise ConflictError("nothing is held")
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         return b"meshd_store_up 1\n"
 
 

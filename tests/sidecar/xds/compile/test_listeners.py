@@ -6,6 +6,7 @@ import pytest
 
 from sidecar.mesh.model import Protocol
 from sidecar.routing.table import Flow, InboundKey, TcpRoute, Tunnel, VirtualHost
+from sidecar.telemetry.model import Telemetry, Tracing
 from sidecar.xds import protos as pb
 from sidecar.xds.compile import (
     Bind,
@@ -100,13 +101,31 @@ def test_a_port_is_not_shared_with_another_process() -> None:
     assert not made.enable_reuse_port.value
 
 
-def test_an_access_log_is_written_only_where_the_settings_name_one() -> None:
-    logged = replace(OPTIONS, access_log="/var/log/a")
-    for options, expected in ((OPTIONS, 0), (logged, 1)):
-        http = manager(
-            listener(compile_outbound_listener("o", BIND, "o", options)).filter_chains[0]
-        )
-        assert len(http.access_log) == expected
+def test_every_kind_of_listener_writes_down_what_telemetry_says() -> None:
+    told = replace(OPTIONS, telemetry=Telemetry(metrics=True, tracing=Tracing("10.0.0.9", 4317)))
+    tcp = InboundPort(InboundKey(3306), Bind("10.1.2.3", 15007), "127.0.0.1", 3306, Protocol.TCP)
+    for made in (
+        compile_outbound_listener("o", BIND, "o", told),
+        compile_http_egress("e", BIND, "9080", told),
+        compile_inbound_listener(PORT, APP, told),
+    ):
+        http = manager(listener(made).filter_chains[0])
+        assert len(http.access_log) == 1
+        assert http.HasField("tracing")
+    for made in (
+        compile_tcp_egress("t", BIND, (TcpRoute(to(V1), RULE),), told),
+        compile_inbound_listener(tcp, None, told),
+    ):
+        (only,) = listener(made).filter_chains[0].filters
+        proxy = pb.TcpProxy.FromString(only.typed_config.value)
+        assert len(proxy.access_log) == 2
+        assert proxy.access_log_options.flush_access_log_on_connected
+
+
+def test_inbound_is_counted_by_the_destination() -> None:
+    told = replace(OPTIONS, telemetry=Telemetry(metrics=True))
+    http = manager(listener(compile_inbound_listener(PORT, APP, told)).filter_chains[0])
+    assert b"destination;9080;" in http.access_log[0].typed_config.value
 
 
 def test_inbound_http_has_a_chain_for_plain_text_beside_which_tls_can_stand() -> None:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from sidecar.telemetry.exposition import read, render
+from sidecar.telemetry.standard import METRICS, TCP_METRICS
+
+TEXT = r"""
+# TYPE envoy_istio_requests_total counter
+envoy_istio_requests_total{p="source;;a;200;-;;;"} 3
+envoy_istio_requests_total{p="source;;b;200;-;;;"} 4
+envoy_istio_requests_total{p="destination;1;;200;-;;;\"x\\"} 1
+# TYPE envoy_istio_request_bytes histogram
+envoy_istio_request_bytes_bucket{p="source;;a;200;-;;;",le="0.5"} 1
+envoy_istio_request_bytes_bucket{p="source;;a;200;-;;;",le="+Inf"} 3
+envoy_istio_request_bytes_sum{p="source;;a;200;-;;;"} 12.5
+envoy_istio_request_bytes_count{p="source;;a;200;-;;;"} 3
+envoy_istio_tcp_sent_bytes_total{p="source;;a;;-;;;"} 7
+envoy_istio_something_else{p="source;;a;;-;;;"} 7
+envoy_cluster_upstream_rq_total{envoy_cluster_name="x"} 9
+"""
+
+
+def rendered(labels: dict[str, tuple[tuple[str, str], ...]]) -> list[str]:
+    reading = read(TEXT)
+    return (
+        render(reading, labels, dict.fromkeys(reading.tags(TCP_METRICS), (("t", "1"),)))
+        .decode()
+        .splitlines()
+    )
+
+
+def test_tags_are_read_once_and_unescaped() -> None:
+    assert read(TEXT).tags(METRICS) == {
+        "source;;a;200;-;;;",
+        "source;;b;200;-;;;",
+        'destination;1;;200;-;;;"x\\',
+    }
+
+
+def test_equal_series_are_added_up_and_unknown_tags_left_out() -> None:
+    same = (("reporter", "source"), ("host", 'a"\\'))
+    lines = rendered({"source;;a;200;-;;;": same, "source;;b;200;-;;;": same})
+    assert 'istio_requests_total{reporter="source",host="a\\"\\\\"} 7' in lines
+    assert sum(line.startswith("istio_requests_total{") for line in lines) == 1
+
+
+def test_histograms_keep_buckets_sum_and_count() -> None:
+    lines = rendered({"source;;a;200;-;;;": (("x", "y"),)})
+    assert [line for line in lines if "request_bytes" in line] == [
+        "# HELP istio_request_bytes Bytes of request bodies.",
+        "# TYPE istio_request_bytes histogram",
+        'istio_request_bytes_bucket{x="y",le="0.5"} 1',
+        'istio_request_bytes_bucket{x="y",le="+Inf"} 3',
+        'istio_request_bytes_sum{x="y"} 12.5',
+        'istio_request_bytes_count{x="y"} 3',
+    ]
+
+
+def test_connections_have_labels_of_their_own() -> None:
+    assert 'istio_tcp_sent_bytes_total{t="1"} 7' in rendered({})
+
+
+def test_statistics_that_are_not_ours_are_passed_over() -> None:
+    assert not [line for line in rendered({}) if "something" in line or "upstream" in line]
+
+
+def test_nothing_counted_is_nothing_told() -> None:
+    assert render(read(""), {}, {}) == b""
