@@ -38,9 +38,10 @@ __all__ = [
     "missing",
     "policy_cases",
     "proven",
+    "service",
 ]
 
-PLACES = ("one", "two", "three", "outbound", "port", "port2", "folder")
+PLACES = ("one", "two", "three", "sick", "slow", "outbound", "port", "port2", "folder")
 """Names that stand in objects as `$one`: ports of the servers, of the outbound listener, free ports, a folder."""
 
 
@@ -100,6 +101,8 @@ class Ask:
     """Body of the answer."""
     copies: str = ""
     """Server that has to get a copy, too."""
+    hits: int = 0
+    """How often that server is to be asked for it; 0: not counted."""
     times: int = 1
     least_s: float = 0.0
     """Shortest time that the answer may take."""

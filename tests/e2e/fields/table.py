@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.e2e.fields import http_cases, policy_cases
+from tests.e2e.fields import action_cases, http_cases, policy_cases
 from tests.harness.field_cases import Case
 
 __all__ = ["GROUPS"]
 
 GROUPS: Mapping[str, tuple[Case, ...]] = {
-    "http rules": http_cases.CASES,
+    "http conditions": http_cases.CASES,
+    "http actions": action_cases.CASES,
     "policies": policy_cases.CASES,
 }

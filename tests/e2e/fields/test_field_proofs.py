@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,17 @@ from tests.harness.upstreams import serving
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 FREE = ("outbound", "port", "port2")
-SERVERS = ("one", "two", "three")
+SERVERS = (
+    *map(Seeing, ("one", "two", "three")),
+    Seeing("sick", status=503),
+    Seeing("slow", delay_s=1.0),
+)
 
 
 @pytest.mark.parametrize("group", GROUPS)
 async def test_fields_do_what_they_say(group: str, tmp_path: Path) -> None:
     wrong: list[str] = []
-    async with open_lab() as lab, serving(*map(Seeing, SERVERS)) as servers:
+    async with open_lab() as lab, serving(*map(copy.copy, SERVERS)) as servers:
         by_name = {server.name: server for server in servers}
         ports = {name: server.port for name, server in by_name.items()}
         ports |= dict(zip(FREE, free_ports(len(FREE)), strict=True))
@@ -54,7 +59,7 @@ async def prove(case: Case, served: Served, folder: Path) -> None:
 
 
 async def answer(wanted: Ask, served: Served) -> None:
-    before = served.servers[wanted.copies].hits if wanted.copies else 0
+    before = {name: server.hits for name, server in served.servers.items()}
     with trio.fail_after(20):
         got = await served.get(
             wanted.at, wanted.url, method=wanted.method, headers=dict(wanted.headers)
@@ -73,4 +78,7 @@ async def answer(wanted: Ask, served: Served) -> None:
         assert got.text == wanted.body, said
     assert got.took_s >= wanted.least_s, said
     if wanted.copies:
-        await served.copied_to(wanted.copies, before)
+        await served.copied_to(wanted.copies, before[wanted.copies])
+    if wanted.hits:
+        hits = served.servers[wanted.by].hits - before[wanted.by]
+        assert hits == wanted.hits, f"{hits} tries: {said}"
