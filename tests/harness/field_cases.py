@@ -41,7 +41,7 @@ __all__ = [
     "service",
 ]
 
-PLACES = ("one", "two", "three", "sick", "slow", "outbound", "port", "port2", "folder")
+PLACES = ("one", "two", "three", "sick", "slow", "tls", "outbound", "port", "port2", "folder")
 """Names that stand in objects as `$one`: ports of the servers, of the outbound listener, free ports, a folder."""
 
 
@@ -173,7 +173,9 @@ def read(text: str, places: Mapping[str, object]) -> list[Document]:
     """YAML with the places filled in; `apiVersion`, name and namespace may be left out."""
     return [
         _completed(document, number)
-        for number, document in enumerate(yaml.safe_load_all(Template(text).substitute(places)))
+        for number, document in enumerate(
+            yaml.load_all(Template(text).substitute(places), Loader=yaml.CSafeLoader)
+        )
         if document
     ]
 
@@ -205,7 +207,9 @@ def builder_of(case: Case, documents: Sequence[Document], places: Mapping[str, o
     assert isinstance(port, int)
     made = {
         "outbound": {} if case.context.is_gateway else {case.context.name: Bind("127.0.0.1", port)},
-        "options": CompileOptions(outbound_ports=(port,)),
+        "options": CompileOptions(
+            outbound_ports=(port,), credentials=f"{places['folder']}/credentials"
+        ),
         **case.settings,
     }
     builder = Builder(BuilderSettings(**made))  # type: ignore[arg-type] # named by cases

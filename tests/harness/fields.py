@@ -24,6 +24,7 @@ FIELDS = tuple(kind for kind in Kind if kind is not Kind.MESH_CONFIG)
 """The kinds of Istio's API."""
 
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_NUMBER = re.compile(r"\d+")
 _HOLDER = re.compile(r"(\[\]|\{\})$")
 
 
@@ -132,7 +133,8 @@ def _another(value: object) -> object:
     if isinstance(value, int | float):
         return value + 1
     if isinstance(value, str):
-        return "x" + value if not value.isdigit() else str(int(value) + 1)
+        number = _NUMBER.match(value)
+        return f"{int(number[0]) + 1}{value[number.end() :]}" if number else f"x{value}"
     if isinstance(value, list):
         return [*value, *map(_another, value[:1])]
     if isinstance(value, Mapping):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import copy
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,32 +14,44 @@ from tests.e2e.fields.table import GROUPS
 from tests.harness.envoys import open_lab
 from tests.harness.field_cases import Ask, Case, resources
 from tests.harness.field_envoy import Seeing, Served, contains
+from tests.harness.field_tls import TlsSeeing, write_certificates
 from tests.harness.processes import free_ports
 from tests.harness.upstreams import serving
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 FREE = ("outbound", "port", "port2")
-SERVERS = (
-    *map(Seeing, ("one", "two", "three")),
-    Seeing("sick", status=503),
-    Seeing("slow", delay_s=1.0),
-)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short name, since sockets lie in it."""
+    directory = Path(tempfile.mkdtemp(prefix="fields-"))
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("group", GROUPS)
-async def test_fields_do_what_they_say(group: str, tmp_path: Path) -> None:
+async def test_fields_do_what_they_say(group: str, folder: Path) -> None:
     wrong: list[str] = []
-    async with open_lab() as lab, serving(*map(copy.copy, SERVERS)) as servers:
+    made = (
+        *map(Seeing, ("one", "two", "three")),
+        Seeing("sick", status=503),
+        Seeing("slow", delay_s=1.0),
+        TlsSeeing("tls", context=write_certificates(folder)),
+    )
+    async with open_lab() as lab, serving(*made) as servers:
         by_name = {server.name: server for server in servers}
         ports = {name: server.port for name, server in by_name.items()}
         ports |= dict(zip(FREE, free_ports(len(FREE)), strict=True))
         served = Served(lab, by_name, ports)
         for case in GROUPS[group]:
+            t0 = __import__("time").time()
             try:
-                await prove(case, served, tmp_path)
+                await prove(case, served, folder)
             except AssertionError as problem:
                 wrong.append(f"{case.name}: {problem}")
+            print(f"{__import__('time').time() - t0:.3f} {case.name}")
     assert not wrong, "\n\n".join(wrong)
 
 
