@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
-from sidecar.mesh.model import Context, MeshChange
-from sidecar.xds.compile import Bind, CompileOptions
+from sidecar.mesh.model import Context, MeshChange, Protocol
+from sidecar.routing.table import InboundKey
+from sidecar.xds.compile import Bind, CompileOptions, InboundPort
 from sidecar.xds.desired import Builder, BuilderSettings
 from sidecar.xds.resource import Resource, TypeUrl
 from store.objects.kinds import kind_named
@@ -38,10 +39,23 @@ __all__ = [
     "missing",
     "policy_cases",
     "proven",
+    "server_tls_cases",
     "service",
 ]
 
-PLACES = ("one", "two", "three", "sick", "slow", "tls", "outbound", "port", "port2", "folder")
+PLACES = (
+    "one",
+    "two",
+    "three",
+    "sick",
+    "slow",
+    "tls",
+    "outbound",
+    "inbound",
+    "port",
+    "port2",
+    "port3",
+)
 """Names that stand in objects as `$one`: ports of the servers, of the outbound listener, free ports, a folder."""
 
 
@@ -90,6 +104,18 @@ class Ask:
     headers: Mapping[str, str] = field(default_factory=dict)
     at: str = "outbound"
     """Name of the port that it is sent to."""
+    sni: str = ""
+    """Server name to ask for by TLS; empty: plain text."""
+    shows: str = ""
+    """Client certificate to show."""
+    newest: str = ""
+    """Newest version of TLS."""
+    oldest: str = ""
+    """Oldest version of TLS."""
+    ciphers: str = ""
+    """Ciphers up to TLS 1.2."""
+    curve: str = ""
+    """Curve of the key exchange."""
     status: int = 200
     by: str = ""
     """Server that has to answer; empty: any."""
@@ -193,9 +219,28 @@ def _completed(document: dict[str, Any], number: int) -> Document:
 
 
 STAND_INS: Mapping[str, object] = {name: 20001 + n for n, name in enumerate(PLACES)} | {
-    "folder": "/nowhere"
+    "folder": "/nowhere",
+    "spki": "NvqYIYSbgK2vCJpQhObf77vv+bQWtc5ek5RIOwPiC9A=",
+    "hash": "df" * 32,
 }
 """Places for what is compiled and never given to an Envoy."""
+
+
+def local_port(places: Mapping[str, object]) -> InboundPort:
+    """The port of the one application of this host: of service `a`, at server `one`."""
+    number, app = places["inbound"], places["one"]
+    assert isinstance(number, int)
+    assert isinstance(app, int)
+    return InboundPort(
+        InboundKey(number),
+        Bind("127.0.0.1", number),
+        "127.0.0.1",
+        app,
+        Protocol.HTTP,
+        number=9080,
+        service="a",
+        labels={"app": "web"},
+    )
 
 
 def builder_of(case: Case, documents: Sequence[Document], places: Mapping[str, object]) -> Builder:
@@ -208,8 +253,11 @@ def builder_of(case: Case, documents: Sequence[Document], places: Mapping[str, o
     made = {
         "outbound": {} if case.context.is_gateway else {case.context.name: Bind("127.0.0.1", port)},
         "options": CompileOptions(
-            outbound_ports=(port,), credentials=f"{places['folder']}/credentials"
+            outbound_ports=(port,),
+            own_addresses=("127.0.0.1",),
+            credentials=f"{places['folder']}/credentials",
         ),
+        "inbound": (local_port(places),),
         **case.settings,
     }
     builder = Builder(BuilderSettings(**made))  # type: ignore[arg-type] # named by cases
@@ -324,3 +372,159 @@ def _policy_documents(place: str, policy: object, subset: bool) -> list[object]:
     destination = {"host": "a", **({"subset": "v1"} if subset else {}), "port": {"number": 9080}}
     route = {"hosts": ["a"], "http": [{"route": [{"destination": destination}]}]}
     return [{"kind": "DestinationRule", "spec": spec}, {"kind": "VirtualService", "spec": route}]
+
+
+# -- TLS that ends here: at a gateway's server and at a Sidecar's ingress listener --------------------
+
+
+def server_tls_cases(
+    place: str, objects: Callable[[str], str], by: str, *, edge: bool = True, **more: Any
+) -> tuple[Case, ...]:
+    """One case for each setting of TLS that ends at `$port`, where `by` answers behind it.
+
+    Args:
+        place: Kind and path of the settings.
+        objects: The objects with these settings, in flow style.
+        by: Server that answers.
+        edge: Whether it is a gateway's: what Istio refuses elsewhere is left out.
+        more: More of each case.
+    """
+    files = "serverCertificate: $folder/server.pem, privateKey: $folder/server.key"
+    mutual = f"mode: MUTUAL, {files}, caCertificates: $folder/ca.pem"
+    stranger = {"shows": "stranger"}
+    cases = [
+        _ended(
+            "TLS ends here with a certificate from files",
+            "{mode,serverCertificate,privateKey}",
+            f"{{mode: SIMPLE, {files}}}",
+            ({}, 200),
+        ),
+        _ended(
+            "clients have to show a certificate of these authorities",
+            "caCertificates",
+            f"{{{mutual}}}",
+            ({}, 0),
+            ({"shows": "client"}, 200),
+            (stranger, 0),
+        ),
+        _ended(
+            "clients may show a certificate",
+            "mode",
+            f"{{mode: OPTIONAL_MUTUAL, {files}, caCertificates: $folder/ca.pem}}",
+            ({}, 200),
+            ({"shows": "client"}, 200),
+            (stranger, 0),
+        ),
+        _ended(
+            "a revoked client is refused",
+            "caCrl",
+            f"{{{mutual}, caCrl: $folder/crl.pem}}",
+            ({"shows": "client"}, 0),
+        ),
+        _ended(
+            "clients have to show a certain key",
+            "verifyCertificateSpki",
+            f"{{{mutual}, verifyCertificateSpki: ['$spki']}}",
+            ({"shows": "client"}, 200),
+            ({"shows": "other"}, 0),
+        ),
+        _ended(
+            "clients have to show a certain certificate",
+            "verifyCertificateHash",
+            f"{{{mutual}, verifyCertificateHash: ['$hash']}}",
+            ({"shows": "client"}, 200),
+            ({"shows": "other"}, 0),
+        ),
+        _ended(
+            "clients that cannot be verified are let in",
+            "insecureSkipVerify",
+            f"{{{mutual}, insecureSkipVerify: true}}",
+            (stranger, 200),
+        ),
+        _ended(
+            "the oldest version of TLS may be said",
+            "minProtocolVersion",
+            f"{{mode: SIMPLE, {files}, minProtocolVersion: TLSV1_3}}",
+            ({"newest": "1.2"}, 0),
+            ({}, 200),
+        ),
+        _ended(
+            "the newest version of TLS and its ciphers may be said",
+            "{maxProtocolVersion,cipherSuites}",
+            f"{{mode: SIMPLE, {files}, maxProtocolVersion: TLSV1_2,"
+            " cipherSuites: [ECDHE-ECDSA-AES128-GCM-SHA256]}",
+            ({}, 200),
+            ({"oldest": "1.3"}, 0),
+            ({"ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384", "newest": "1.2"}, 0),
+        ),
+        _ended(
+            "the curves of the key exchange may be said",
+            "ecdhCurves",
+            f"{{mode: SIMPLE, {files}, ecdhCurves: [P-384]}}",
+            ({"curve": "secp384r1"}, 200),
+            ({"curve": "prime256v1"}, 0),
+        ),
+    ]
+    if edge:
+        cases += [
+            _ended(
+                "a client has to bear one of these names",
+                "subjectAltNames",
+                f"{{{mutual}, subjectAltNames: [client.example.com]}}",
+                ({"shows": "client"}, 200),
+                ({"shows": "other"}, 0),
+            ),
+            _ended(
+                "the certificate lies in the folder of a credential",
+                "credentialName",
+                "{mode: SIMPLE, credentialName: served}",
+                ({}, 200),
+            ),
+            _ended(
+                "certificates lie in the folders of credentials",
+                "credentialNames",
+                "{mode: SIMPLE, credentialNames: [served]}",
+                ({}, 200),
+            ),
+            _ended(
+                "the authorities lie in the folder of another credential",
+                "caCertCredentialName",
+                "{mode: MUTUAL, credentialName: served, caCertCredentialName: authority}",
+                ({}, 0),
+                ({"shows": "client"}, 200),
+            ),
+            _ended(
+                "several certificates come from files",
+                "tlsCertificates[].{serverCertificate,privateKey}",
+                f"{{mode: SIMPLE, tlsCertificates: [{{{files}}}]}}",
+                ({}, 200),
+            ),
+        ]
+    where = place.partition(".")[0].lower()
+    return tuple(
+        Case(
+            f"{name}, at a {where}",
+            " ".join(f"{place}.{path}" for path in proves.split()),
+            objects(tls),
+            asks=tuple(
+                Ask(
+                    "gw.example.com/",
+                    at="port",
+                    sni="gw.example.com",
+                    status=status,
+                    by=by if status else "",
+                    **how,
+                )
+                for how, status in asks
+            ),
+            **more,
+        )
+        for name, proves, tls, asks in cases
+    )
+
+
+_Ended = tuple[str, str, str, tuple[tuple[dict[str, str], int], ...]]
+
+
+def _ended(name: str, proves: str, tls: str, *asks: tuple[dict[str, str], int]) -> _Ended:
+    return name, proves, tls, asks

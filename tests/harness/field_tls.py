@@ -6,7 +6,9 @@ and `served` (a server's) below `credentials/`. `crl.pem` revokes both certifica
 
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +19,10 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
+from tests.harness.field_cases import Ask
 from tests.harness.field_envoy import Seeing
 
-__all__ = ["NAMES", "TlsSeeing", "write_certificates"]
+__all__ = ["NAMES", "TlsSeeing", "client_context", "pins", "write_certificates"]
 
 NAMES = ("a", "named.example.com", "a.default.svc.cluster.local", "gw.example.com")
 
@@ -30,7 +33,14 @@ def write_certificates(folder: Path) -> ssl.SSLContext:
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     server = ca.issue_cert(*NAMES)
     client = ca.issue_cert("client.example.com", common_name="client")
-    for name, issued in (("server", server), ("client", client)):
+    other = ca.issue_cert("other.example.com", common_name="other")
+    stranger = trustme.CA().issue_cert("client.example.com", common_name="stranger")
+    for name, issued in (
+        ("server", server),
+        ("client", client),
+        ("other", other),
+        ("stranger", stranger),
+    ):
         _write(issued, folder / f"{name}.pem", folder / f"{name}.key")
     for name, issued in (("shown", client), ("served", server)):
         credential = folder / "credentials" / name
@@ -47,6 +57,37 @@ def write_certificates(folder: Path) -> ssl.SSLContext:
     ca.configure_trust(context)
     context.verify_mode = ssl.CERT_OPTIONAL
     return context
+
+
+def pins(folder: Path) -> Mapping[str, str]:
+    """Digests of the client's key and certificate: `spki` and `hash`."""
+    certificate = x509.load_pem_x509_certificate((folder / "client.pem").read_bytes())
+    key = certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return {
+        "spki": base64.b64encode(hashlib.sha256(key).digest()).decode(),
+        "hash": certificate.fingerprint(hashes.SHA256()).hex(),
+    }
+
+
+def client_context(folder: Path, wanted: Ask) -> ssl.SSLContext:
+    """How a client of a proof speaks TLS: it trusts `ca.pem`."""
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    if wanted.shows:
+        context.load_cert_chain(folder / f"{wanted.shows}.pem", folder / f"{wanted.shows}.key")
+    if wanted.newest:
+        context.maximum_version = _VERSIONS[wanted.newest]
+    if wanted.oldest:
+        context.minimum_version = _VERSIONS[wanted.oldest]
+    if wanted.ciphers:
+        context.set_ciphers(wanted.ciphers)
+    if wanted.curve:
+        context.set_ecdh_curve(wanted.curve)
+    return context
+
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 def _write(issued: trustme.LeafCert, certificate: Path, key: Path) -> None:

@@ -25,6 +25,7 @@ FIELDS = tuple(kind for kind in Kind if kind is not Kind.MESH_CONFIG)
 
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _NUMBER = re.compile(r"\d+")
+_WORDS = {"HTTP": "TCP", "HTTPS": "TLS", "TCP": "HTTP", "TLS": "TCP"}
 _HOLDER = re.compile(r"(\[\]|\{\})$")
 
 
@@ -133,6 +134,8 @@ def _another(value: object) -> object:
     if isinstance(value, int | float):
         return value + 1
     if isinstance(value, str):
+        if value in _WORDS:
+            return _WORDS[value]
         number = _NUMBER.match(value)
         return f"{int(number[0]) + 1}{value[number.end() :]}" if number else f"x{value}"
     if isinstance(value, list):

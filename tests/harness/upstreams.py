@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -108,14 +109,19 @@ async def serving(*servers: U) -> AsyncIterator[tuple[U, ...]]:
 class Connection:
     """A client's connection to a port of loopback, for several requests one after another."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
         self._stream = stream
         self._state = h11.Connection(h11.CLIENT)
 
     @classmethod
-    async def open(cls, port: int) -> Connection:
-        """Connect."""
-        return cls(await trio.open_tcp_stream("127.0.0.1", port))
+    async def open(
+        cls, port: int, tls: ssl.SSLContext | None = None, server_name: str = ""
+    ) -> Connection:
+        """Connect, by TLS where its settings are given."""
+        plain = await trio.open_tcp_stream("127.0.0.1", port)
+        if tls is None:
+            return cls(plain)
+        return cls(trio.SSLStream(plain, tls, server_hostname=server_name, https_compatible=True))
 
     async def ask(
         self,
@@ -140,7 +146,7 @@ class Connection:
         while True:
             event = self._state.next_event()
             if event is h11.NEED_DATA:
-                self._state.receive_data(await self._stream.receive_some(65536))
+                self._state.receive_data(bytes(await self._stream.receive_some(65536)))
             elif isinstance(event, h11.Response):
                 status = event.status_code
                 answered = {name.decode(): value.decode() for name, value in event.headers}
@@ -157,11 +163,19 @@ class Connection:
         await self._stream.aclose()
 
 
-async def request(port: int, host: str, path: str = "/", **fields: object) -> Answer:
+async def request(
+    port: int,
+    host: str,
+    path: str = "/",
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_name: str = "",
+    **fields: object,
+) -> Answer:
     """One request on a connection of its own; status 0 when nobody listens or the connection broke."""
     began = trio.current_time()
     try:
-        connection = await Connection.open(port)
+        connection = await Connection.open(port, tls, server_name)
         try:
             return await connection.ask(host, path, **fields)  # type: ignore[arg-type] # named by tests
         finally:

@@ -97,6 +97,7 @@ def downstream_socket(
     if (maximum := _PROTOCOL_VERSIONS.get(str(tls.max_protocol_version))) is not None:
         common.tls_params.tls_maximum_protocol_version = maximum
     common.tls_params.cipher_suites.extend(tls.cipher_suites)
+    common.tls_params.ecdh_curves.extend(tls.ecdh_curves)
     common.tls_certificates.extend(_certificate(*pair) for pair in _server_pairs(tls, options))
     if tls.mode in _CLIENT_CERTIFICATE_MODES:
         context.require_client_certificate.value = tls.mode != "OPTIONAL_MUTUAL"

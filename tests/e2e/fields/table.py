@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.e2e.fields import action_cases, http_cases, policy_cases
+from tests.e2e.fields import action_cases, gateway_cases, http_cases, policy_cases
 from tests.harness.field_cases import Case
 
 __all__ = ["GROUPS"]
@@ -13,4 +13,5 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "http conditions": http_cases.CASES,
     "http actions": action_cases.CASES,
     "policies": policy_cases.CASES,
+    "gateways": gateway_cases.CASES,
 }
