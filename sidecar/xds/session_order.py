@@ -89,13 +89,15 @@ def gate(
     """Which waiting names of a type may go now.
 
     What names clusters goes when those are warm, or, where it does not say which, when all are; or when it
-    has waited long enough. Other types go at once.
+    has waited long enough. Never ahead of a removal beside it: what leaves may still have the domain or the port
+    that it is to take over. Other types go at once.
     """
     if type_url not in SECOND:
         return lambda _name, _wait: True
     channel, clusters = channels[type_url], channels[TypeUrl.CLUSTER]
     warm = settled_clusters(clusters, newest, now_s)
     cold = cold_clusters(clusters, now_s)
+    leaving = {_beside(type_url, name) for name in channel.pending if _is_leaving(channel, name)}
 
     def may_go(name: str, wait: Wait) -> bool:
         if wait.last <= warm or now_s >= wait.since_s + route_wait_s(channel, name):
@@ -103,9 +105,21 @@ def gate(
         target = channel.ledger.target(name)
         if cold is None or target is None or target.needs is None:
             return False
+        if name not in channel.names and _beside(type_url, name) in leaving:
+            return False
         return cold.isdisjoint(target.needs)
 
     return may_go
+
+
+def _is_leaving(channel: Channel, name: str) -> bool:
+    """Whether Envoy has something of this name that it is not to have."""
+    return name in channel.view and name not in channel.ledger.desired
+
+
+def _beside(type_url: TypeUrl, name: str) -> str:
+    """What a resource shares with those that it may be in the way of: a virtual host its route configuration."""
+    return name.rpartition("/")[0] if type_url is TypeUrl.VIRTUAL_HOST else ""
 
 
 def settled(channels: Mapping[TypeUrl, Channel], newest: int) -> int:

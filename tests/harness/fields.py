@@ -139,7 +139,7 @@ def _another(value: object) -> object:
         number = _NUMBER.match(value)
         return f"{int(number[0]) + 1}{value[number.end() :]}" if number else f"x{value}"
     if isinstance(value, list):
-        return [*value, *map(_another, value[:1])]
+        return [_another(item) for item in value]
     if isinstance(value, Mapping):
         return {name: _another(held) for name, held in value.items()}
     return value

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.e2e.fields import action_cases, gateway_cases, http_cases, policy_cases
+from tests.e2e.fields import (
+    action_cases,
+    gateway_cases,
+    http_cases,
+    policy_cases,
+    service_cases,
+    sidecar_cases,
+)
 from tests.harness.field_cases import Case
 
 __all__ = ["GROUPS"]
@@ -14,4 +21,6 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "http actions": action_cases.CASES,
     "policies": policy_cases.CASES,
     "gateways": gateway_cases.CASES,
+    "services": service_cases.CASES,
+    "sidecars": sidecar_cases.CASES,
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from string import Template
 
 import pytest
 import trio
@@ -59,9 +60,9 @@ async def prove(case: Case, served: Served, folder: Path) -> None:
     assert case.asks or case.accepted or case.check, "proves nothing"
     for wanted in case.asks:
         for _ in range(wanted.times):
-            await answer(wanted, served, folder)
+            await answer(wanted, served, folder, places)
     for part in case.accepted:
-        name = part.name if not part.name.startswith("$") else str(places[part.name[1:]])
+        name = Template(part.name).substitute(places)
         found = await served.accepted(part.kind, name)
         assert any(contains(one, part.part) for one in found), (
             f"Envoy's {part.kind} {name} has no {part.part}: {found}"
@@ -70,12 +71,12 @@ async def prove(case: Case, served: Served, folder: Path) -> None:
         await case.check(served)
 
 
-async def answer(wanted: Ask, served: Served, folder: Path) -> None:
+async def answer(wanted: Ask, served: Served, folder: Path, places: Mapping[str, object]) -> None:
     before = {name: server.hits for name, server in served.servers.items()}
     with trio.fail_after(20):
         got = await served.get(
             wanted.at,
-            wanted.url,
+            Template(wanted.url).substitute(places),
             method=wanted.method,
             headers=dict(wanted.headers),
             tls=client_context(folder, wanted) if wanted.sni else None,

@@ -124,6 +124,26 @@ def test_routes_that_say_which_clusters_they_name_wait_for_those_only() -> None:
     assert show(unsent) == [], "its cluster is not even sent"
 
 
+def test_a_successor_does_not_go_ahead_of_the_removal_of_what_has_its_domain() -> None:
+    envoy = in_force("a")
+    wire = envoy.wire
+    envoy.take(wire.handle(change("e@2", resource(VHDS, "outbound/old"))))
+    successor = replace(resource(VHDS, "outbound/new"), needs=frozenset({"a"}))
+    elsewhere = replace(resource(VHDS, "other/new"), needs=frozenset({"a"}))
+    sent = wire.handle(
+        change(
+            "e@3",
+            resource(CDS, "b"),
+            successor,
+            elsewhere,
+            remove=[(VHDS, "outbound/old")],
+        )
+    )
+    assert show(sent) == ["CDS b@1", "VHDS other/new@1"]
+    wire.ack(sent[1])
+    assert show(wire.wait(WARM_WAIT_S)) == ["VHDS outbound/new@1 -outbound/old"]
+
+
 def test_a_cluster_that_warms_for_long_does_not_hold_up_the_next_clusters() -> None:
     envoy = in_force("a")
     wire = envoy.wire
