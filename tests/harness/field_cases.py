@@ -391,7 +391,7 @@ def server_tls_cases(
     """
     files = "serverCertificate: $folder/server.pem, privateKey: $folder/server.key"
     mutual = f"mode: MUTUAL, {files}, caCertificates: $folder/ca.pem"
-    stranger = {"shows": "stranger"}
+    stranger: dict[str, Any] = {"shows": "stranger"}
     cases = [
         _ended(
             "TLS ends here with a certificate from files",
@@ -523,8 +523,8 @@ def server_tls_cases(
     )
 
 
-_Ended = tuple[str, str, str, tuple[tuple[dict[str, str], int], ...]]
+_Ended = tuple[str, str, str, tuple[tuple[dict[str, Any], int], ...]]
 
 
-def _ended(name: str, proves: str, tls: str, *asks: tuple[dict[str, str], int]) -> _Ended:
+def _ended(name: str, proves: str, tls: str, *asks: tuple[dict[str, Any], int]) -> _Ended:
     return name, proves, tls, asks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sidecar.mesh.model import Context, HostName, MeshChange
 from sidecar.outlier.events import Imposed
@@ -70,7 +71,7 @@ class Followed:
         self.follow(self.builder.impose(names))
         await self.lab.settled()
 
-    async def get(self, host: str, path: str = "/", **fields: object) -> Answer:
+    async def get(self, host: str, path: str = "/", **fields: Any) -> Answer:
         """A request to the outbound listener."""
         return await request(self.lab.port, host, path, **fields)
 
