@@ -12,6 +12,7 @@ __all__ = ["BENCHES", "main"]
 BENCHES = (
     "propagate",
     "startup",
+    "scale",
     "cli",
     "mirror",
     "ejection-study",

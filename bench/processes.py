@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from sidecar.agent.envoy_record import EnvoyRecord
 from store.errors import MeshError
@@ -18,7 +22,7 @@ from store.etcd.client import EtcdClient
 from store.etcd.programs import find_program
 from store.etcd.settings import EtcdSettings
 
-__all__ = ["Processes", "Sidecar", "free_port", "wait_for"]
+__all__ = ["Processes", "Sidecar", "free_port", "get_over_socket", "wait_for"]
 
 _NO_CACHE = "PYTHONDONTWRITEBYTECODE"
 """Taken out of the environment: with it every start compiles the sources anew, and no installation runs so."""
@@ -46,6 +50,19 @@ def wait_for(what: str, is_so: Callable[[], bool], deadline_s: float = READY_S) 
         time.sleep(0.005)
 
 
+def get_over_socket(path: Path, target: str) -> bytes:
+    """Body of `GET target` from an HTTP server on a unix socket."""
+    connection = http.client.HTTPConnection("localhost", timeout=READY_S)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(READY_S)
+    try:
+        connection.sock.connect(str(path))
+        connection.request("GET", target)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
 class Sidecar:
     """One `meshd-sidecar run` with its Envoy.
 
@@ -60,6 +77,7 @@ class Sidecar:
         self.port = free_port()
         self.node = node
         self._home = home
+        self._own = home / "run" / node
         self._etcd = etcd
         self._options = options
         self.process: subprocess.Popen[bytes] | None = None
@@ -81,6 +99,27 @@ class Sidecar:
         program = str(Path(sys.executable).parent / "meshd-sidecar")
         self.process = spawn([program, "run", "--config", str(config)], self.log)
 
+    @property
+    def pid(self) -> int:
+        """Process id of the sidecar."""
+        assert self.process is not None
+        return self.process.pid
+
+    def envoy_pid(self) -> int:
+        """Process id of its Envoy."""
+        record = EnvoyRecord.read(self._own / "envoy.pid")
+        assert record is not None, f"{self.node} has no Envoy"
+        return record.pid
+
+    def envoy_counter(self, name: str) -> int:
+        """One of its Envoy's counters or gauges, by its whole name."""
+        text = get_over_socket(self._own / "admin.sock", f"/stats?filter=^{re.escape(name)}$")
+        return int(text.rpartition(b": ")[2])
+
+    def status(self) -> Any:
+        """What it says of itself."""
+        return json.loads(get_over_socket(self._own / "status.sock", "/v1/status"))
+
     def rss_mib(self) -> float:
         """Resident memory of the sidecar, in MiB."""
         assert self.process is not None
@@ -96,7 +135,7 @@ class Sidecar:
     def end(self) -> None:
         """End the sidecar and its Envoy."""
         self.kill()
-        record = EnvoyRecord.read(self._home / "run" / self.node / "envoy.pid")
+        record = EnvoyRecord.read(self._own / "envoy.pid")
         if record is not None and record.is_running():
             os.kill(record.pid, signal.SIGKILL)
             wait_for(f"the end of Envoy {record.pid}", lambda: not record.is_running(), 5.0)
