@@ -1,7 +1,7 @@
 """What a sidecar costs in meshes of 100, 1,000 and 10,000 services: its start, its memory, a change, a cold request.
 
 Real etcd, sidecar and Envoy; each service has a ServiceEntry with ten endpoints, a DestinationRule with three subsets
-and a VirtualService. Processor time is the kernel's, of all threads of the sidecar, over many changes a few milliseconds
+and a VirtualService. Processor time is the kernel's, of all threads of the sidecar, over many changes some milliseconds
 apart, less what it uses when nothing happens; bytes are those that Envoy received from it.
 """
 
@@ -140,9 +140,7 @@ class _Measured:
         idle = self._idle()
         route = self._cost(lambda number: changed_route(number % used, number), idle)
         wait_for("the last change", lambda: self._asker.asked(host(self._last(used)))[1] == self._n)
-        moved = self._cost(
-            lambda number: changed_endpoint(number % used, number, self._port), idle
-        )
+        moved = self._cost(lambda number: changed_endpoint(number % used, number, self._port), idle)
         unused = self._cost(lambda number: changed_route(self._services - 1, number), idle)
         return {
             **memory,

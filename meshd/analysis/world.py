@@ -38,6 +38,8 @@ class _AsIfInForce:
     ref: ObjectRef
     entry: Entry
     model: MeshObject
+    serves: bool = True
+    outline: None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,11 @@ def _config_troubles(config: Json) -> Iterator[Trouble]:
         yield Trouble(
             Severity.DEGRADED, f"error: newer revisions are not loaded: {config['refusal']}"
         )
+    if unchecked := _number(config.get("unchecked")):
+        yield Trouble(
+            Severity.NOTE,
+            f"{unchecked:,.0f} objects are not checked yet; those that this host uses are",
+        )
     age, is_from_disk = config.get("age_s"), config.get("source") == "disk"
     if state != "none" and (is_from_disk or age is not None):
         old = "of unknown age" if age is None else f"{duration(_number(age))} old"

@@ -39,6 +39,7 @@ class _Content(NamedTuple):
     memory: CatalogMemory
     kept: Mapping[str, HostRegistration]
     names: tuple[str, ...]
+    is_judged: bool
 
     def is_same(self, other: _Content | None) -> bool:
         return other is not None and self.snapshot.is_same(other.snapshot) and self[1:] == other[1:]
@@ -84,7 +85,9 @@ class LastGood:
         # What other rules judged is written once more, judged by these: the next start is faster.
         self._is_outdated = not loaded.is_judged
         self._saved_at = loaded.saved_at
-        self._written = _Content(loaded.snapshot, self.memory, self.kept, self.names)
+        self._written = _Content(
+            loaded.snapshot, self.memory, self.kept, self.names, loaded.is_judged
+        )
         return loaded.snapshot
 
     def keep(
@@ -92,9 +95,18 @@ class LastGood:
         snapshot: Snapshot,
         memory: CatalogMemory,
         kept: Mapping[str, HostRegistration] | None = None,
+        *,
+        is_judged: bool = True,
     ) -> None:
-        """This is in force now: write it soon, with `names` as they are now."""
-        content = _Content(snapshot, memory, kept or {}, self.names)
+        """This is in force now: write it soon, with `names` as they are now.
+
+        Args:
+            snapshot: What is in force.
+            memory: What a restart must remember beside it.
+            kept: Registrations in force that had run out.
+            is_judged: Whether everything in it that `memory` does not name was found valid.
+        """
+        content = _Content(snapshot, memory, kept or {}, self.names, is_judged)
         if self._is_outdated or not content.is_same(self._wanted or self._written):
             self._wanted = content
             self._has_wanted.set()
@@ -142,7 +154,14 @@ class LastGood:
             host: registration.model_dump_json(by_alias=True, exclude_unset=True).encode()
             for host, registration in content.kept.items()
         }
-        self._cache.save(content.snapshot, content.memory, content.names, saved_at, kept=kept)
+        self._cache.save(
+            content.snapshot,
+            content.memory,
+            content.names,
+            saved_at,
+            kept=kept,
+            is_judged=content.is_judged,
+        )
 
     def age_s(self) -> float | None:
         """Seconds since the snapshot on disk was first written; None where there is none."""

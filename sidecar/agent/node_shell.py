@@ -48,6 +48,7 @@ from sidecar.node.events import (
     Event,
     HostsAnswered,
     HostsHeldAlive,
+    JudgeSome,
     KeepLastGood,
     LookedUp,
     LookUp,
@@ -76,6 +77,12 @@ from store.snapshot import Snapshot
 
 __all__ = ["NodeShell"]
 
+JUDGE_AFTER_S = 1.0
+"""Pause between the start and the judgement of what nobody has asked for: the application starts, too."""
+JUDGE_AT_ONCE = 12
+"""Objects judged in one go: about a millisecond."""
+JUDGE_PAUSES = 3
+"""Length of the pause after it, in times of what it took: a quarter of one processor is used."""
 PEERS_HEAR_S = 1.0
 """How long peers may take to hear that this host drains, before it says that it is gone."""
 
@@ -195,6 +202,7 @@ class NodeShell:
                 await nursery.start(self._envoy_side.run)
                 nursery.start_soon(self._last_good.run, self._cache_failed)
                 nursery.start_soon(self._tick)
+                nursery.start_soon(self._judge_the_rest)
                 nursery.start_soon(
                     watch_successes, self._envoy_side.admin, self._node, self._answered
                 )
@@ -275,6 +283,17 @@ class NodeShell:
             self._wake = trio.Event()
             if scope.cancelled_caught:
                 self._handle(Tick())
+
+    async def _judge_the_rest(self) -> None:
+        """Judge, in small slices, what a load put off: after the start, and never in the way of a change for long."""
+        while True:
+            await self.wait_ready()
+            await self._changed.until(lambda: self._node.catalog.unjudged > 0)
+            await trio.sleep(JUDGE_AFTER_S)
+            while self._node.catalog.unjudged:
+                began_s = trio.current_time()
+                self._handle(JudgeSome(JUDGE_AT_ONCE))
+                await trio.sleep((trio.current_time() - began_s) * JUDGE_PAUSES)
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -358,7 +377,9 @@ class NodeShell:
                 case LookUp():
                     self._nursery.start_soon(self._look_up, effect)
                 case KeepLastGood():
-                    self._last_good.keep(effect.snapshot, effect.memory, effect.kept)
+                    self._last_good.keep(
+                        effect.snapshot, effect.memory, effect.kept, is_judged=effect.is_judged
+                    )
                 case CompareRegistration():
                     self._registrar.compare(effect.entry, effect.revision)
                 case ParticipantsChanged():

@@ -9,8 +9,9 @@ that order everywhere.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from immutables import Map
@@ -56,6 +57,14 @@ class Buckets(Generic[K, T]):
     def __iter__(self) -> Iterator[K]:
         return iter(self.items)
 
+    @classmethod
+    def of(cls, rows: Iterable[tuple[K, T]]) -> Buckets[K, T]:
+        """All of `rows` at once, each object at most once under a key."""
+        grouped: dict[K, list[T]] = {}
+        for key, item in rows:
+            grouped.setdefault(key, []).append(item)
+        return cls(Map({key: tuple(sorted(found, key=age)) for key, found in grouped.items()}))
+
     def get(self, key: K) -> tuple[T, ...]:
         """What lies under `key`, oldest first; empty when nothing does."""
         return self.items.get(key, ())
@@ -86,6 +95,14 @@ class HostTables(Generic[K, T]):
     tables: Map[K, Table[T]] = field(default_factory=Map)
     """The tables; none is empty."""
 
+    @classmethod
+    def of(cls, rows: Iterable[tuple[K, HostName, T]]) -> HostTables[K, T]:
+        """All of `rows` at once, each object at most once for a host of a table."""
+        grouped: dict[K, list[tuple[HostName, T]]] = {}
+        for key, host, item in rows:
+            grouped.setdefault(key, []).append((host, item))
+        return cls(Map({key: Buckets.of(found) for key, found in grouped.items()}))
+
     def table(self, key: K) -> Table[T]:
         """The table of `key`, empty when there is none."""
         return self.tables.get(key, Buckets())
@@ -107,12 +124,11 @@ class HostTables(Generic[K, T]):
             return self
         return HostTables(self.tables.set(key, rest) if len(rest) else self.tables.delete(key))
 
-    def most_specific(self, key: K, host: HostName) -> tuple[T, ...]:
-        """What the most specific host that covers all of `host` has in the table of `key`."""
+    def most_specific(self, key: K, host: HostName, counts: Callable[[T], bool]) -> tuple[T, ...]:
+        """What the most specific host that covers all of `host` has in the table of `key`, of what `counts`."""
         table = self.tables.get(key)
         if table is None:
             return ()
-        found = table.get(host)
-        if found:
-            return found
-        return next((hit for wider in wildcards_over(host) if (hit := table.get(wider))), ())
+        names = chain((host,), wildcards_over(host))
+        hits = (tuple(item for item in table.get(name) if counts(item)) for name in names)
+        return next((hit for hit in hits if hit), ())

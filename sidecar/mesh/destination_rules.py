@@ -8,7 +8,7 @@ level only the most specific host counts, and rules for that same host are merge
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -46,6 +46,13 @@ class DestinationRuleIndex:
     tables: HostTables[_Place, DestinationRuleFacts] = field(default_factory=HostTables)
     """Rules by host, for each namespace and kind of reader."""
 
+    @classmethod
+    def of(cls, rules: Iterable[DestinationRuleFacts]) -> DestinationRuleIndex:
+        """All of `rules` at once."""
+        return cls(
+            HostTables.of((place, facts.host, facts) for facts in rules for place in _places(facts))
+        )
+
     def add(self, facts: DestinationRuleFacts) -> DestinationRuleIndex:
         """With one more rule, which must not be in it yet."""
         tables = self.tables
@@ -67,6 +74,7 @@ class DestinationRuleIndex:
         client: str,
         client_labels: Mapping[str, str],
         root: str,
+        serves: Callable[[DestinationRuleFacts], bool],
     ) -> tuple[DestinationRuleFacts, ...]:
         """The rules that are in force together for `host`, the leading one first; empty for none.
 
@@ -76,13 +84,15 @@ class DestinationRuleIndex:
             client: Namespace of the client workload.
             client_labels: Labels of the client workload, for rules with a selector.
             root: The root namespace.
+            serves: Whether a rule is valid; one that is not is passed over.
         """
         own = _Place(client, _Shelf.PRIVATE if client == root else _Shelf.LOCAL)
-        found = self.tables.most_specific(own, host)
+        found = self.tables.most_specific(own, host, serves)
         for namespace in (service_namespace, root):
             if found or not namespace:
                 continue
-            level = self.tables.most_specific(_Place(namespace, _Shelf.EXPORTED), host)
+            place = _Place(namespace, _Shelf.EXPORTED)
+            level = self.tables.most_specific(place, host, serves)
             found = tuple(facts for facts in level if seen_by(facts.export_to, client))
         return _selected(merge_groups(found), client_labels)
 

@@ -8,8 +8,9 @@ resolveGatewayName).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sidecar.mesh.model import HostName
 from sidecar.mesh.names import resolve
@@ -34,8 +35,11 @@ __all__ = [
     "SidecarFacts",
     "VirtualServiceFacts",
     "WorkloadEntryFacts",
+    "destination_rule_facts",
     "gateway_name",
     "read_facts",
+    "service_entry_facts",
+    "virtual_service_facts",
 ]
 
 MESH_GATEWAY = "mesh"
@@ -190,26 +194,91 @@ def read_facts(
             return None
 
 
-def _virtual_service(
-    spec: VirtualServiceSpec, ref: ObjectRef, revision: tuple[int, int], defaults: MeshDefaults
+def virtual_service_facts(
+    ref: ObjectRef,
+    revision: tuple[int, int],
+    defaults: MeshDefaults,
+    *,
+    hosts: Iterable[str],
+    gateways: Sequence[str],
+    export_to: Sequence[str],
+    delegates: Iterable[tuple[str, str]],
 ) -> VirtualServiceFacts:
-    delegates = (
-        ObjectRef(
-            Kind.VIRTUAL_SERVICE,
-            rule.delegate.namespace or ref.namespace,
-            rule.delegate.name or "",
-        )
-        for rule in spec.http
-        if rule.delegate is not None
-    )
-    gateways = (gateway_name(name, ref.namespace) for name in spec.gateways or (MESH_GATEWAY,))
+    """The facts of a VirtualService that names these hosts, gateways and delegates (namespace or "", name)."""
+    named = (gateway_name(name, ref.namespace) for name in gateways or (MESH_GATEWAY,))
+    roots = (ObjectRef(Kind.VIRTUAL_SERVICE, place or ref.namespace, n) for place, n in delegates)
     return VirtualServiceFacts(
         ref,
         *revision,
-        hosts=_hosts(spec.hosts, ref, defaults),
-        gateways=tuple(dict.fromkeys(gateways)),
-        export_to=export_list(spec.export_to, defaults.virtual_service_export_to, ref.namespace),
-        delegates=tuple(dict.fromkeys(delegates)),
+        hosts=_hosts(hosts, ref, defaults),
+        gateways=_shared(tuple(dict.fromkeys(named))),
+        export_to=_shared(
+            export_list(export_to, defaults.virtual_service_export_to, ref.namespace)
+        ),
+        delegates=tuple(dict.fromkeys(roots)),
+    )
+
+
+def destination_rule_facts(
+    ref: ObjectRef,
+    revision: tuple[int, int],
+    defaults: MeshDefaults,
+    *,
+    host: str,
+    export_to: Sequence[str],
+    selector: Mapping[str, str] | None,
+) -> DestinationRuleFacts:
+    """The facts of a DestinationRule for `host`, for clients with the labels of `selector`."""
+    default = tuple(e for e in defaults.destination_rule_export_to if e in (".", "*"))
+    exported = export_list(export_to, default, ref.namespace)
+    return DestinationRuleFacts(
+        ref,
+        *revision,
+        host=resolve(host, ref.namespace, defaults.domain),
+        export_to=_shared(exported if selector is None else (ref.namespace,)),
+        selector=None if selector is None else tuple(sorted(selector.items())),
+    )
+
+
+def service_entry_facts(
+    ref: ObjectRef,
+    revision: tuple[int, int],
+    defaults: MeshDefaults,
+    *,
+    hosts: Iterable[str],
+    addresses: Iterable[str],
+    export_to: Sequence[str],
+    selector: Mapping[str, str] | None,
+) -> ServiceEntryFacts:
+    """The facts of a ServiceEntry of these hosts and addresses, whose endpoints may be selected by labels."""
+    return ServiceEntryFacts(
+        ref,
+        *revision,
+        hosts=_hosts(hosts, ref, defaults),
+        export_to=_shared(export_list(export_to, defaults.service_export_to, ref.namespace)),
+        addresses=tuple(address for address in addresses if "/" not in address),
+        selector=None if selector is None else tuple(sorted(selector.items())),
+    )
+
+
+@lru_cache(maxsize=256)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """One tuple for all objects that say the same: most say nothing."""
+    return names
+
+
+def _virtual_service(
+    spec: VirtualServiceSpec, ref: ObjectRef, revision: tuple[int, int], defaults: MeshDefaults
+) -> VirtualServiceFacts:
+    named = (rule.delegate for rule in spec.http if rule.delegate is not None)
+    return virtual_service_facts(
+        ref,
+        revision,
+        defaults,
+        hosts=spec.hosts,
+        gateways=spec.gateways,
+        export_to=spec.export_to,
+        delegates=((delegate.namespace or "", delegate.name or "") for delegate in named),
     )
 
 
@@ -217,27 +286,28 @@ def _destination_rule(
     spec: DestinationRuleSpec, ref: ObjectRef, revision: tuple[int, int], defaults: MeshDefaults
 ) -> DestinationRuleFacts:
     selector = spec.workload_selector
-    default = tuple(e for e in defaults.destination_rule_export_to if e in (".", "*"))
-    exported = export_list(spec.export_to, default, ref.namespace)
-    return DestinationRuleFacts(
+    return destination_rule_facts(
         ref,
-        *revision,
-        host=resolve(spec.host, ref.namespace, defaults.domain),
-        export_to=exported if selector is None else (ref.namespace,),
-        selector=None if selector is None else tuple(sorted(selector.match_labels.items())),
+        revision,
+        defaults,
+        host=spec.host,
+        export_to=spec.export_to,
+        selector=None if selector is None else selector.match_labels,
     )
 
 
 def _service_entry(
     spec: ServiceEntrySpec, ref: ObjectRef, revision: tuple[int, int], defaults: MeshDefaults
 ) -> ServiceEntryFacts:
-    return ServiceEntryFacts(
+    selector = spec.workload_selector
+    return service_entry_facts(
         ref,
-        *revision,
-        hosts=_hosts(spec.hosts, ref, defaults),
-        export_to=export_list(spec.export_to, defaults.service_export_to, ref.namespace),
-        addresses=tuple(address for address in spec.addresses if "/" not in address),
-        selector=_selector(spec.workload_selector),
+        revision,
+        defaults,
+        hosts=spec.hosts,
+        addresses=spec.addresses,
+        export_to=spec.export_to,
+        selector=None if selector is None else selector.labels,
     )
 
 

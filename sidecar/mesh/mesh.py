@@ -27,6 +27,7 @@ from sidecar.mesh.facts import (
 )
 from sidecar.mesh.invalidation import Affected
 from sidecar.mesh.model import MeshChange
+from sidecar.mesh.outlines import OUTLINED, outlined_facts
 from sidecar.mesh.registrations import registered_workloads
 from sidecar.mesh.services import RegisteredWorkload, ServiceIndex, WorkloadKey
 from sidecar.mesh.source import ObjectInForce, ObjectSource, SourceChange
@@ -81,9 +82,13 @@ class Mesh:
                 kept (`sidecar.registration`).
         """
         config = _config(catalog)
-        mesh = cls(catalog.objects, registrations, config)
-        for ref in catalog.objects:
-            mesh = mesh._indexed(ref, catalog, _defaults(config))
+        defaults = _defaults(config)
+        facts: dict[ObjectRef, Facts] = {}
+        for ref, found in catalog.objects.items():
+            read = _outlined(found, ref, defaults)
+            if read is not None:
+                facts[ref] = read
+        mesh = _of_facts(catalog, registrations, config, facts)
         for host in registrations:
             mesh, _ = mesh._registered(host, catalog, Affected())
         return mesh
@@ -115,6 +120,11 @@ class Mesh:
             mesh, affected = mesh._registered(host, catalog, affected)
         return mesh, affected.change()
 
+    def serves(self, facts: Facts) -> bool:
+        """Whether the object behind facts is valid; where that was put off, it is looked at now."""
+        found = self.objects.get(facts.ref)
+        return found is not None and found.serves
+
     def _indexed(self, ref: ObjectRef, catalog: ObjectSource, defaults: MeshDefaults) -> Mesh:
         """With what the catalog has under `ref` in place of what is indexed under it."""
         mesh = self
@@ -124,8 +134,7 @@ class Mesh:
         found = catalog.objects.get(ref)
         if found is None:
             return mesh
-        revision = (found.entry.create_revision, found.entry.version)
-        after = read_facts(found.model, ref, revision, defaults)
+        after = _modelled(found, ref, defaults)
         return mesh if after is None else mesh._added(after)
 
     def _added(self, facts: Facts) -> Mesh:
@@ -185,6 +194,55 @@ class Mesh:
         elif host in workloads:
             workloads = workloads.delete(host)
         return replace(self, services=services, workloads=workloads), affected
+
+
+def _of_facts(
+    catalog: ObjectSource,
+    registrations: _Registrations,
+    config: MeshConfigSpec,
+    facts: Mapping[ObjectRef, Facts],
+) -> Mesh:
+    """A mesh that has all of `facts` indexed, and no registration yet."""
+    every = facts.values()
+    services = ServiceIndex.of(one for one in every if isinstance(one, ServiceEntryFacts))
+    for one in every:
+        if isinstance(one, WorkloadEntryFacts):
+            services = services.with_workload_entry(one)
+    sidecars = (one for one in every if isinstance(one, SidecarFacts))
+    return Mesh(
+        catalog.objects,
+        registrations,
+        config,
+        facts=Map(facts),
+        virtual_services=VirtualServiceIndex.of(
+            one for one in every if isinstance(one, VirtualServiceFacts)
+        ),
+        destination_rules=DestinationRuleIndex.of(
+            one for one in every if isinstance(one, DestinationRuleFacts)
+        ),
+        services=services,
+        sidecars=Buckets.of((one.ref.namespace, one) for one in sidecars),
+        gateways=Map({one.ref: one for one in every if isinstance(one, GatewayFacts)}),
+    )
+
+
+def _outlined(found: ObjectInForce, ref: ObjectRef, defaults: MeshDefaults) -> Facts | None:
+    """The facts of one object, from its outline where that says them: a load must not parse everything."""
+    if ref.kind in OUTLINED:
+        outline = found.outline
+        read = outlined_facts(outline, ref, _revision(found), defaults) if outline else None
+        if read is not None:
+            return read
+    return _modelled(found, ref, defaults)
+
+
+def _modelled(found: ObjectInForce, ref: ObjectRef, defaults: MeshDefaults) -> Facts | None:
+    """The facts of one object from its model; none of one that does not serve."""
+    return read_facts(found.model, ref, _revision(found), defaults) if found.serves else None
+
+
+def _revision(found: ObjectInForce) -> tuple[int, int]:
+    return found.entry.create_revision, found.entry.version
 
 
 def _config(catalog: ObjectSource) -> MeshConfigSpec:

@@ -8,7 +8,7 @@ converted here; `sidecar.mesh.definitions` reads what the index holds.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
@@ -94,6 +94,35 @@ class ServiceIndex:
     """WorkloadEntries by their labels."""
     registered: LabelIndex[WorkloadKey, RegisteredWorkload] = field(default_factory=LabelIndex)
     """Registered workloads by their labels."""
+
+    @classmethod
+    def of(cls, entries: Iterable[ServiceEntryFacts]) -> ServiceIndex:
+        """All of these ServiceEntries at once."""
+        defined: dict[str, dict[HostName, list[ServiceEntryFacts]]] = {}
+        places: dict[HostName, dict[str, None]] = {}
+        addresses: list[tuple[str, ServiceEntryFacts]] = []
+        selectors: SelectorIndex[ObjectRef, ServiceEntryFacts] = SelectorIndex()
+        for facts in entries:
+            namespace = facts.ref.namespace
+            for host in facts.hosts:
+                defined.setdefault(namespace, {}).setdefault(host, []).append(facts)
+                places.setdefault(host, {})[namespace] = None
+            addresses += [(address, facts) for address in dict.fromkeys(facts.addresses)]
+            if facts.selector is not None:
+                selectors = selectors.add(namespace, facts.ref, facts, facts.selector)
+        return cls(
+            by_namespace=Map(
+                {
+                    namespace: Map(
+                        {host: Definition(tuple(sorted(f, key=age))) for host, f in here.items()}
+                    )
+                    for namespace, here in defined.items()
+                }
+            ),
+            namespaces=Map({host: Map(here) for host, here in places.items()}),
+            by_address=Buckets.of(addresses),
+            entries_with_selector=selectors,
+        )
 
     def definition(self, namespace: str, host: HostName) -> Definition | None:
         """What defines `host` in `namespace`, or None."""

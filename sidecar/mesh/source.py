@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from typing import Protocol
+from typing import Any, Protocol
 
 from store.objects.base import MeshObject, ObjectRef
 from store.objects.host import HostRegistration
@@ -22,6 +22,14 @@ class ObjectInForce(Protocol):
     @property
     def entry(self) -> Entry:
         """The generation in force."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is valid: asked of each object before what it says counts."""
+
+    @property
+    def outline(self) -> Mapping[str, Any] | None:
+        """The value as JSON that nobody has checked; None when it is no JSON."""
 
     @property
     def model(self) -> MeshObject:

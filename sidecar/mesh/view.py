@@ -187,7 +187,11 @@ class View:
 
     def _visible(self, definition: Definition) -> tuple[ServiceEntryFacts, ...]:
         client = self.context.namespace
-        return tuple(facts for facts in definition.entries if seen_by(facts.export_to, client))
+        return tuple(
+            facts
+            for facts in definition.entries
+            if seen_by(facts.export_to, client) and self.mesh.serves(facts)
+        )
 
     def _service_at(self, address: str) -> Service | None:
         entries = self.mesh.services.by_address.get(address)
@@ -234,6 +238,7 @@ class View:
             self.context.namespace,
             self.context.labels,
             self.config.root_namespace,
+            self.mesh.serves,
         )
         if not facts:
             return NO_RULE
@@ -271,13 +276,17 @@ class View:
             host,
             gateway,
             self.context.namespace,
-            lambda facts: scope.has_virtual_service(facts.hosts, facts.ref.namespace),
+            lambda facts: (
+                scope.has_virtual_service(facts.hosts, facts.ref.namespace)
+                and self.mesh.serves(facts)
+            ),
         )
         return tuple(self._reference(facts) for facts in found)
 
     def virtual_service_hosts(self, gateway: str = MESH_GATEWAY) -> Iterator[HostName]:
         """Every host, exact or wildcard, that a VirtualService of this gateway names, sorted."""
-        hosts = sorted(self.mesh.virtual_services.hosts(gateway, self.context.namespace))
+        index = self.mesh.virtual_services
+        hosts = sorted(index.hosts(gateway, self.context.namespace, self.mesh.serves))
         if gateway != MESH_GATEWAY or self.sidecar_scope.is_everything:
             yield from hosts
             return
@@ -288,7 +297,7 @@ class View:
     def virtual_services_of(self, gateway: str) -> tuple[VirtualServiceRef, ...]:
         """Every VirtualService bound to a Gateway (`<namespace>/<name>`), in Istio's order."""
         found = self.mesh.virtual_services.bound_to(gateway, self.context.namespace)
-        return tuple(self._reference(facts) for facts in found)
+        return tuple(self._reference(facts) for facts in found if self.mesh.serves(facts))
 
     def delegate(self, ref: ObjectRef, root_namespace: str) -> VirtualServiceRef | None:
         """The delegate `ref` of a VirtualService of `root_namespace`.
@@ -296,7 +305,11 @@ class View:
         None where it does not exist, has hosts of its own, or is not exported to that namespace.
         """
         facts = self.mesh.virtual_services.delegates.get(ref)
-        if facts is None or not seen_by(facts.export_to, root_namespace):
+        if (
+            facts is None
+            or not seen_by(facts.export_to, root_namespace)
+            or not self.mesh.serves(facts)
+        ):
             return None
         return self._reference(facts)
 

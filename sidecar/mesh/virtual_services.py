@@ -8,7 +8,7 @@ section "host to virtual service"); order is private, exported, public, each old
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -46,6 +46,24 @@ class VirtualServiceIndex:
     """Virtual services without hosts."""
     roots: Map[ObjectRef, _Members] = field(default_factory=Map)
     """Delegate to the virtual services whose rules name it."""
+
+    @classmethod
+    def of(cls, all_facts: Iterable[VirtualServiceFacts]) -> VirtualServiceIndex:
+        """All of them at once."""
+        rows: list[tuple[_Shelf, HostName, VirtualServiceFacts]] = []
+        bound: dict[_Shelf, dict[ObjectRef, VirtualServiceFacts]] = {}
+        roots: dict[ObjectRef, dict[ObjectRef, VirtualServiceFacts]] = {}
+        delegates: dict[ObjectRef, VirtualServiceFacts] = {}
+        for facts in all_facts:
+            for shelf in _shelves(facts):
+                rows += [(shelf, host, facts) for host in facts.hosts]
+                if shelf.gateway != MESH_GATEWAY:
+                    bound.setdefault(shelf, {})[facts.ref] = facts
+            for delegate in facts.delegates:
+                roots.setdefault(delegate, {})[facts.ref] = facts
+            if not facts.hosts:
+                delegates[facts.ref] = facts
+        return cls(HostTables.of(rows), _nested(bound), Map(delegates), _nested(roots))
 
     def add(self, facts: VirtualServiceFacts) -> VirtualServiceIndex:
         """With one more virtual service, which must not be in it yet."""
@@ -104,12 +122,15 @@ class VirtualServiceIndex:
                 return tuple(dict.fromkeys(found))
         return ()
 
-    def hosts(self, gateway: str, namespace: str) -> Iterator[HostName]:
-        """Every host of a virtual service for `gateway` that `namespace` sees, each once."""
+    def hosts(
+        self, gateway: str, namespace: str, serves: Callable[[VirtualServiceFacts], bool]
+    ) -> Iterator[HostName]:
+        """Every host of a virtual service for `gateway` that serves and that `namespace` sees, each once."""
         seen: set[HostName] = set()
         for shelf in _read_order(gateway, namespace):
-            for host in self.by_host.table(shelf):
-                if host not in seen:
+            table = self.by_host.table(shelf)
+            for host in table:
+                if host not in seen and any(serves(facts) for facts in table.get(host)):
                     seen.add(host)
                     yield host
 
@@ -132,6 +153,12 @@ def _shelves(facts: VirtualServiceFacts) -> list[_Shelf]:
 
 def _read_order(gateway: str, namespace: str) -> list[_Shelf]:
     return [_Shelf(gateway, audience) for audience in audiences_seen_by(namespace)]
+
+
+def _nested(
+    index: Mapping[_K, Mapping[ObjectRef, VirtualServiceFacts]],
+) -> Map[_K, _Members]:
+    return Map({key: Map(members) for key, members in index.items()})
 
 
 def _without(index: Map[_K, _Members], key: _K, ref: ObjectRef) -> Map[_K, _Members]:

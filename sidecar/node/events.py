@@ -33,6 +33,7 @@ __all__ = [
     "Event",
     "HostsAnswered",
     "HostsHeldAlive",
+    "JudgeSome",
     "KeepLastGood",
     "LookUp",
     "LookedUp",
@@ -124,6 +125,14 @@ class EnvoyForgot:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeSome:
+    """There is time to judge objects that nothing here has asked for yet."""
+
+    count: int
+    """How many at most."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The deadline has passed."""
 
@@ -139,6 +148,7 @@ Event = (
     | EndpointsJudged
     | EnvoyEjected
     | EnvoyForgot
+    | JudgeSome
     | Tick
 )
 
@@ -167,6 +177,8 @@ class KeepLastGood:
     """What the catalog remembers beside it."""
     kept: Mapping[str, HostRegistration] = field(default_factory=dict)
     """Registrations that are in force although they ran out: the store holds them no more."""
+    is_judged: bool = True
+    """Whether every object in it was found valid that `memory` does not name."""
 
 
 @dataclass(frozen=True, slots=True)

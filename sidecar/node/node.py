@@ -30,6 +30,7 @@ from sidecar.node.events import (
     Event,
     HostsAnswered,
     HostsHeldAlive,
+    JudgeSome,
     KeepLastGood,
     LookedUp,
     LookUp,
@@ -72,6 +73,9 @@ WAITING_LABELS_MAX = 1024
 """Snapshots remembered until Envoy has them in force, as many as the session remembers labels; beyond it the oldest
 are forgotten. They share what is equal, so each costs what it changed."""
 
+PUT_OFF_FROM = 3_000
+"""Keys from which on a load judges only what is asked for at once (some 0.3 s of judging), and the rest afterwards."""
+
 QUARANTINES_SAID_MAX = 20
 """Quarantined values that one step logs by name; the status lists them all."""
 
@@ -83,6 +87,8 @@ class InForceMark:
     label: str
     snapshot: Snapshot
     memory: CatalogMemory
+    is_judged: bool = True
+    """Whether every object in it was found valid that `memory` does not name."""
 
 
 class Node:
@@ -95,6 +101,7 @@ class Node:
         memory: What a former run remembered beside the snapshot that comes first.
         is_judged: Whether the rules of this very program found everything else in that snapshot valid.
         kept: Registrations that a former run had in force although they had run out.
+        put_off_from: Keys from which on a load puts the judgement of what nobody asks for off; see `JudgeSome`.
     """
 
     def __init__(
@@ -106,13 +113,14 @@ class Node:
         memory: CatalogMemory = (),
         is_judged: bool = False,
         kept: Mapping[str, HostRegistration] | None = None,
+        put_off_from: int = PUT_OFF_FROM,
     ) -> None:
         self._own_key = host_key(host)
         self._contexts = tuple(contexts)
         self._builder = make_builder(self._contexts)
         self._registrations = Registrations()
         self._kept_before = dict(kept or {})
-        self.catalog = Catalog.empty(memory=memory, is_judged=is_judged)
+        self.catalog = Catalog.empty(memory=memory, is_judged=is_judged, put_off_from=put_off_from)
         """Objects in force."""
         self.mesh: Mesh | None = None
         """The mesh in force; None before the first snapshot."""
@@ -173,12 +181,15 @@ class Node:
                 self._builder.ejected(event.until_s)
             case EnvoyForgot():
                 self._desire(self._builder.forget_ejections())
+            case JudgeSome():
+                self._judge(event.count, now_s)
             case Tick():
                 self._release(now_s)
                 self._note(self._registrations.handle(TimePassed(), now_s))
                 self._advance(CatalogChange())
             case _:
                 assert_never(event)
+        self._settle(now_s)
         out, self._out = self._out, []
         return out
 
@@ -249,6 +260,19 @@ class Node:
                         reason=claim.reason,
                     )
 
+    def _judge(self, count: int, now_s: float) -> None:
+        if not self.catalog.unjudged:
+            return
+        step = self.catalog.judge(count)
+        if step.change or not step.catalog.unjudged:
+            # With the last one the state in force is known to be valid as a whole, which its label then says again.
+            self._step(step, now_s)
+
+    def _settle(self, now_s: float) -> None:
+        """Quarantine what was found to be bad when something asked for it; what stands in for it may be bad too."""
+        while (step := self.catalog.settle()).change:
+            self._step(step, now_s)
+
     def _keep_again(self, hosts: Mapping[str, HostRegistration], now_s: float) -> None:
         """Go on keeping what a former run kept: seen, then gone. Their grace periods begin anew."""
         gone = {host: row for host, row in self._kept_before.items() if host not in hosts}
@@ -273,7 +297,7 @@ class Node:
             for context in self._contexts
         }
         label = f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}"
-        self._remember(InForceMark(label, catalog.snapshot, catalog.memory))
+        self._remember(InForceMark(label, catalog.snapshot, catalog.memory, catalog.is_judged))
         self._desire(self._builder.update(self.views, mesh_change, label), always=True)
 
     def _release(self, now_s: float) -> None:
@@ -335,7 +359,7 @@ class Node:
         self.in_force = mark
         registered = self._registrations.registrations()
         kept = {host: registered[host] for host in self._registrations.kept()}
-        self._out.append(KeepLastGood(mark.snapshot, mark.memory, kept))
+        self._out.append(KeepLastGood(mark.snapshot, mark.memory, kept, mark.is_judged))
 
     def _remember(self, mark: InForceMark) -> None:
         self._waiting.pop(mark.label, None)

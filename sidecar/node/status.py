@@ -50,6 +50,7 @@ def config_state(node: Node, session: SessionView, *, is_held: bool) -> dict[str
         "hash": snapshot.hash if snapshot is not None else "",
         "hash_in_force": mark.snapshot.hash if mark else "",
         "refusal": node.catalog.refusal,
+        "unchecked": node.catalog.unjudged,
     }
 
 

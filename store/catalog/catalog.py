@@ -6,6 +6,10 @@ stays in force (`store.catalog.generations` says which that is). Nothing that is
 
 Immutable. Each step costs in proportion to what changed; the first one to the whole. Iteration order of the mappings
 is arbitrary: whoever needs an order sorts.
+
+The first step of a large mesh may put the judgement of objects off (`put_off_from`): they are in force, and judged
+when someone asks whether they serve (`CatalogObject.serves`), or by `judge`. One that is found to be bad serves nobody
+from that moment on; `settle` then quarantines it as `apply` would have done.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from store.catalog.generations import KeyState, Recall, Refusal, fold, recollect
 from store.catalog.parts import CatalogChange, CatalogMemory, Quarantined, Remembered
 from store.diagnostics import diagnose
 from store.keys import FORMAT_KEY, FormatKey, object_key, parse_key
+from store.objects.kinds import Kind, ObjectRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,11 +36,14 @@ if TYPE_CHECKING:
     from store.catalog.parts import CatalogObject
     from store.diagnostics import Diagnostic
     from store.objects.admission import Admission
-    from store.objects.base import MeshObject, ObjectRef
+    from store.objects.base import MeshObject
     from store.objects.host import HostRegistration
     from store.snapshot import Entry, Epoch, Snapshot
 
 __all__ = ["Catalog", "CatalogStep"]
+
+_PUT_OFF = frozenset({Kind.VIRTUAL_SERVICE, Kind.DESTINATION_RULE, Kind.SERVICE_ENTRY})
+"""Kinds of which a mesh has many and a host uses few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,9 @@ class Catalog:
         refusal: str = "",
         memory: CatalogMemory = (),
         is_judged: bool = False,
+        put_off_from: int | None = None,
     ) -> None:
+        self._put_off_from = put_off_from
         self._tables = tables
         self._decodings = decodings
         self._memory = memory
@@ -78,6 +88,7 @@ class Catalog:
         *,
         memory: CatalogMemory = (),
         is_judged: bool = False,
+        put_off_from: int | None = None,
         decode: Callable[[str, bytes], DecodedValue] | None = None,
     ) -> Catalog:
         """The catalog before the first snapshot.
@@ -86,14 +97,18 @@ class Catalog:
             memory: What a former run remembered beside the snapshot that is applied first.
             is_judged: Whether the same rules found every object and host of that snapshot valid that `memory` does
                 not name: then they are not judged again.
+            put_off_from: Keys from which on the first step puts judgements off; None for never.
             decode: Reads one stored value; `store.codec.decode` unless given.
         """
         if decode is not None:
-            return cls(Tables(), Decodings(decode), memory=memory, is_judged=is_judged)
-        from store import codec
+            decodings = Decodings(decode)
+        else:
+            from store import codec
 
-        decodings = Decodings(codec.decode, codec.parse)
-        return cls(Tables(), decodings, memory=memory, is_judged=is_judged)
+            decodings = Decodings(codec.decode, codec.parse)
+        return cls(
+            Tables(), decodings, memory=memory, is_judged=is_judged, put_off_from=put_off_from
+        )
 
     @property
     def label(self) -> tuple[Epoch, int] | None:
@@ -163,18 +178,41 @@ class Catalog:
         folding = self._folding()
         folding.quarantine(FORMAT_KEY, unreadable)
         if self.snapshot is None:
-            remembered = {row.key: row for row in self._memory}
-            for entry in snapshot.entries():
-                self._fold(folding, entry, snapshot.epoch, remembered.get(entry.key))
+            self._fold_all(folding, snapshot)
         else:
             for key in sorted(snapshot.changes_since(self.snapshot)):
                 found = snapshot.get(key)
                 if found is None:
+                    self._decodings.drop(key)
                     folding.put(key, None)
                 else:
                     self._fold(folding, found, snapshot.epoch, None)
         tables, change, recalls = folding.finish()
         return CatalogStep(Catalog(tables, self._decodings, snapshot=snapshot), change, recalls)
+
+    @property
+    def unjudged(self) -> int:
+        """How many objects in force have not been judged yet."""
+        return self._decodings.unjudged
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether everything in force was found valid by the rules of this program, now or in a former run."""
+        return not self._decodings.owed
+
+    def judge(self, count: int) -> CatalogStep:
+        """Judge up to `count` objects that nobody has asked for yet, and quarantine what is bad."""
+        self._decodings.judge_some(count)
+        return self.settle()
+
+    def settle(self) -> CatalogStep:
+        """Quarantine what was found to be bad since the last step; changes nothing when there is nothing."""
+        folding = self._folding()
+        for entry in self._decodings.take_spoilt():
+            state = folding.state(entry.key)
+            if state is not None and state.newest is entry:
+                folding.put(entry.key, fold(None, entry, state.epoch, self._decodings.verdict))
+        return self._step(folding, refusal=self.refusal)
 
     def recalled(self, recall: Recall, answer: Entry | Compacted | None) -> CatalogStep:
         """Take the answer to a question; one that is no longer open changes nothing."""
@@ -194,7 +232,7 @@ class Catalog:
         """
         key = object_key(ref)
         folding = self._folding()
-        state = folding.state(key)
+        state = self._judged_state(folding, key)
         if state is not None:
             refusal = Refusal(mod_revision, reason)
             folding.put(key, refuse(state, refusal, _refused(refusal)))
@@ -210,6 +248,26 @@ class Catalog:
     def _folding(self) -> Folding:
         return Folding(self._tables, self._decodings)
 
+    def _fold_all(self, folding: Folding, snapshot: Snapshot) -> None:
+        """The first snapshot, with what a former run remembered beside it."""
+        remembered = {row.key: row for row in self._memory}
+        puts_off = self._put_off_from is not None and len(snapshot) >= self._put_off_from
+        for entry in snapshot.entries():
+            known = remembered.get(entry.key)
+            named = parse_key(entry.key) if puts_off and known is None else None
+            if isinstance(named, ObjectRef) and named.kind in _PUT_OFF:
+                self._decodings.put_off(entry, was_judged=self._is_judged)
+                folding.begin(named, KeyState(snapshot.epoch, entry, entry))
+            else:
+                self._fold(folding, entry, snapshot.epoch, known)
+
+    def _judged_state(self, folding: Folding, key: str) -> KeyState | None:
+        """The state of a key, judged where that was put off."""
+        state = folding.state(key)
+        if state is None or state.serving is None or self._decodings.serves(state.serving):
+            return state
+        return fold(None, state.newest, state.epoch, self._decodings.verdict)
+
     def _fold(
         self, folding: Folding, entry: Entry, epoch: Epoch, remembered: Remembered | None
     ) -> None:
@@ -223,7 +281,8 @@ class Catalog:
             self._decodings.take_for_valid(entry)
         state = self._from_memory(entry, epoch, remembered) if remembered is not None else None
         if state is None:
-            state = fold(folding.state(entry.key), entry, epoch, self._decodings.verdict)
+            before = self._judged_state(folding, entry.key)
+            state = fold(before, entry, epoch, self._decodings.verdict)
         folding.put(entry.key, state)
 
     def _from_memory(self, entry: Entry, epoch: Epoch, remembered: Remembered) -> KeyState | None:
@@ -259,6 +318,7 @@ class Catalog:
             refusal=refusal,
             memory=self._memory,
             is_judged=self._is_judged,
+            put_off_from=self._put_off_from,
         )
         return CatalogStep(catalog, change, recalls)
 

@@ -2,6 +2,10 @@
 
 Decoding depends on key and value alone, so a remembered answer is the answer. Models are kept for the objects used
 last; verdicts, which are smaller, for more. Whatever was forgotten is decoded again.
+
+In a large mesh a host uses few of the objects, so a load puts off their judgement (`put_off`): an object is judged when
+something asks whether it serves, the rest little by little (`judge_some`). What is found to be bad serves nobody from
+then on and waits in `take_spoilt` for the catalog to quarantine it.
 """
 
 from __future__ import annotations
@@ -21,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DecodedValue", "Decodings"]
 
-MODELS_MAX = 16_384
-"""Parsed objects kept (about 7 kB each)."""
+MODELS_MAX = 4_096
+"""Parsed objects kept (about 7 kB each): those of 1,000 services in use."""
 
 VERDICTS_MAX = 65_536
 """Verdicts kept (about 150 bytes each for a valid value)."""
@@ -67,6 +71,63 @@ class Decodings:
         self._parse = parse
         self._models: _Recent[Model | None] = _Recent(models_max)
         self._verdicts: _Recent[tuple[Diagnostic, ...]] = _Recent(VERDICTS_MAX)
+        self._put_off: dict[str, Entry] = {}
+        self._were_judged = False
+        self._spoilt: dict[str, Entry] = {}
+        self._news: list[Entry] = []
+
+    @property
+    def unjudged(self) -> int:
+        """How many entries' judgement is still put off."""
+        return len(self._put_off)
+
+    @property
+    def owed(self) -> int:
+        """How many of them nobody has ever judged by these rules."""
+        return 0 if self._were_judged else len(self._put_off)
+
+    def put_off(self, entry: Entry, *, was_judged: bool) -> None:
+        """Judge `entry` when it is asked for, or when its turn comes.
+
+        Args:
+            entry: It is in force until it turns out to be bad.
+            was_judged: Whether the same rules found it valid before: then only its model is made.
+        """
+        self._put_off[entry.key] = entry
+        self._were_judged = was_judged
+
+    def drop(self, key: str) -> None:
+        """Nothing is in force under `key` any more."""
+        self._put_off.pop(key, None)
+        self._spoilt.pop(key, None)
+
+    def serves(self, entry: Entry) -> bool:
+        """Whether an entry in force may serve; judges it now where that was put off."""
+        key = entry.key
+        if self._put_off.get(key) is entry:
+            self._judge(entry, keep_model=True)
+        return self._spoilt.get(key) is not entry
+
+    def judge_some(self, count: int) -> None:
+        """Judge up to so many entries of which it was put off, those that were loaded last first."""
+        for _ in range(min(count, len(self._put_off))):
+            self._judge(self._put_off[next(reversed(self._put_off))], keep_model=False)
+
+    def take_spoilt(self) -> list[Entry]:
+        """Entries found to be bad since this was last asked."""
+        taken, self._news = self._news, []
+        return taken
+
+    def _judge(self, entry: Entry, *, keep_model: bool) -> None:
+        del self._put_off[entry.key]
+        if self._were_judged:
+            self.take_for_valid(entry, keep_model=keep_model)
+        name = _name(entry)
+        if self._verdicts.get(name) is None:
+            self._remember(name, entry, keep_model=keep_model)
+        if self._verdicts.get(name):
+            self._spoilt[entry.key] = entry
+            self._news.append(entry)
 
     def verdict(self, entry: Entry) -> tuple[Diagnostic, ...]:
         """The errors that keep `entry` from serving; empty when it is valid."""
@@ -90,7 +151,7 @@ class Decodings:
         assert model is not None, f"{entry.key}@{entry.mod_revision} was taken for valid and is not"
         return model
 
-    def take_for_valid(self, entry: Entry) -> None:
+    def take_for_valid(self, entry: Entry, *, keep_model: bool = True) -> None:
         """The same rules found the entry valid before: its verdict is known. One without a model is judged anew."""
         if self._parse is None:
             return
@@ -100,7 +161,8 @@ class Decodings:
             return
         name = _name(entry)
         self._verdicts.put(name, ())
-        self._models.put(name, model)
+        if keep_model:
+            self._models.put(name, model)
 
     def document(self, entry: Entry) -> Mapping[str, Any]:
         """The value of a valid entry as a mapping, decoded anew at each call (nobody asks often)."""
@@ -108,7 +170,7 @@ class Decodings:
         assert document is not None, f"{entry.key}@{entry.mod_revision} was taken for valid"
         return document
 
-    def _remember(self, name: bytes, entry: Entry) -> Model | None:
+    def _remember(self, name: bytes, entry: Entry, *, keep_model: bool = True) -> Model | None:
         decoded = self._decode(entry.key, entry.value)
         errors = tuple(d for d in decoded.diagnostics if d.level is Level.ERROR)
         if decoded.object is None:
@@ -116,7 +178,8 @@ class Decodings:
             self._verdicts.put(name, errors)
             return None
         self._verdicts.put(name, ())
-        self._models.put(name, decoded.object)
+        if keep_model:
+            self._models.put(name, decoded.object)
         return decoded.object
 
 

@@ -72,6 +72,13 @@ class Folding:
         """The state of `key` as it stands now."""
         return self._states.get(key)
 
+    def begin(self, ref: ObjectRef, state: KeyState) -> None:
+        """Give the key of an object that is not known yet a state in which its newest generation serves."""
+        serving = state.newest
+        self._states[serving.key] = state
+        self._refs.add(ref)
+        self._objects[ref] = CatalogObject(ref, serving, self._decodings)
+
     def put(self, key: str, after: KeyState | None) -> None:
         """Give `key` a new state; None means that the key is gone."""
         before = self._states.get(key)

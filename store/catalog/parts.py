@@ -30,12 +30,24 @@ class CatalogObject:
 
     @property
     def model(self) -> MeshObject:
-        """The parsed object."""
+        """The parsed object; ask only for one that `serves`."""
         from store.objects.base import MeshObject
 
         model = self.decodings.model(self.entry)
         assert isinstance(model, MeshObject)
         return model
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is valid; where that has not been looked at yet, it is now. One that is not serves nobody."""
+        return self.decodings.serves(self.entry)
+
+    @property
+    def outline(self) -> Mapping[str, Any] | None:
+        """The value as JSON that nobody has checked, for an index of names; None when it is no JSON."""
+        from store.codec import outline
+
+        return outline(self.entry.value)
 
     @property
     def document(self) -> Mapping[str, Any]:

@@ -71,6 +71,7 @@ class SnapshotCache:
         saved_at: float,
         *,
         kept: Mapping[str, bytes] | None = None,
+        is_judged: bool = True,
     ) -> None:
         """Write a new file; the newest becomes the one before. Blocks until the disk has it.
 
@@ -80,6 +81,7 @@ class SnapshotCache:
             names: Virtual hosts that Envoy has asked for.
             saved_at: Seconds of Unix time.
             kept: Registrations in force that the store holds no more, by host.
+            is_judged: Whether the rules of this program found every object and host valid that `memory` does not name.
 
         Raises:
             CacheWriteFailed: The disk is full, read-only or broken; what was there is still there.
@@ -91,7 +93,7 @@ class SnapshotCache:
             tuple(names),
             round(saved_at * 1000),
             dict(kept or {}),
-            rules_fingerprint(),
+            rules_fingerprint() if is_judged else "",
         )
         unfinished = self._directory / UNFINISHED
         try:

@@ -101,6 +101,7 @@ def healthy_status(node: str) -> dict[str, Any]:
             "age_s": None,
             "held": None,
             "refusal": "",
+            "unchecked": 0,
         },
         "store": {
             "state": "watching",

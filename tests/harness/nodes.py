@@ -24,13 +24,20 @@ def make_node(
     host: str = "me",
     budget_services: int = 500,
     kept: Mapping[str, HostRegistration] | None = None,
+    put_off_from: int = 3_000,
 ) -> Node:
     """A node with one context."""
     settings = BuilderSettings(
         outbound={"": Bind("127.0.0.1", 15001)}, budget_services=budget_services
     )
     contexts = (Context("", "default"),)
-    return Node(host, contexts, lambda _: partial(Builder, settings)(), kept=kept)
+    return Node(
+        host,
+        contexts,
+        lambda _: partial(Builder, settings)(),
+        kept=kept,
+        put_off_from=put_off_from,
+    )
 
 
 def virtual_service(revision: int, version: int, body: str = "v1") -> Entry:

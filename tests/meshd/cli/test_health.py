@@ -26,6 +26,7 @@ TROUBLES: list[tuple[str, dict[str, Any], Severity, str]] = [
     ("config", {"state": "warming"}, Severity.DEGRADED, "waits for parts"),
     ("config", {"state": "detached"}, Severity.DEGRADED, "not attached"),
     ("config", {"refusal": "format 9"}, Severity.DEGRADED, "format 9"),
+    ("config", {"unchecked": 12_000}, Severity.NOTE, "12,000 objects are not checked yet"),
     ("config", {"source": "disk", "age_s": 250.0}, Severity.DEGRADED, "from disk, 4m 10s old"),
     ("config", {"held": {"reason": "all gone"}}, Severity.DEGRADED, "held off: all gone"),
     ("store", {"state": "backoff", "error": "refused"}, Severity.NOTE, "backoff for 1m: refused"),
