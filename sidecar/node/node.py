@@ -41,16 +41,11 @@ from sidecar.node.events import (
     Transition,
 )
 from sidecar.node.participants import Participants
+from sidecar.node.telling import told_of_quarantine, told_of_registrations
 from sidecar.registration.claims import Admitted, RefusedClaim, refused_claims
-from sidecar.registration.events import Effect as RegistrationEffect
 from sidecar.registration.events import (
     GossipAlive,
-    HostKept,
-    HostLeft,
-    HostReturned,
     RegistrationsSeen,
-    RemovalsHalted,
-    RemovalsResumed,
     RequestsSucceeded,
     SettingsRead,
     TimePassed,
@@ -75,9 +70,6 @@ are forgotten. They share what is equal, so each costs what it changed."""
 
 PUT_OFF_FROM = 3_000
 """Keys from which on a load judges only what is asked for at once (some 0.3 s of judging), and the rest afterwards."""
-
-QUARANTINES_SAID_MAX = 20
-"""Quarantined values that one step logs by name; the status lists them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +177,7 @@ class Node:
                 self._judge(event.count, now_s)
             case Tick():
                 self._release(now_s)
-                self._note(self._registrations.handle(TimePassed(), now_s))
+                self._out += told_of_registrations(self._registrations.handle(TimePassed(), now_s))
                 self._advance(CatalogChange())
             case _:
                 assert_never(event)
@@ -227,18 +219,18 @@ class Node:
         before, self.catalog = self.catalog, step.catalog
         self._out += [LookUp(recall) for recall in step.recalls]
         if step.change.quarantine:
-            self._say_quarantine(before, step.catalog)
+            self._out += told_of_quarantine(before, step.catalog)
         claimed = step.change.hosts | step.change.admissions
         self._judge_claims(step.catalog, claimed)
         hosts = Admitted(step.catalog.hosts, step.catalog.admission)
         if self._kept_before and step.catalog.snapshot is not None:
             self._keep_again(hosts, now_s)
         seen = RegistrationsSeen(hosts, claimed, was_watched=was_watched)
-        self._note(self._registrations.handle(seen, now_s))
+        self._out += told_of_registrations(self._registrations.handle(seen, now_s))
         self._advance(step.change)
         if self.mesh is not None and CONFIG_REF in step.change.refs:
             read = SettingsRead(self.mesh.config.registration)
-            self._note(self._registrations.handle(read, now_s))
+            self._out += told_of_registrations(self._registrations.handle(read, now_s))
             self._advance(CatalogChange())
 
     def _judge_claims(self, catalog: Catalog, hosts: Iterable[str]) -> None:
@@ -279,7 +271,7 @@ class Node:
         self._kept_before = {}
         for seen in ({**hosts, **gone}, hosts):
             event = RegistrationsSeen(seen, None, was_watched=False)
-            self._note(self._registrations.handle(event, now_s))
+            self._out += told_of_registrations(self._registrations.handle(event, now_s))
 
     def _advance(self, change: CatalogChange) -> None:
         """Bring mesh and desired state to the catalog and the registrations of now."""
@@ -366,40 +358,6 @@ class Node:
         self._waiting[mark.label] = mark
         while len(self._waiting) > WAITING_LABELS_MAX:
             del self._waiting[next(iter(self._waiting))]
-
-    def _note(self, effects: Iterable[RegistrationEffect]) -> None:
-        for effect in effects:
-            match effect:
-                case HostKept():
-                    self._say("host_kept", "warning", host=effect.host, workloads=effect.workloads)
-                case HostReturned():
-                    self._say("host_returned", host=effect.host, away_s=round(effect.away_s, 3))
-                case HostLeft():
-                    why = effect.departure.value
-                    self._say("host_left", host=effect.host, workloads=effect.workloads, reason=why)
-                case RemovalsHalted():
-                    self._say(
-                        "removals_halted", "error", ran_out=effect.ran_out, known=effect.known
-                    )
-                case RemovalsResumed():
-                    self._say("removals_resumed")
-                case _:
-                    pass  # what changed is found by the mesh
-
-    def _say_quarantine(self, before: Catalog, after: Catalog) -> None:
-        known = {(row.key, row.revision) for row in before.quarantined}
-        fresh = [row for row in after.quarantined if (row.key, row.revision) not in known]
-        if len(fresh) > QUARANTINES_SAID_MAX:
-            self._say("objects_quarantined", "warning", count=len(fresh))
-        for row in fresh[:QUARANTINES_SAID_MAX]:
-            self._say(
-                "object_quarantined",
-                "warning",
-                object=str(row.ref or row.key),
-                revision=row.revision,
-                serving_revision=row.serving_revision,
-                reason="; ".join(problem.message for problem in row.diagnostics[:3]),
-            )
 
     def _say(self, event: str, level: str = "info", **facts: object) -> None:
         self._out.append(Transition(event, facts, level))
