@@ -1,10 +1,12 @@
-"""From settings to what the cores are made of: contexts, builder settings, this host's own record."""
+"""From settings and WorkloadGroups to what the cores are made of: contexts, builder settings, the host's own record."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from urllib.parse import urlsplit
 
 import trio
@@ -13,15 +15,22 @@ from sidecar.agent.settings import (
     FIRST_INBOUND_PORT,
     ContextSettings,
     SidecarSettings,
+    WorkloadPortSettings,
+    WorkloadSettings,
 )
 from sidecar.mesh.model import Context
-from sidecar.mesh.protocols import declared_protocol
+from sidecar.mesh.protocols import registered_protocol
+from sidecar.mesh.source import ObjectInForce
+from sidecar.registration.groups import from_group, template_ports
 from sidecar.registration.record import OwnPort, OwnRecord, OwnWorkload
 from sidecar.routing.table import InboundKey
 from sidecar.telemetry.party import Party
 from sidecar.xds.compile import Bind, CompileOptions, InboundPort
 from sidecar.xds.compile.listeners import inbound_listener_name
 from sidecar.xds.desired import BuilderSettings
+from store.objects.base import ObjectRef
+from store.objects.kinds import Kind
+from store.objects.workload_group import ReadinessProbe, WorkloadGroup
 
 __all__ = ["HostFacts", "find_address", "own_address"]
 
@@ -32,7 +41,7 @@ ANYWHERE = ("192.0.2.1", "2001:db8::1")
 
 
 class HostFacts:
-    """What follows from one host's settings; ports of workloads are numbered here, once.
+    """What follows from one host's settings and groups; ports of workloads are numbered here, once.
 
     Args:
         settings: The effective settings.
@@ -43,7 +52,18 @@ class HostFacts:
         self._settings = settings
         self.address = address
         """The address that peers reach this host under."""
-        self._inbound_ports = self._number_ports()
+        groups = (self._group_of(workload) for workload in settings.workloads)
+        self._groups: dict[ObjectRef, WorkloadGroup | None] = {
+            ref: None for ref in groups if ref is not None
+        }
+        self._told_ports = {
+            port.inbound_port
+            for workload in settings.workloads
+            for port in workload.ports
+            if port.inbound_port is not None
+        }
+        self._numbered: dict[tuple[int, str, int], int] = {}
+        self.inbound()  # numbers are given in the order of the settings
 
     def contexts(self) -> tuple[Context, ...]:
         """The workload contexts of this host."""
@@ -70,8 +90,8 @@ class HostFacts:
                 context.name: Bind(context.outbound_bind, context.outbound_port)
                 for context in contexts
             },
-            inbound=tuple(self._inbound()),
             parties=self.parties(),
+            inbound=self.inbound(),
             options=CompileOptions(
                 credentials=settings.envoy.credentials,
                 own_telemetry=settings.telemetry.local,
@@ -101,6 +121,27 @@ class HostFacts:
         name = names[0] if len(names) == 1 else context.name or settings.node
         return Party.of(name, context.namespace, context.labels)
 
+    def follow(self, objects: Mapping[ObjectRef, ObjectInForce]) -> bool:
+        """Take the WorkloadGroups of local workloads as they are now; say whether one is another than before.
+
+        A group that is gone goes on holding: its workloads did not change with it.
+        """
+        changed = False
+        for ref in self._groups:
+            found = objects.get(ref)
+            model = found.model if found is not None and found.serves else None
+            if isinstance(model, WorkloadGroup) and model != self._groups[ref]:
+                self._groups[ref] = model
+                changed = True
+        if changed:
+            self.inbound()  # new ports are numbered in the order in which they came
+        return changed
+
+    @property
+    def missing_groups(self) -> tuple[ObjectRef, ...]:
+        """WorkloadGroups that settings name and the mesh does not have; their workloads are left out until it does."""
+        return tuple(ref for ref, group in self._groups.items() if group is None)
+
     def record(self, gossip_address: str = "") -> OwnRecord:
         """What this host registers, with `address:port` of its gossip where there is any."""
         settings = self._settings
@@ -110,79 +151,128 @@ class HostFacts:
             locality=settings.locality,
             network=settings.network,
             gossip_address=gossip_address,
-            workloads=tuple(
-                OwnWorkload(
-                    name=settings.workload_name(workload),
-                    namespace=workload.namespace or settings.namespace,
-                    service=workload.service,
-                    labels={**settings.labels, **workload.labels},
-                    service_account=workload.service_account or settings.service_account,
-                    weight=workload.weight,
-                    ports=tuple(
-                        OwnPort(
-                            number=port.number,
-                            name=port.name or f"{port.protocol.lower()}-{port.number}",
-                            protocol=port.protocol.upper(),
-                            inbound_port=self._inbound_ports[index, number],
-                        )
-                        for number, port in enumerate(workload.ports)
-                    ),
-                )
-                for index, workload in enumerate(settings.workloads)
-            ),
+            workloads=tuple(self._own(local) for local in self._locals()),
         )
+
+    def probes(self) -> dict[str, ReadinessProbe]:
+        """The readiness probe of each workload whose group has one, by the workload's name."""
+        return {
+            self._settings.workload_name(local.settings): local.group.spec.probe
+            for local in self._locals()
+            if local.group is not None and local.group.spec.probe is not None
+        }
+
+    def applications(self) -> tuple[tuple[str, int], ...]:
+        """Address and port of each local application, in the order of the settings."""
+        return tuple((port.app_address, port.app_port) for port in self.inbound())
 
     @property
     def inbound_listeners(self) -> frozenset[str]:
         """Names of the listeners in front of the local workloads."""
-        return frozenset(inbound_listener_name(port.bind) for port in self._inbound())
+        return frozenset(inbound_listener_name(port.bind) for port in self.inbound())
 
     @property
     def inbound_port_numbers(self) -> frozenset[int]:
         """Ports of those listeners."""
-        return frozenset(self._inbound_ports.values())
+        return frozenset(port.bind.port for port in self.inbound())
 
-    def _number_ports(self) -> dict[tuple[int, int], int]:
-        """Inbound port of each (workload, port): as told, else counting up from 15006 past those told."""
-        told = {
-            port.inbound_port
-            for workload in self._settings.workloads
-            for port in workload.ports
-            if port.inbound_port is not None
-        }
-        numbers: dict[tuple[int, int], int] = {}
-        following = FIRST_INBOUND_PORT
-        for index, workload in enumerate(self._settings.workloads):
-            for number, port in enumerate(workload.ports):
-                if port.inbound_port is not None:
-                    numbers[index, number] = port.inbound_port
-                    continue
-                while following in told:
-                    following += 1
-                numbers[index, number] = following
-                following += 1
-        return numbers
-
-    def _inbound(self) -> list[InboundPort]:
-        found = []
-        for index, workload in enumerate(self._settings.workloads):
-            for number, port in enumerate(workload.ports):
-                inbound_port = self._inbound_ports[index, number]
-                found.append(
+    def inbound(self) -> tuple[InboundPort, ...]:
+        """The listeners in front of the local workloads, as they are registered."""
+        made = []
+        for local in self._locals():
+            own = self._own(local)
+            for port in local.ports:
+                number = self._inbound_port(local.index, port)
+                made.append(
                     InboundPort(
-                        key=InboundKey(inbound_port),
-                        bind=Bind(self.address, inbound_port),
+                        key=InboundKey(number),
+                        bind=Bind(self.address, number),
                         app_address=port.app_address,
                         app_port=port.app_port or port.number,
-                        protocol=declared_protocol(port.protocol),
-                        workload=self._settings.workload_name(workload),
+                        workload=own.name,
+                        protocol=registered_protocol(port.protocol, port.name, port.number),
                         number=port.number,
-                        service=workload.service,
-                        namespace=workload.namespace or self._settings.namespace,
-                        labels={**self._settings.labels, **workload.labels},
+                        service=own.service,
+                        namespace=own.namespace,
+                        labels=own.labels,
                     )
                 )
+        return tuple(made)
+
+    def _locals(self) -> list[_Local]:
+        """The workloads that are known: all but those whose group is missing."""
+        found = []
+        for index, workload in enumerate(self._settings.workloads):
+            ref = self._group_of(workload)
+            group = None if ref is None else self._groups[ref]
+            if ref is None or group is not None:
+                found.append(_Local(index, workload, group))
         return found
+
+    def _group_of(self, workload: WorkloadSettings) -> ObjectRef | None:
+        if not workload.group:
+            return None
+        namespace = workload.namespace or self._settings.namespace
+        return ObjectRef(Kind.WORKLOAD_GROUP, namespace, workload.group)
+
+    def _own(self, local: _Local) -> OwnWorkload:
+        """One workload as it is registered."""
+        settings, workload = self._settings, local.settings
+        own = OwnWorkload(
+            name=settings.workload_name(workload),
+            namespace=workload.namespace or settings.namespace,
+            service=workload.service,
+            labels={**settings.labels, **workload.labels},
+            service_account=workload.service_account,
+            weight=workload.weight,
+            ports=tuple(
+                OwnPort(
+                    number=port.number,
+                    name=port.name or f"{port.protocol.lower()}-{port.number}",
+                    protocol=port.protocol.upper(),
+                    inbound_port=self._inbound_port(local.index, port),
+                )
+                for port in local.ports
+            ),
+        )
+        if local.group is not None:
+            place = {"locality": settings.locality, "network": settings.network}
+            own = from_group(own, local.group, **place)
+        return replace(own, service_account=own.service_account or settings.service_account)
+
+    def _inbound_port(self, index: int, port: WorkloadPortSettings) -> int:
+        """Port of the listener in front of an application: as told, else counted up from 15006 past those told.
+
+        A number that a port once had stays its own while this process lives, whatever becomes of its group.
+        """
+        if port.inbound_port is not None:
+            return port.inbound_port
+        key = index, port.name, port.number
+        if key not in self._numbered:
+            taken = self._told_ports | set(self._numbered.values())
+            self._numbered[key] = next(n for n in count(FIRST_INBOUND_PORT) if n not in taken)
+        return self._numbered[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """One workload of the settings with its group."""
+
+    index: int
+    """Place in the settings."""
+    settings: WorkloadSettings
+    group: WorkloadGroup | None
+    """None where it names none."""
+
+    @property
+    def ports(self) -> tuple[WorkloadPortSettings, ...]:
+        """Its ports: as the settings have them, else those of the template, whose protocol their name tells."""
+        if self.settings.ports or self.group is None:
+            return self.settings.ports
+        return tuple(
+            WorkloadPortSettings(number=port.number, name=port.name, protocol="")
+            for port in template_ports(self.group)
+        )
 
 
 async def find_address(settings: SidecarSettings) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 
 import trio
 
-from sidecar.agent.settings import WorkloadSettings
-
 __all__ = ["wait_listening"]
 
 POLL_S = 0.05
@@ -15,21 +13,17 @@ CONNECT_S = 1.0
 """Loopback answers at once, unless the application's queue is full: then it listens."""
 
 
-async def wait_listening(
-    workloads: Iterable[WorkloadSettings], waiting: Callable[[str], None]
-) -> None:
+async def wait_listening(places: Iterable[tuple[str, int]], waiting: Callable[[str], None]) -> None:
     """Return when every port of every application accepts a connection.
 
     Args:
-        workloads: The local applications.
+        places: Address and port of each.
         waiting: Told what is waited for, each time that it is something else.
     """
-    for workload in workloads:
-        for port in workload.ports:
-            place = port.app_address, port.app_port or port.number
-            while not await _accepts(*place):
-                waiting(f"the application does not accept connections on {place[0]}:{place[1]} yet")
-                await trio.sleep(POLL_S)
+    for address, port in places:
+        while not await _accepts(address, port):
+            waiting(f"the application does not accept connections on {address}:{port} yet")
+            await trio.sleep(POLL_S)
 
 
 async def _accepts(address: str, port: int) -> bool:

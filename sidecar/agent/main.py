@@ -96,6 +96,9 @@ def command(
 @click.option(
     "-l", "--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of the workload."
 )
+@click.option(
+    "--group", help="WorkloadGroup whose template says the rest: labels, ports, weight, probe."
+)
 @click.option("--service", help="Service that the local application is an endpoint of.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of that service.")
 @click.option("--app-port", type=click.IntRange(1, 65535), help="Port the application listens on.")
@@ -186,8 +189,12 @@ def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:
             "protocol": flags["protocol"] or "HTTP",
         }
         nested["workloads"] = [{"service": flags["service"], "ports": [port]}]
+        if flags["group"]:
+            nested["workloads"][0]["group"] = flags["group"]
     elif flags["app_port"] or flags["protocol"]:
         raise InputError("--app-port and --protocol need --service and --port")
+    elif flags["group"]:
+        nested["workloads"] = [{"group": flags["group"]}]
     return nested
 
 

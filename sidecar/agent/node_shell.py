@@ -26,11 +26,11 @@ from sidecar.agent.envoy_watch import EnvoyWatch
 from sidecar.agent.gossip_side import GossipSide
 from sidecar.agent.host_facts import HostFacts
 from sidecar.agent.last_good import LastGood
-from sidecar.agent.listening import wait_listening
 from sidecar.agent.log import log
 from sidecar.agent.metrics import Metrics
 from sidecar.agent.outcomes_reports import LoadReported
 from sidecar.agent.outlier_side import make_outlier
+from sidecar.agent.own_workloads import OwnWorkloads
 from sidecar.agent.recall import look_up
 from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
@@ -107,7 +107,6 @@ class NodeShell:
         beside_application: bool = False,
     ) -> None:
         self._settings = settings
-        self._beside_application = beside_application
         self._envoy_side = envoy_side
         self._collection = collection
         self._facts = facts = HostFacts(settings, address)
@@ -144,6 +143,15 @@ class NodeShell:
         )
         self._convergence = Convergence()
         self._changed = Bell()
+        self._own_workloads = OwnWorkloads(
+            settings,
+            facts,
+            self._registrar,
+            serve=self._handle,
+            until_served=partial(self._changed.until, self._takes_requests),
+            changed=self._changed,
+            beside_application=beside_application,
+        )
         self._nursery: trio.Nursery | None = None
         self._wake = trio.Event()
         self.answers = NodeAnswers(
@@ -208,8 +216,9 @@ class NodeShell:
                 )
                 nursery.start_soon(self._envoy.learn_versions, self._envoy_side.admin)
                 nursery.start_soon(self.answers.whole_mesh.wide.run)
+                nursery.start_soon(self._own_workloads.readiness.run)
                 if self._settings.registration.enabled and self._has_what_to_register():
-                    nursery.start_soon(self._register)
+                    nursery.start_soon(self._own_workloads.register)
                 task_status.started()
         finally:
             self._client.close()
@@ -243,20 +252,6 @@ class NodeShell:
         await self._last_good.flush()
         if self._envoy_side.process is not None:
             await self._envoy_side.process.stop(drain_s)
-
-    async def _register(self) -> None:
-        """Register once what peers are to connect to is there: a refused listener would be a black hole.
-
-        A host without workloads registers where its gossip is found, at once.
-        """
-        if not self._settings.workloads:
-            await self._registrar.run()
-            return
-        self._registrar.wait_for("its listeners are not in force in Envoy yet")
-        await self._changed.until(self._takes_requests)
-        if self._beside_application:
-            await wait_listening(self._settings.workloads, self._registrar.wait_for)
-        await self._registrar.run()
 
     def _has_what_to_register(self) -> bool:
         return bool(self._settings.workloads or self.gossip.address)
@@ -364,6 +359,8 @@ class NodeShell:
         if isinstance(event, SnapshotArrived):
             self.gossip.follow(self._node.catalog, self._node.mesh)
             self.sources.follow()
+            if self._own_workloads.follow(self._node.mesh) and self._nursery is not None:
+                self._nursery.start_soon(self._own_workloads.say_when_served)
         self._outlier.held_changed()
         self._wake.set()
         self._changed.ring()

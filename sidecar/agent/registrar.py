@@ -98,10 +98,18 @@ class Registrar:
                 "service": workload.service,
                 "ports": [port.number for port in workload.ports],
                 "address": self._record.address,
+                "labels": dict(workload.labels),
+                "annotations": dict(workload.annotations),
+                "health": "unhealthy" if workload.name in self._record.unhealthy else "healthy",
                 "inbound_ports": [port.inbound_port for port in workload.ports],
             }
             for workload in self._record.workloads
         ]
+
+    def say(self, change: Callable[[OwnRecord], OwnRecord]) -> None:
+        """Register something else from now on: written at once where this host is registered."""
+        self._record = change(self._record)
+        self._wake.set()
 
     def wait_for(self, reason: str) -> None:
         """Say why `run` has not been called yet."""

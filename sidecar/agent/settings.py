@@ -60,7 +60,9 @@ class WorkloadSettings(_Table):
     """One local application that this host registers in the mesh."""
 
     name: str = ""
-    """Name of the workload; default the service's name and this node's."""
+    """Name of the workload; default the service's (or group's) name and this node's."""
+    group: str = ""
+    """WorkloadGroup, by name in its namespace, that says what is not said here: labels, ports, weight, probe."""
     service: str = ""
     """Service that it belongs to: a short name, or a full host name. Empty: only selected by labels."""
     namespace: str = ""
@@ -70,7 +72,7 @@ class WorkloadSettings(_Table):
     service_account: str = ""
     """Service account; default the sidecar's."""
     weight: int = Field(default=1, ge=1, le=128)
-    """Load-balancing weight among the service's endpoints."""
+    """Load-balancing weight among the service's endpoints; 1 leaves it to the group, where there is one."""
     ports: tuple[WorkloadPortSettings, ...] = ()
     """Ports that it serves."""
 
@@ -126,6 +128,9 @@ class RegistrationSettings(_Table):
     """Whether local workloads are registered."""
     ttl_s: int = Field(default=15, ge=5, le=3600)
     """Life of the lease. Shorter finds dead hosts sooner and costs etcd one write each third of it."""
+    exec_probes: bool = False
+    """Whether a WorkloadGroup may have this host run commands (`probe.exec`). Whoever may write the group then runs
+    programs here, as the sidecar's user."""
 
 
 class SidecarSettings(_Table):
@@ -228,7 +233,8 @@ class SidecarSettings(_Table):
 
     def workload_name(self, workload: WorkloadSettings) -> str:
         """The workload's name, or the one that it gets where it has none."""
-        return workload.name or "-".join(part for part in (workload.service, self.node) if part)
+        named = workload.service or workload.group
+        return workload.name or "-".join(part for part in (named, self.node) if part)
 
     @property
     def locality_value(self) -> Locality:

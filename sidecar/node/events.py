@@ -13,6 +13,7 @@ from enum import StrEnum
 from sidecar.node.participants import ObservedCluster
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, DestinationFacts, Place
+from sidecar.xds.compile import InboundPort
 from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import DesiredChange
 from store.catalog.generations import Compacted, Recall
@@ -35,6 +36,7 @@ __all__ = [
     "HostsHeldAlive",
     "JudgeSome",
     "KeepLastGood",
+    "LocalPortsChanged",
     "LookUp",
     "LookedUp",
     "ParticipantsChanged",
@@ -133,6 +135,13 @@ class JudgeSome:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalPortsChanged:
+    """The ports of this host's own workloads are these from now on."""
+
+    ports: tuple[InboundPort, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The deadline has passed."""
 
@@ -149,6 +158,7 @@ Event = (
     | EnvoyEjected
     | EnvoyForgot
     | JudgeSome
+    | LocalPortsChanged
     | Tick
 )
 

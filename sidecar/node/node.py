@@ -32,6 +32,7 @@ from sidecar.node.events import (
     HostsHeldAlive,
     JudgeSome,
     KeepLastGood,
+    LocalPortsChanged,
     LookedUp,
     LookUp,
     ParticipantsChanged,
@@ -175,6 +176,8 @@ class Node:
                 self._desire(self._builder.forget_ejections())
             case JudgeSome():
                 self._judge(event.count, now_s)
+            case LocalPortsChanged():
+                self._desire(self._builder.serve(event.ports))
             case Tick():
                 self._release(now_s)
                 self._out += told_of_registrations(self._registrations.handle(TimePassed(), now_s))

@@ -74,6 +74,12 @@ class OwnWorkload:
     """Load-balancing weight."""
     carries_tls: bool = False
     """Whether the sidecar in front of it takes mutual TLS."""
+    locality: str = ""
+    """`region/zone/subzone`, where it is not the host's."""
+    network: str = ""
+    """Network of its address, where it is not the host's."""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Annotations of its WorkloadGroup, for people: they are shown in the host's status and not registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,4 +158,8 @@ class OwnRecord:
         }
         if workload.carries_tls:
             document["tlsMode"] = "istio"
+        if workload.locality:
+            document["locality"] = workload.locality
+        if workload.network:
+            document["network"] = workload.network
         return document

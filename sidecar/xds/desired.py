@@ -153,6 +153,13 @@ class Builder:
         self._destinations.impose(imposed)
         return self._retell()
 
+    def serve(self, ports: Iterable[InboundPort]) -> DesiredChange:
+        """Serve these ports of local workloads from now on, in the place of those of the settings."""
+        self._local.serve(ports)
+        if self._views:
+            self._local.update(self._views, MeshChange(everything=True))
+        return self._retell()
+
     def ejected(self, ejected: EjectedUntil) -> None:
         """Note all that Envoy's own detector has ejected now: it is to outlive a change of its cluster."""
         self._destinations.local.seen(ejected)

@@ -40,6 +40,10 @@ class Local:
         self._dependencies: Dependencies[str] = Dependencies()
         self._held: frozenset[tuple[TypeUrl, str]] = frozenset()
 
+    def serve(self, registered: Iterable[InboundPort]) -> None:
+        """These are the registered ports from the next update on."""
+        self._registered = tuple(registered)
+
     def update(self, views: Mapping[str, View], change: MeshChange) -> None:
         """Follow a change of the mesh."""
         if not change.everything and not self._dependencies.touched(change):

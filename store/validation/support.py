@@ -39,7 +39,7 @@ class Unsupported:
 
 
 _VS, _DR, _GW = Kind.VIRTUAL_SERVICE, Kind.DESTINATION_RULE, Kind.GATEWAY
-_WG, _SC = Kind.WORKLOAD_GROUP, Kind.SIDECAR
+_SC = Kind.SIDECAR
 
 _POLICIES = ("spec.trafficPolicy", "spec.subsets[].trafficPolicy")
 _PORT_POLICIES = tuple(f"{policy}.portLevelSettings[]" for policy in _POLICIES)
@@ -67,7 +67,6 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
         values=("AUTO_PASSTHROUGH", "ISTIO_MUTUAL"),
         instead="use PASSTHROUGH, or MUTUAL with certificate files",
     ),
-    Unsupported(_WG, ("spec.probe",), instead="the sidecar's own settings name a probe"),
     Unsupported(_SC, ("spec.ingress[].tls",)),
     Unsupported(
         _SC,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -20,6 +22,12 @@ from sidecar.agent.host_facts import (
 )
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.settings_layers import from_layers, layers
+from sidecar.mesh.model import Protocol
+from sidecar.mesh.source import ObjectInForce
+from store.objects.base import MeshObject, ObjectRef
+from store.objects.kinds import Kind
+from store.objects.workload_group import WorkloadGroup
+from store.snapshot import Entry
 
 
 def settings(**told: Any) -> SidecarSettings:
@@ -58,6 +66,88 @@ def test_the_record_says_where_peers_connect_and_what_the_workload_is() -> None:
     assert workload["ports"] == [
         {"name": "http-80", "number": 80, "protocol": "HTTP", "targetPort": 15006}
     ]
+
+
+GROUP = ObjectRef(Kind.WORKLOAD_GROUP, "default", "carts")
+
+
+@dataclass
+class InForce:
+    model: MeshObject
+    ref: ObjectRef = GROUP
+    entry: Entry = field(default_factory=lambda: Entry("k", b"", 1, 1, 1))
+    serves: bool = True
+    outline: Mapping[str, Any] | None = None
+
+
+def carts(ports: dict[str, int], **spec: Any) -> dict[ObjectRef, ObjectInForce]:
+    """The mesh's objects with the group `carts` in them."""
+    document = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadGroup",
+        "metadata": {"name": "carts", "namespace": "default"},
+        "spec": {
+            "metadata": {"labels": {"app": "cart"}},
+            "template": {"ports": ports, "serviceAccount": "cart"},
+            **spec,
+        },
+    }
+    return {GROUP: InForce(WorkloadGroup.model_validate(document))}
+
+
+def test_a_workload_without_its_group_is_left_out_and_the_group_is_missed() -> None:
+    facts = HostFacts(settings(workloads=[{"group": "carts"}]), "10.0.0.1")
+    assert facts.record().workloads == ()
+    assert facts.missing_groups == (GROUP,)
+    assert not facts.follow({})
+
+
+def test_a_group_says_labels_ports_and_account() -> None:
+    facts = HostFacts(settings(workloads=[{"group": "carts"}]), "10.0.0.1")
+    assert facts.follow(carts({"http": 8080}))
+    assert facts.missing_groups == ()
+    (workload,) = facts.record().workloads
+    assert (workload.name, workload.labels, workload.service_account) == (
+        "carts-vm-1",
+        {"app": "cart"},
+        "cart",
+    )
+    (own,) = workload.ports
+    assert (own.number, own.name, own.inbound_port) == (8080, "http", 15006)
+    (port,) = facts.inbound()
+    assert (port.app_port, port.protocol, port.labels) == (8080, Protocol.HTTP, {"app": "cart"})
+
+
+def test_a_port_keeps_its_number_while_its_group_changes() -> None:
+    facts = HostFacts(
+        settings(workloads=[{"group": "carts"}, {"service": "b", "ports": [port(80)]}]), "10.0.0.1"
+    )
+    facts.follow(carts({"http": 8080}))
+    assert not facts.follow(carts({"http": 8080}))
+    assert facts.follow(carts({"grpc": 9090, "http": 8080}))
+    numbers = {p.name: p.inbound_port for p in facts.record().workloads[0].ports}
+    assert numbers == {"grpc": 15008, "http": 15007}
+    assert facts.follow(carts({"grpc": 9090}))
+    assert facts.inbound_port_numbers == {15006, 15008}
+    assert not facts.follow({})
+    assert facts.inbound_port_numbers == {15006, 15008}
+
+
+def test_ports_of_the_settings_beat_those_of_the_template() -> None:
+    told = settings(workloads=[{"group": "carts", "service": "cart", "ports": [port(80)]}])
+    facts = HostFacts(told, "10.0.0.1")
+    facts.follow(carts({"http": 8080}))
+    (workload,) = facts.record().workloads
+    assert [p.number for p in workload.ports] == [80]
+    assert facts.applications() == (("127.0.0.1", 80),)
+
+
+def test_the_probe_of_a_group_is_told_by_the_workloads_name() -> None:
+    facts = HostFacts(settings(workloads=[{"group": "carts", "name": "c1"}]), "10.0.0.1")
+    facts.follow(carts({}))
+    assert facts.probes() == {}
+    facts.follow(carts({}, probe={"tcpSocket": {"port": 8080}}))
+    assert set(facts.probes()) == {"c1"}
 
 
 def test_a_gateway_is_one_in_every_context() -> None:

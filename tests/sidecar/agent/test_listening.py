@@ -7,7 +7,6 @@ import socket
 import trio
 
 from sidecar.agent.listening import wait_listening
-from sidecar.agent.settings import WorkloadPortSettings, WorkloadSettings
 
 
 def bound() -> socket.socket:
@@ -16,12 +15,8 @@ def bound() -> socket.socket:
     return taken
 
 
-def workload(*sockets: socket.socket) -> WorkloadSettings:
-    ports = (
-        WorkloadPortSettings(number=80 + i, app_port=s.getsockname()[1])
-        for i, s in enumerate(sockets)
-    )
-    return WorkloadSettings(service="shop", ports=tuple(ports))
+def places(*sockets: socket.socket) -> list[tuple[str, int]]:
+    return [("127.0.0.1", one.getsockname()[1]) for one in sockets]
 
 
 async def test_it_waits_for_the_last_port_of_the_last_application() -> None:
@@ -35,7 +30,7 @@ async def test_it_waits_for_the_last_port_of_the_last_application() -> None:
             done = trio.Event()
 
             async def wait() -> None:
-                await wait_listening([workload(first, second), workload(third)], said.append)
+                await wait_listening(places(first, second, third), said.append)
                 done.set()
 
             nursery.start_soon(wait)
@@ -50,5 +45,5 @@ async def test_it_waits_for_the_last_port_of_the_last_application() -> None:
 
 async def test_there_is_nothing_to_wait_for_without_ports() -> None:
     said: list[str] = []
-    await wait_listening([WorkloadSettings(service="batch")], said.append)
+    await wait_listening([], said.append)
     assert said == []

@@ -72,6 +72,19 @@ def own_entry(store: LeasedStore) -> Entry:
     return store.entries[KEY]
 
 
+async def test_what_a_host_says_anew_is_written_at_once(
+    store: LeasedStore, clock: MockClock
+) -> None:
+    async with registered(store) as registrar:
+        registrar.say(lambda own: replace(own, unhealthy=frozenset({"reviews-h1"})))
+
+        def is_told() -> bool:
+            entry = store.get(KEY)
+            return entry is not None and b'"health":"unhealthy"' in entry.value
+
+        await comes(is_told, "the new word", within_s=TTL_S / 10)
+
+
 async def test_the_key_is_written_once_and_its_lease_renewed_at_a_third_of_its_life(
     store: LeasedStore, clock: MockClock
 ) -> None:

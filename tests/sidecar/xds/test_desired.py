@@ -394,6 +394,19 @@ def test_listeners_of_local_ports_follow_sidecars_and_rules() -> None:
     assert "inbound_0.0.0.0_7000" not in host.builder.resources[LDS]
 
 
+def test_ports_of_local_workloads_can_be_others_later() -> None:
+    def port(number: int) -> InboundPort:
+        return InboundPort(InboundKey(number), Bind("10.1.1.1", number), "127.0.0.1", 80)
+
+    host = Host(inbound=(port(15006),))
+    change = host.builder.serve([port(15007)])
+    assert {"inbound|15007||"} == set(change.upserts[CDS])
+    assert change.removals == {
+        CDS: frozenset({"inbound|15006||"}),
+        LDS: frozenset({"inbound_10.1.1.1_15006"}),
+    }
+
+
 @pytest.mark.parametrize("name", ["", "batch"])
 def test_names_bear_the_context_where_a_host_has_several(name: str) -> None:
     world = World()

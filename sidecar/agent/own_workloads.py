@@ -1,0 +1,104 @@
+"""Keeps what this host says of its workloads in step with their WorkloadGroups and probes.
+
+A group that changes changes the registration, the listeners in front of the applications, and how they are probed; a
+probe that changes its mind changes the registration. Decides nothing: `host_facts` and `sidecar.registration` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from sidecar.agent.bell import Bell
+from sidecar.agent.host_facts import HostFacts
+from sidecar.agent.listening import wait_listening
+from sidecar.agent.log import log
+from sidecar.agent.readiness_side import ReadinessSide
+from sidecar.agent.registrar import Registrar
+from sidecar.agent.settings import SidecarSettings
+from sidecar.mesh.mesh import Mesh
+from sidecar.node.events import LocalPortsChanged
+
+__all__ = ["OwnWorkloads"]
+
+
+class OwnWorkloads:
+    """See the module's text.
+
+    Args:
+        settings: The effective settings.
+        facts: What follows from them.
+        registrar: Told what to register.
+        serve: Told the ports of local workloads when they are others than before.
+        until_served: Returns when all those ports take connections in Envoy.
+        changed: Rings whenever the mesh may have changed.
+        beside_application: Whether the daemon runs the application itself, which may not listen yet.
+    """
+
+    def __init__(
+        self,
+        settings: SidecarSettings,
+        facts: HostFacts,
+        registrar: Registrar,
+        *,
+        serve: Callable[[LocalPortsChanged], None],
+        until_served: Callable[[], Awaitable[None]],
+        changed: Bell,
+        beside_application: bool,
+    ) -> None:
+        self._settings = settings
+        self._facts = facts
+        self._until_served = until_served
+        self._changed = changed
+        self._beside_application = beside_application
+        self._registrar = registrar
+        self._serve = serve
+        self._ports = facts.inbound()
+        self.readiness = ReadinessSide(
+            exec_allowed=settings.registration.exec_probes, changed=self._say
+        )
+        """Probes."""
+
+    def follow(self, mesh: Mesh | None) -> bool:
+        """Take the groups as the mesh has them now; whether `say_when_served` is due."""
+        if mesh is None or not self._facts.follow(mesh.objects):
+            return False
+        log.info(
+            "workload_group_followed", missing=[str(ref) for ref in self._facts.missing_groups]
+        )
+        self.readiness.follow(self._facts.probes())
+        ports = self._facts.inbound()
+        if ports != self._ports:
+            self._ports = ports
+            self._serve(LocalPortsChanged(ports))
+        return True
+
+    async def register(self) -> None:
+        """Register once what peers are to connect to is there: a refused listener would be a black hole.
+
+        A host without workloads registers where its gossip is found, at once.
+        """
+        if self._settings.workloads:
+            await self._changed.until(self._are_known)
+            self._registrar.wait_for("its listeners are not in force in Envoy yet")
+            await self.say_when_served()
+            if self._beside_application:
+                await wait_listening(self._facts.applications(), self._registrar.wait_for)
+        await self._registrar.run()
+
+    async def say_when_served(self) -> None:
+        """Register the workloads as they are now, once peers can connect to them."""
+        await self._until_served()
+        self._say()
+
+    def _are_known(self) -> bool:
+        """Whether every group that settings name is there; says so where one is not."""
+        missing = self._facts.missing_groups
+        if missing:
+            names = ", ".join(map(str, missing))
+            self._registrar.wait_for(f"the mesh has no {names}")
+        return not missing
+
+    def _say(self) -> None:
+        workloads, unready = self._facts.record().workloads, self.readiness.unready
+        self._registrar.say(lambda own: replace(own, workloads=workloads, unhealthy=unready))
