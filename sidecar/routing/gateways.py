@@ -65,6 +65,8 @@ class GatewayServer:
     """For connections that are not read, instead of virtual hosts; empty for HTTP."""
     sources: tuple[Provenance, ...] = ()
     """The servers that it was made from (`spec.servers[i]`)."""
+    name: str = ""
+    """Name of a TLS server, prefix of its statistics; empty where it has none."""
     passed_over: Notes = ()
     """What does not hold here, and why: servers in conflict, VirtualServices whose hosts do not meet."""
 
@@ -170,6 +172,7 @@ def _server(sight: GatewaySight, name: str, openings: list[Opening], notes: Note
         virtual_hosts=(),
         gateways=tuple(dict.fromkeys(opening.gateway.ref for opening in openings)),
         sources=tuple(opening.source for opening in openings),
+        name=(first.server.name or "") if tls is not None else "",
         passed_over=notes,
     )
     if protocol.is_http or (protocol is Protocol.HTTPS and server.is_tls_terminated):

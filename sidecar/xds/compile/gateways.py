@@ -91,7 +91,8 @@ def _chains(
 
 def _http_chain(server: GatewayServer, options: CompileOptions, suffix: str) -> pb.FilterChain:
     filters = outbound_filters(options, on_demand=False)
-    http = manager_filter("gateway", route_config_name(server, suffix), filters, options, edge=True)
+    prefix = server.name.lower() or "gateway"  # Istio's statPrefix of a server (core/gateway.go)
+    http = manager_filter(prefix, route_config_name(server, suffix), filters, options, edge=True)
     chain = pb.FilterChain(name=server.route_config, filters=[http])
     chain.filter_chain_match.server_names.extend(server.sni_hosts)
     _add_certificate(chain, server, options, alpn=_ALPN)

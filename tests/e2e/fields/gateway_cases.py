@@ -86,6 +86,21 @@ spec:
         ),
     ),
     _case(
+        "the name of an HTTPS server is the prefix of its statistics",
+        f"{_SERVER}.name",
+        _gateway(
+            "{port: {number: $port, name: p, protocol: HTTPS}, hosts: [gw.example.com], name: Front,"
+            " tls: {mode: SIMPLE, serverCertificate: $folder/server.pem, privateKey: $folder/server.key}}"
+        ),
+        accepted=(
+            holds(
+                "listener",
+                "$port",
+                {"filter_chains": [{"filters": [{"typed_config": {"stat_prefix": "front"}}]}]},
+            ),
+        ),
+    ),
+    _case(
         "the name of an HTTPS port is part of its route configuration's",
         f"{_SERVER}.port.name",
         _gateway(

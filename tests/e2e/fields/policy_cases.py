@@ -154,6 +154,12 @@ _POOLS = (
         ],
     ),
     *policy_cases(
+        "an idle connection is closed",
+        f"{_TCP}.idleTimeout",
+        "connectionPool: {tcp: {idleTimeout: 8s}}",
+        accepted=[_speaks(common_http_protocol_options={"idle_timeout": "8s"})],
+    ),
+    *policy_cases(
         "an idle connection of HTTP is closed, and one after so many requests",
         f"{_HTTP}.{{idleTimeout,maxRequestsPerConnection}}",
         "connectionPool: {http: {idleTimeout: 7s, maxRequestsPerConnection: 9}}",
@@ -344,6 +350,25 @@ _NEARNESS = (
         accepted=[_ranked(r1=0, r2=0, r3=0)],
     ),
     *policy_cases(
+        "zone-aware routing may be turned off, and near zones then come first",
+        f"{_ZONES}.enabled",
+        f"{{loadBalancer: {{zoneAwareLbSetting: {{enabled: false}}}}, {_OUT}}}",
+        services=_REGIONS.replace("r2/z2", "r1/z2"),
+        context=_THERE,
+        accepted=[
+            holds(
+                "endpoints",
+                "$cluster",
+                {
+                    "endpoints": [
+                        {"locality": {"region": "r1", "zone": "z1"}},
+                        {"locality": {"region": "r1", "zone": "z2"}, "priority": 1},
+                    ]
+                },
+            )
+        ],
+    ),
+    *policy_cases(
         "regions take over in order beside zone-aware routing",
         f"{_ZONES}.failover[].{{from,to}}",
         f"{{loadBalancer: {{zoneAwareLbSetting: {{failover: [{{from: r1, to: r3}}]}}}}, {_OUT}}}",
@@ -507,4 +532,65 @@ spec:
     ),
 )
 
-CASES: tuple[Case, ...] = (*_BALANCING, *_POOLS, *_OUTLIERS, *_NEARNESS, *_TLS, *_RULES)
+_PROXIED = """
+kind: ServiceEntry
+metadata: {name: db}
+spec:
+  hosts: [db.default.svc.cluster.local]
+  resolution: STATIC
+  ports: [{number: $port, name: p, protocol: TCP}]
+  endpoints: [{address: 127.0.0.1, ports: {p: $one}, labels: {version: v1}}]
+---
+kind: Sidecar
+metadata: {name: default}
+spec:
+  egress:
+  - {port: {number: $port, protocol: TCP, name: own}, hosts: ['*/db.default.svc.cluster.local']}
+  - {hosts: ['*/*']}
+"""
+
+
+def _tunnels() -> tuple[Case, ...]:
+    tunnel = "tunnel: {protocol: POST, targetHost: far.example.com, targetPort: 443}"
+    cases = []
+    for place, spec in (
+        ("spec.trafficPolicy", f"trafficPolicy: {{{tunnel}}}"),
+        (
+            "spec.subsets[].trafficPolicy",
+            f"subsets: [{{name: v1, labels: {{version: v1}}, trafficPolicy: {{{tunnel}}}}}]",
+        ),
+    ):
+        to = "{host: db, subset: v1}" if "subsets" in place else "{host: db}"
+        rules = f"""
+kind: DestinationRule
+spec: {{host: db, {spec}}}
+---
+kind: VirtualService
+spec: {{hosts: [db], tcp: [{{route: [{{destination: {to}}}]}}]}}
+"""
+        chain = {
+            "typed_config": {
+                "tunneling_config": {"hostname": "far.example.com:443", "use_post": True}
+            }
+        }
+        cases.append(
+            Case(
+                f"connections are tunnelled through a proxy, at {place}",
+                f"DestinationRule.{place}.tunnel.{{protocol,targetHost,targetPort}}",
+                rules,
+                services=_PROXIED,
+                accepted=(holds("listener", "$port", {"filter_chains": [{"filters": [chain]}]}),),
+            )
+        )
+    return tuple(cases)
+
+
+CASES: tuple[Case, ...] = (
+    *_tunnels(),
+    *_BALANCING,
+    *_POOLS,
+    *_OUTLIERS,
+    *_NEARNESS,
+    *_TLS,
+    *_RULES,
+)

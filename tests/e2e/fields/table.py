@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from tests.e2e.fields import (
     action_cases,
+    connection_cases,
     gateway_cases,
     http_cases,
     policy_cases,
@@ -23,4 +24,5 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "gateways": gateway_cases.CASES,
     "services": service_cases.CASES,
     "sidecars": sidecar_cases.CASES,
+    "connections": connection_cases.CASES,
 }
