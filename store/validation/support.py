@@ -36,6 +36,8 @@ class Unsupported:
     """What it does, for fields that do a part of what they say."""
     instead: str = ""
     """What to do until then."""
+    partly: bool = False
+    """It does a part of what it says, and `effect` says which."""
 
 
 _VS, _DR, _GW = Kind.VIRTUAL_SERVICE, Kind.DESTINATION_RULE, Kind.GATEWAY
@@ -54,6 +56,19 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
         _VS,
         ("spec.tls", "spec.tcp"),
         effect="has an effect only at gateways and on the ports of a Sidecar's egress listeners yet",
+        partly=True,
+    ),
+    Unsupported(
+        _DR,
+        _in_policies("loadBalancer.zoneAwareLbSetting"),
+        effect="has an effect on the order of regions only: zones of one region share requests evenly",
+        instead="localityLbSetting with outlierDetection prefers the own zone",
+        partly=True,
+    ),
+    Unsupported(
+        _DR,
+        _in_policies("loadBalancer.zoneAwareLbSetting.minClusterSize"),
+        instead="localityLbSetting with outlierDetection prefers the own zone",
     ),
     Unsupported(
         _DR,
@@ -91,6 +106,21 @@ NOT_IN_ISTIO: tuple[Unsupported, ...] = (
         _in_policies("loadBalancer.backendUtilization"),
         effect=_NEITHER,
         instead="take loadBalancer.simple: LEAST_REQUEST, which is also what stays in force",
+    ),
+    Unsupported(
+        _SC,
+        (
+            "spec.inboundConnectionPool.http.h2UpgradePolicy",
+            "spec.ingress[].connectionPool.http.h2UpgradePolicy",
+        ),
+        effect="is not for requests that arrive: it has no effect on them in Istio, and none here",
+        instead="declare the port's protocol HTTP2 or GRPC",
+    ),
+    Unsupported(
+        _GW,
+        ("spec.servers[].tls.tlsCertificates[].caCertificates",),
+        effect=_NEITHER,
+        instead="set tls.caCertificates",
     ),
     Unsupported(
         _GW,

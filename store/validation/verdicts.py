@@ -12,7 +12,7 @@ from functools import cache
 from store.objects.kinds import Kind
 from store.validation.support import NOT_IN_FORCE, NOT_IN_ISTIO, Unsupported
 
-__all__ = ["Exempt", "Standing", "Verdict", "verdict_of"]
+__all__ = ["JUDGED", "Exempt", "Judged", "Standing", "Verdict", "verdict_of"]
 
 
 class Standing(StrEnum):
@@ -21,6 +21,57 @@ class Standing(StrEnum):
     IN_FORCE = "in force"
     STORED = "stored only"
     NOT_UPSTREAM = "Istio itself does not implement it"
+    REFUSED = "refused, by Istio as well"
+    LABEL = "a name for people"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Fields that a check of their own speaks of, or that are there to be read by people alone."""
+
+    kind: Kind
+    """The kind."""
+    paths: tuple[str, ...]
+    """Where they are."""
+    standing: Standing
+    """What becomes of them."""
+    code: str = ""
+    """The diagnostic that tells."""
+
+
+_VS, _DR, _GW, _SC = (
+    Kind.VIRTUAL_SERVICE,
+    Kind.DESTINATION_RULE,
+    Kind.GATEWAY,
+    Kind.SIDECAR,
+)
+_FAULT = "spec.http[].fault"
+_POLICIES = ("spec.trafficPolicy", "spec.subsets[].trafficPolicy")
+_SIDECAR_PORTS = ("spec.ingress[].port", "spec.egress[].port")
+JUDGED: tuple[Judged, ...] = (
+    Judged(
+        _VS,
+        (f"{_FAULT}.abort.http2Error", f"{_FAULT}.delay.exponentialDelay"),
+        Standing.REFUSED,
+        "MESH0325",
+    ),
+    Judged(_GW, ("spec.servers[].port.targetPort",), Standing.REFUSED, "MESH0325"),
+    Judged(
+        _SC, tuple(f"{port}.targetPort" for port in _SIDECAR_PORTS), Standing.REFUSED, "MESH0325"
+    ),
+    Judged(
+        _DR,
+        tuple(
+            f"{policy}{port}.outlierDetection.consecutiveErrors"
+            for policy in _POLICIES
+            for port in ("", ".portLevelSettings[]")
+        ),
+        Standing.NOT_UPSTREAM,
+        "MESH0323",
+    ),
+    Judged(_SC, tuple(f"{port}.name" for port in _SIDECAR_PORTS), Standing.LABEL),
+)
+"""What is not in force and not warned of by the tables of `support.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +93,7 @@ class Verdict:
     standing: Standing
     """Whether it is in force."""
     reason: str = ""
-    """What of it is not, or what to use instead; empty where there is nothing to say."""
+    """What of it is not, what to use instead, or which diagnostic tells; empty where there is nothing to say."""
     values: tuple[Exempt, ...] = ()
     """Values that have no effect though the field has."""
 
@@ -55,14 +106,19 @@ def verdict_of(kind: Kind, path: str) -> Verdict:
         path: Place in the object, `spec.http[].match[].headers{}.exact`; a mark at its end is passed over.
     """
     plain = _plain(path)
-    values = []
+    for judged in JUDGED:
+        if judged.kind is kind and plain in map(_plain, judged.paths):
+            return Verdict(judged.standing, judged.code)
+    values, limits = [], ""
     for standing, place, row in _rows(kind):
         if row.values:
             if place == plain:
                 values += [Exempt(str(value), standing, _reason(row)) for value in row.values]
         elif plain == place or plain.startswith(f"{place}."):
-            return Verdict(standing, _reason(row))
-    return Verdict(Standing.IN_FORCE, values=tuple(values))
+            if not row.partly:
+                return Verdict(standing, _reason(row))
+            limits = _reason(row)
+    return Verdict(Standing.IN_FORCE, limits, tuple(values))
 
 
 def _reason(row: Unsupported) -> str:

@@ -13,7 +13,7 @@ from sidecar.routing.gateways import GatewayServer
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.actions import cluster_name
 from sidecar.xds.compile.http_manager import manager_filter, outbound_filters
-from sidecar.xds.compile.listeners import Bind, listener, tcp_chain
+from sidecar.xds.compile.listeners import Bind, add_addresses, listener, tcp_chain
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.tls import downstream_socket
 from sidecar.xds.resource import Resource
@@ -85,6 +85,7 @@ def _chains(
         chain.filter_chain_match.server_names.extend(
             name for name in route.sni_hosts or server.sni_hosts if name != "*"
         )
+        add_addresses(chain, route.destination_subnets)
         _add_certificate(chain, server, options, alpn=())
         yield chain
 

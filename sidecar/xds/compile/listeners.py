@@ -6,7 +6,7 @@ settings and, for TCP, on the destinations; never on HTTP routes (reference: xds
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.mesh.model import Protocol, Provenance
@@ -25,6 +25,7 @@ from sidecar.xds.resource import Resource, TypeUrl
 __all__ = [
     "Bind",
     "InboundPort",
+    "add_addresses",
     "compile_http_egress",
     "compile_inbound_listener",
     "compile_outbound_listener",
@@ -182,11 +183,7 @@ def compile_tcp_egress(
         targets = tuple((cluster_name(c.cluster), c.weight) for c in route.clusters)
         chain = tcp_chain(f"route-{position}", "egress", targets, options, route.flow)
         chain.filter_chain_match.server_names.extend(route.sni_hosts)
-        for subnet in route.destination_subnets:
-            address, _, length = subnet.partition("/")
-            bits = int(length) if length else (128 if ":" in address else 32)
-            prefix = chain.filter_chain_match.prefix_ranges.add(address_prefix=address)
-            prefix.prefix_len.value = bits
+        add_addresses(chain, route.destination_subnets)
         chains.append(chain)
     return listener(
         name,
@@ -196,6 +193,15 @@ def compile_tcp_egress(
         inspect_tls=any(route.sni_hosts for route in routes),
         sources=tuple(route.source for route in routes),
     )
+
+
+def add_addresses(chain: pb.FilterChain, subnets: Iterable[str]) -> None:
+    """Have a chain take connections to these addresses or CIDRs only; none given: to any."""
+    for subnet in subnets:
+        address, _, length = subnet.partition("/")
+        bits = int(length) if length else (128 if ":" in address else 32)
+        prefix = chain.filter_chain_match.prefix_ranges.add(address_prefix=address)
+        prefix.prefix_len.value = bits
 
 
 def listener(

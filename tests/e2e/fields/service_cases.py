@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sidecar.mesh.model import Context, Locality
-from tests.harness.field_cases import Case, ask, holds
+from tests.harness.field_cases import Case, Holds, ask, holds
 
 __all__ = ["CASES"]
 
@@ -36,7 +36,7 @@ spec: {spec}
 """
 
 
-def _endpoint(**part: object) -> tuple[object, ...]:
+def _endpoint(**part: object) -> tuple[Holds, ...]:
     return (holds("endpoints", _CLUSTER, {"endpoints": [part]}),)
 
 
@@ -112,6 +112,9 @@ spec: {host: s.example.com, trafficPolicy: {tls: {mode: SIMPLE, caCertificates: 
     ),
 )
 
+_MESH_TLS = {
+    "metadata": {"filter_metadata": {"envoy.transport_socket_match": {"tlsMode": "istio"}}}
+}
 _HERE = Context(
     "", "default", {"app": "web", "version": "v2"}, locality=Locality("r1", "z1"), network="n1"
 )
@@ -154,6 +157,18 @@ spec: {hosts: [s.example.com], http: [{route: [{destination: {host: s.example.co
                 },
             ),
         ),
+    ),
+    Case(
+        "an endpoint with a service account can take the mesh's own TLS",
+        f"{_SE}.endpoints[].serviceAccount",
+        _entry(f"hosts: [s.example.com], {_STATIC}, endpoints: [{{{_ON}, serviceAccount: s}}]"),
+        accepted=_endpoint(lb_endpoints=[_MESH_TLS]),
+    ),
+    Case(
+        "a selected workload with a service account can take the mesh's own TLS",
+        f"{_WE}.serviceAccount",
+        _workload(f"{{{_ON}, labels: {{app: s}}, serviceAccount: s}}"),
+        accepted=_endpoint(lb_endpoints=[_MESH_TLS]),
     ),
     Case(
         "an endpoint of the own network is preferred where the rule says so",
