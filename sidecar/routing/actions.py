@@ -77,7 +77,7 @@ def action_of(sight: Sight, source: RuleSource, rule: HTTPRoute, place: Place) -
         code = rule.redirect.redirect_code or 301
         if code not in REDIRECT_CODES:
             return f"redirectCode {code} is none of {', '.join(map(str, REDIRECT_CODES))}"
-        return Doing(_redirect(rule.redirect, code, place.port))
+        return Doing(_redirect(rule.redirect, code, place))
     if rule.direct_response is not None:
         return Doing(_direct_response(rule.direct_response))
     if not rule.route:
@@ -173,17 +173,19 @@ def _percent(percentage: Percent | None, percent: int | None) -> float:
     return 100.0 if percent is None else float(percent)
 
 
-def _redirect(redirect: HTTPRedirect, code: int, listener_port: int) -> Redirect:
+def _redirect(redirect: HTTPRedirect, code: int, place: Place) -> Redirect:
+    """The redirect; a port that the scheme has anyway (its own, else that of the request) is not spelled out."""
     derived = redirect.derive_port is RedirectPortSelection.FROM_REQUEST_PORT
-    port = listener_port if derived else redirect.port or 0
+    port = place.port if derived else redirect.port or 0
     scheme = redirect.scheme or ""
+    spoken = scheme or ("https" if place.is_tls else "http")
     return Redirect(
         code=code,
         path=redirect.uri or None,
         prefix=None if redirect.uri else redirect.prefix_rewrite or None,
         authority=redirect.authority or "",
         scheme=scheme,
-        port=0 if _WELL_KNOWN_PORTS.get(scheme) == port else port,
+        port=0 if _WELL_KNOWN_PORTS.get(spoken) == port else port,
     )
 
 

@@ -35,6 +35,8 @@ class Place:
     """Labels of the workload that sends (mesh) or that is the gateway."""
     namespace: str = ""
     """Namespace of that workload."""
+    is_tls: bool = False
+    """Whether requests come over TLS that ends at the listener."""
 
 
 def why_not_here(block: HTTPMatchRequest, place: Place, namespace: str) -> str | None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sidecar.balancing.hashing import hash_inputs
-from sidecar.mesh.model import HostName
+from sidecar.mesh.model import HostName, Resolution
 from sidecar.routing.sight import Sight
 from sidecar.routing.table import ClusterKey, Flow, HashPolicy, Tunnel
 from store.objects.destination import Destination
 from store.objects.destination_rule import TunnelSettings
+
+_BY_NAME = (Resolution.NONE, Resolution.DYNAMIC_DNS)
 
 __all__ = ["cluster_key", "doubt_about", "flow_of", "hash_policies", "key_for"]
 
@@ -74,11 +76,15 @@ def flow_of(sight: Sight, keys: Sequence[ClusterKey]) -> Flow:
     first = keys[0]
     policy = sight.policy(first.host, first.port, first.subset if len(keys) == 1 else "")
     tcp = policy.connection_pool.tcp if policy.connection_pool is not None else None
+    service = sight.destination(first.host)
+    port = service.port(first.port) if service is not None else None
+    named = service is not None and service.resolution in _BY_NAME
     return Flow(
         idle_timeout_s=tcp.idle_timeout if tcp is not None else None,
         life_s=tcp.max_connection_duration if tcp is not None else None,
         by_source_ip=any(one.kind == "source_ip" for one in hash_inputs(policy.load_balancer)),
         tunnel=_tunnel(policy.tunnel),
+        by_server_name=first.port if named and port is not None and port.protocol.is_tls else 0,
     )
 
 

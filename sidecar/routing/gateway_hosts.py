@@ -128,7 +128,13 @@ def _append(
     Returns why, where it has no routes here at all.
     """
     context = sight.context
-    place = Place(opening.gateway_name, opening.port, context.labels, context.namespace)
+    place = Place(
+        opening.gateway_name,
+        opening.port,
+        context.labels,
+        context.namespace,
+        is_tls=opening.server.tls is not None and not opening.server.tls.https_redirect,
+    )
     ruled = routes_of(sight, source, place)
     if not ruled.routes:
         return ruled.passed_over

@@ -340,6 +340,9 @@ class Flow:
     """Whether the client's address chooses the endpoint (`consistentHash.useSourceIp`)."""
     tunnel: Tunnel | None = None
     """Where the bytes go through a proxy's tunnel."""
+    by_server_name: int = 0
+    """Port at which the server name that a TLS client sends is looked up and connected to; 0 where the destination
+    has endpoints of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ from envoy.extensions.filters.http.dynamic_forward_proxy.v3.dynamic_forward_prox
     FilterConfig as ForwardProxyFilter,
 )
 from envoy.extensions.filters.http.fault.v3.fault_pb2 import FaultAbort, HTTPFault
+from envoy.extensions.filters.http.grpc_web.v3.grpc_web_pb2 import GrpcWeb
 from envoy.extensions.filters.http.on_demand.v3.on_demand_pb2 import OnDemand
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC as RbacFilter
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
@@ -97,6 +98,9 @@ from envoy.extensions.filters.network.http_connection_manager.v3.http_connection
     HttpConnectionManager,
     HttpFilter,
     Rds,
+)
+from envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.sni_dynamic_forward_proxy_pb2 import (
+    FilterConfig as ServerNameForwardProxyFilter,
 )
 from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.rbac.matchers.upstream_ip_port.v3.upstream_ip_port_matcher_pb2 import (
@@ -178,6 +182,7 @@ __all__ = [
     "ForwardProxyFilter",
     "FractionalPercent",
     "GrpcStatusFilter",
+    "GrpcWeb",
     "HTTPFault",
     "HeaderMatcher",
     "HeaderValue",
@@ -226,6 +231,7 @@ __all__ = [
     "Router",
     "RoutingPriority",
     "RuntimeFractionalPercent",
+    "ServerNameForwardProxyFilter",
     "SocketAddress",
     "StatsAccessLog",
     "StdoutAccessLog",

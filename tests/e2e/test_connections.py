@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 
 import pytest
 
-from tests.harness.echo import TcpEcho
+from tests.harness.certificates import Authority
+from tests.harness.echo import EchoBackend, TcpEcho
 from tests.harness.mesh import MeshFixture
 from tests.harness.sidecars import SidecarProcess, listen_port
 
@@ -181,3 +184,44 @@ def test_bytes_travel_inside_a_request_to_the_proxy(
     wired.mesh.put(via_proxy(), policy("proxy.example.com", f"{{tunnel: {{{settings}}}}}"))
     assert say(wired.db, "hello") == "through: hello"
     assert wired.proxy.requests[-1].startswith(asked)
+
+
+def test_a_wildcard_of_tls_is_looked_up_by_the_server_name_of_each_client(
+    wired: Wired, tmp_path: Path
+) -> None:
+    certificate, key = Authority(tmp_path).server_of("a.localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with EchoBackend("found", tls=context) as backend:
+        wired.mesh.put(
+            f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: anywhere}}
+spec:
+  hosts: ["*.localhost"]
+  resolution: DYNAMIC_DNS
+  ports: [{{number: {backend.port}, name: tls, protocol: TLS}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: lookup}}
+spec:
+  workloadSelector: {{labels: {{app: lookup}}}}
+  egress:
+  - port: {{number: {backend.port}, protocol: TLS, name: tls}}
+    bind: 127.0.0.2
+    hosts: ["*/*.localhost"]
+"""
+        )
+        client = wired.mesh.sidecar("lookup", labels={"app": "lookup"})
+        trusting = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+        try:
+            with (
+                socket.create_connection(("127.0.0.2", backend.port), timeout=20) as stream,
+                trusting.wrap_socket(stream, server_hostname="a.localhost") as secured,
+            ):
+                secured.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                assert secured.recv(65536).startswith(b"HTTP/1.1 200")
+        finally:
+            client.remove()

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
+from sidecar.routing.table import Flow
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.encoding import duration, extension, packed
 from sidecar.xds.compile.options import CompileOptions
 
-__all__ = ["FORWARD_PROXY_FILTER", "cluster_type", "forward_proxy_filters"]
+__all__ = ["FORWARD_PROXY_FILTER", "cluster_type", "forward_proxy_filters", "look_up_server_name"]
 
 FORWARD_PROXY_FILTER = "envoy.filters.http.dynamic_forward_proxy"
+SERVER_NAME_FILTER = "envoy.filters.network.sni_dynamic_forward_proxy"
 LOOP_FILTER = "envoy.filters.http.rbac"
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128", "0.0.0.0/32", "::/128")
@@ -52,6 +54,16 @@ def forward_proxy_filters(options: CompileOptions) -> list[pb.HttpFilter]:
     if options.outbound_ports:
         filters.append(pb.HttpFilter(name=LOOP_FILTER, typed_config=packed(_refuse_loops(options))))
     return filters
+
+
+def look_up_server_name(chain: pb.FilterChain, flow: Flow, options: CompileOptions) -> None:
+    """Have a chain of TLS connections go to where their server name leads, if its destination has no endpoints."""
+    if not flow.by_server_name:
+        return
+    config = pb.ServerNameForwardProxyFilter(
+        dns_cache_config=_dns_cache(options), port_value=flow.by_server_name
+    )
+    chain.filters.insert(0, pb.Filter(name=SERVER_NAME_FILTER, typed_config=packed(config)))
 
 
 def _refuse_loops(options: CompileOptions) -> pb.RbacFilter:

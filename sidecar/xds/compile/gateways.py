@@ -12,6 +12,7 @@ from sidecar.mesh.model import Protocol
 from sidecar.routing.gateways import GatewayServer
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.actions import cluster_name
+from sidecar.xds.compile.forward_proxy import look_up_server_name
 from sidecar.xds.compile.http_manager import manager_filter, outbound_filters
 from sidecar.xds.compile.listeners import Bind, add_addresses, listener, tcp_chain
 from sidecar.xds.compile.options import CompileOptions
@@ -82,6 +83,7 @@ def _chains(
         targets = tuple((cluster_name(c.cluster), c.weight) for c in route.clusters)
         name = f"{server.route_config}-{position}"
         chain = tcp_chain(name, "gateway", targets, options, route.flow)
+        look_up_server_name(chain, route.flow, options)
         chain.filter_chain_match.server_names.extend(
             name for name in route.sni_hosts or server.sni_hosts if name != "*"
         )
@@ -91,7 +93,7 @@ def _chains(
 
 
 def _http_chain(server: GatewayServer, options: CompileOptions, suffix: str) -> pb.FilterChain:
-    filters = outbound_filters(options, on_demand=False)
+    filters = outbound_filters(options, on_demand=False, protocol=server.protocol)
     prefix = server.name.lower() or "gateway"  # Istio's statPrefix of a server (core/gateway.go)
     http = manager_filter(prefix, route_config_name(server, suffix), filters, options, edge=True)
     chain = pb.FilterChain(name=server.route_config, filters=[http])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sidecar.mesh.model import Protocol
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.access_logs import http_access_logs
 from sidecar.xds.compile.encoding import ads, duration, packed
@@ -16,7 +17,7 @@ from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.routes import CORS_FILTER, FAULT_FILTER
 from sidecar.xds.compile.tracing import tracing
 
-__all__ = ["HTTP_MANAGER", "manager_filter", "outbound_filters", "router_only"]
+__all__ = ["HTTP_MANAGER", "inbound_filters", "manager_filter", "outbound_filters"]
 
 HTTP_MANAGER = "envoy.filters.network.http_connection_manager"
 
@@ -26,18 +27,39 @@ COLD_HOST_TIMEOUT_S = 2.0
 _ROUTER = pb.HttpFilter(name="envoy.filters.http.router", typed_config=packed(pb.Router()))
 _FAULT = pb.HttpFilter(name=FAULT_FILTER, typed_config=packed(pb.HTTPFault()))
 _CORS = pb.HttpFilter(name=CORS_FILTER, typed_config=packed(pb.Cors()))
+_GRPC_WEB = pb.HttpFilter(name="envoy.filters.http.grpc_web", typed_config=packed(pb.GrpcWeb()))
 _ON_DEMAND = pb.HttpFilter(name="envoy.filters.http.on_demand", typed_config=packed(pb.OnDemand()))
 
 
-def outbound_filters(options: CompileOptions, *, on_demand: bool) -> list[pb.HttpFilter]:
-    """Filters of a listener that forwards to the mesh, in order; the router is last."""
+def outbound_filters(
+    options: CompileOptions, *, on_demand: bool, protocol: Protocol = Protocol.HTTP
+) -> list[pb.HttpFilter]:
+    """Filters of a listener that forwards to the mesh, in order; the router is last.
+
+    Args:
+        options: Facts about this host.
+        on_demand: Hosts are loaded when first asked for.
+        protocol: What the listener's port declares; a gateway's GRPC-WEB makes gRPC of what browsers send (Istio's
+            createGatewayHTTPFilterChainOpts).
+    """
     first = [_ON_DEMAND] if on_demand else []
-    return [*first, _CORS, _FAULT, *forward_proxy_filters(options), _ROUTER]
+    return [
+        *first,
+        *_translators(protocol),
+        _CORS,
+        _FAULT,
+        *forward_proxy_filters(options),
+        _ROUTER,
+    ]
 
 
-def router_only() -> list[pb.HttpFilter]:
-    """Filters of a listener that only hands on to a known cluster."""
-    return [_ROUTER]
+def inbound_filters(protocol: Protocol) -> list[pb.HttpFilter]:
+    """Filters of a listener that only hands on to the local application: gRPC-Web becomes gRPC where declared."""
+    return [*_translators(protocol), _ROUTER]
+
+
+def _translators(protocol: Protocol) -> list[pb.HttpFilter]:
+    return [_GRPC_WEB] if protocol is Protocol.GRPC_WEB else []
 
 
 def manager_filter(

@@ -17,7 +17,8 @@ from sidecar.xds import protos as pb
 from sidecar.xds.compile.access_logs import tcp_access_logs
 from sidecar.xds.compile.actions import cluster_name
 from sidecar.xds.compile.encoding import duration, packed, resource, socket_address
-from sidecar.xds.compile.http_manager import manager_filter, outbound_filters, router_only
+from sidecar.xds.compile.forward_proxy import look_up_server_name
+from sidecar.xds.compile.http_manager import inbound_filters, manager_filter, outbound_filters
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.routes import virtual_host
 from sidecar.xds.resource import Resource, TypeUrl
@@ -155,7 +156,8 @@ def compile_inbound_listener(
     routes = pb.RouteConfiguration(
         name=f"inbound|http|{port.key.port}", virtual_hosts=[virtual_host(vh, vh.name)]
     )
-    http = manager_filter("inbound", routes, router_only(), options)
+    filters = inbound_filters(port.protocol)
+    http = manager_filter("inbound", routes, filters, options)
     plain = pb.FilterChain(
         name="plain",
         filter_chain_match=pb.FilterChainMatch(transport_protocol="raw_buffer"),
@@ -182,6 +184,7 @@ def compile_tcp_egress(
     for position, route in enumerate(routes):
         targets = tuple((cluster_name(c.cluster), c.weight) for c in route.clusters)
         chain = tcp_chain(f"route-{position}", "egress", targets, options, route.flow)
+        look_up_server_name(chain, route.flow, options)
         chain.filter_chain_match.server_names.extend(route.sni_hosts)
         add_addresses(chain, route.destination_subnets)
         chains.append(chain)

@@ -65,6 +65,7 @@ def test_a_fixed_answer_has_its_body(body: dict[str, str] | None, bytes_read: by
         ({"scheme": "http", "port": 80}, Redirect(scheme="http")),
         ({"scheme": "https", "port": 80}, Redirect(scheme="https", port=80)),
         ({"port": 443}, Redirect(port=443)),
+        ({"port": 80}, Redirect()),
         ({"derivePort": "FROM_REQUEST_PORT"}, Redirect(port=8080)),
         ({"derivePort": "FROM_PROTOCOL_DEFAULT"}, Redirect()),
         ({"uri": "/a", "prefixRewrite": "/b"}, Redirect(path="/a")),
