@@ -123,6 +123,12 @@ NOT_IN_ISTIO: tuple[Unsupported, ...] = (
         instead="set tls.caCertificates",
     ),
     Unsupported(
+        Kind.WORKLOAD_GROUP,
+        ("spec.template.address",),
+        effect="each host registers an address of its own, in Istio as here",
+        instead="remove it",
+    ),
+    Unsupported(
         _GW,
         ("spec.servers[].defaultEndpoint",),
         effect=_NEITHER,

@@ -6,6 +6,7 @@ compiled. What it asks and what it finds in Envoy's accepted configuration shows
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from string import Template
@@ -13,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from sidecar.agent.host_facts import HostFacts
+from sidecar.agent.settings import SidecarSettings, WorkloadSettings
 from sidecar.mesh.model import Context, MeshChange, Protocol
 from sidecar.routing.table import InboundKey
 from sidecar.xds.compile import Bind, CompileOptions, InboundPort
@@ -39,6 +42,7 @@ __all__ = [
     "missing",
     "policy_cases",
     "proven",
+    "registered",
     "server_tls_cases",
     "service",
 ]
@@ -175,6 +179,8 @@ class Case:
     """Anything that the others cannot say."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """More settings of the builder."""
+    joins: str = ""
+    """WorkloadGroup that this host is a member of; empty for none."""
 
     @property
     def paths(self) -> tuple[tuple[str, Path], ...]:
@@ -260,19 +266,49 @@ def builder_of(case: Case, documents: Sequence[Document], places: Mapping[str, o
         "inbound": (local_port(places),),
         **case.settings,
     }
+    if case.joins:
+        member = member_of(case, world, places)
+        world.change(json.loads(member.record().encode()))
+        made["inbound"] = member.inbound()
     builder = Builder(BuilderSettings(**made))  # type: ignore[arg-type] # named by cases
     builder.update(world.views, MeshChange(everything=True), "e@1")
     return builder
 
 
+def member_of(case: Case, world: World, places: Mapping[str, object]) -> HostFacts:
+    """This host as a member of the case's WorkloadGroup, on an address of its own."""
+    number = places["one"]
+    assert isinstance(number, int)
+    settings = SidecarSettings(node="member", workloads=(WorkloadSettings(group=case.joins),))
+    member = HostFacts(settings, f"127.{number >> 8}.{number & 255}.1")
+    member.follow(world.mesh.objects)
+    return member
+
+
+def registered(case: Case, places: Mapping[str, object]) -> HostFacts:
+    """The member of the group with the case's objects in force."""
+    return _member(case, case.documents(places), places)
+
+
+def _member(case: Case, documents: Sequence[Document], places: Mapping[str, object]) -> HostFacts:
+    world = World(case.context)
+    for document in documents:
+        world.change(document)
+    return member_of(case, world, places)
+
+
 def compiled(case: Case, documents: Sequence[Document]) -> Mapping[tuple[TypeUrl, str], str]:
-    """The version of everything that an Envoy would have of these objects."""
+    """The version of everything that an Envoy would have of these objects, and what a member of a group registers."""
     builder = builder_of(case, documents, STAND_INS)
-    return {
+    made = {
         (kind, name): resource.version
         for kind, resources in builder.resources.items()
         for name, resource in resources.items()
     }
+    if case.joins:
+        member = _member(case, documents, STAND_INS)
+        made[TypeUrl.ENDPOINTS, "member"] = f"{member.record().workloads} {member.probes()}"
+    return made
 
 
 def resources(case: Case, places: Mapping[str, object]) -> list[Resource]:

@@ -5,6 +5,4 @@ from __future__ import annotations
 PENDING: tuple[str, ...] = (
     "ServiceEntry.spec.location",
     "Sidecar.spec.egress[].captureMode",
-    "WorkloadGroup.spec.metadata.{annotations,labels}",
-    "WorkloadGroup.spec.template.{address,labels,locality,network,ports,serviceAccount,weight}",
 )
