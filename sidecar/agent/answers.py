@@ -24,11 +24,13 @@ from sidecar.agent.metrics import Metrics
 from sidecar.agent.own_standing import own_standing
 from sidecar.agent.pages import Query
 from sidecar.agent.registrar import Registrar
+from sidecar.agent.secret_answers import certificate_troubles, identities, secrets_answer
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.sources import Sources
 from sidecar.agent.tracing import endpoints_answer, trace_answer
 from sidecar.agent.wanted import Wanted
 from sidecar.agent.wanted_wait import wait_for
+from sidecar.certificates.keeping import Keeper
 from sidecar.node.events import Source
 from sidecar.node.node import InForceMark, Node
 from sidecar.node.status import (
@@ -74,6 +76,8 @@ class NodeAnswers:
     """What is known of its Envoy."""
     registrar: Registrar
     """Its registration."""
+    secrets: Keeper
+    """Its certificates."""
     last_good: LastGood
     """Its disk."""
     measured: Metrics
@@ -131,8 +135,12 @@ class NodeAnswers:
             "revision_in_force": mark.snapshot.revision,
             "took_s": trio.current_time() - began_s,
             "quarantined": quarantined(self.node),
-            "rejected": rejected(self.driver.view()),
+            "rejected": self._rejected(self.driver.view()),
         }
+
+    def _rejected(self, session: SessionView) -> list[dict[str, Any]]:
+        """What Envoy refuses, and what it cannot serve because this host has no certificate for it."""
+        return [*rejected(session), *certificate_troubles(self.node, self.secrets)]
 
     def _in_force(self) -> InForceMark | None:
         """What is in force of the epoch that is followed; None while it is in doubt which one that is."""
@@ -186,7 +194,9 @@ class NodeAnswers:
                 "lists": counters.lists,
             },
             "envoy": self.envoy.describe(now_s),
-            "rejected": rejected(session),
+            "rejected": self._rejected(session),
+            "identities": identities(self.node, self.secrets),
+            "secrets": secrets_answer(self.node, self.secrets, now_s),
             "quarantined": quarantined(self.node),
             "registration": self._registration(now_s),
             "kept_hosts": kept_hosts(self.node, now_s),

@@ -18,6 +18,7 @@ from sidecar.agent.settings import (
     WorkloadPortSettings,
     WorkloadSettings,
 )
+from sidecar.certificates.model import Identity, workload_identity
 from sidecar.mesh.model import Context
 from sidecar.mesh.protocols import registered_protocol
 from sidecar.mesh.source import ObjectInForce
@@ -63,7 +64,13 @@ class HostFacts:
             if port.inbound_port is not None
         }
         self._numbered: dict[tuple[int, str, int], int] = {}
+        self._secured: frozenset[str] = frozenset()
         self.inbound()  # numbers are given in the order of the settings
+
+    def secure(self, contexts: frozenset[str]) -> bool:
+        """Contexts whose identity is there: their workloads take mutual TLS. Whether that is news."""
+        before, self._secured = self._secured, contexts
+        return before != contexts
 
     def contexts(self) -> tuple[Context, ...]:
         """The workload contexts of this host."""
@@ -74,6 +81,7 @@ class HostFacts:
                 namespace=context.namespace,
                 labels=context.labels,
                 service_account=context.service_account,
+                identity=_identity(context),
                 locality=settings.locality_value,
                 network=settings.network,
                 is_gateway=settings.role == "gateway",
@@ -195,6 +203,7 @@ class HostFacts:
                         service=own.service,
                         namespace=own.namespace,
                         labels=own.labels,
+                        identity=self._identity_of(local, own),
                     )
                 )
         return tuple(made)
@@ -238,7 +247,16 @@ class HostFacts:
         if local.group is not None:
             place = {"locality": settings.locality, "network": settings.network}
             own = from_group(own, local.group, **place)
-        return replace(own, service_account=own.service_account or settings.service_account)
+        own = replace(own, service_account=own.service_account or settings.service_account)
+        context = self._context_of(local, own)
+        return replace(own, carries_tls=context is not None and context.name in self._secured)
+
+    def _context_of(self, local: _Local, own: OwnWorkload) -> ContextSettings | None:
+        return self._settings.context_of(local.settings, own.namespace, own.service_account)
+
+    def _identity_of(self, local: _Local, own: OwnWorkload) -> Identity | None:
+        context = self._context_of(local, own)
+        return None if context is None else _identity(context)
 
     def _inbound_port(self, index: int, port: WorkloadPortSettings) -> int:
         """Port of the listener in front of an application: as told, else counted up from 15006 past those told.
@@ -273,6 +291,21 @@ class _Local:
             WorkloadPortSettings(number=port.number, name=port.name, protocol="")
             for port in template_ports(self.group)
         )
+
+
+def _identity(context: ContextSettings) -> Identity | None:
+    """The identity of a context; None where its settings name no files."""
+    settings = context.identity
+    files = settings.files()
+    if not any(files):
+        return None
+    domain = settings.trust_domain
+    return workload_identity(
+        context.name,
+        files,
+        f"spiffe://{domain}/ns/{context.namespace}/sa/{context.service_account}",
+        tuple(dict.fromkeys((domain, *settings.trust_domain_aliases))),
+    )
 
 
 async def find_address(settings: SidecarSettings) -> str:

@@ -81,6 +81,12 @@ class Metrics:
             "Times that the last known good could no longer be written.",
             registry=self.registry,
         )
+        self.secret_readings = Counter(
+            "meshd_secret_readings",
+            "Times that files of certificates were found to be new (taken) or unusable (broken).",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.probe_seconds = Histogram(
             "meshd_gossip_probe_seconds",
             "From a probe of another host to its answer, or to the end of the wait; the smallest bucket is 0.5 ms.",
@@ -145,6 +151,7 @@ class _FromStatus(Collector):
         )
         yield from _of_gossip(status["gossip"])
         yield from _of_relay(status["relay"])
+        yield from _of_secrets(status)
         yield _gauge(
             "meshd_registered",
             "Whether the store holds this host's registration.",
@@ -257,6 +264,25 @@ def _of_relay(relay: Mapping[str, Any]) -> Iterator[Metric]:
     for name, count in relay["counters"].items():
         events.add_metric([name], count)
     yield events
+
+
+def _of_secrets(status: Mapping[str, Any]) -> Iterator[Metric]:
+    broken = status["secrets"]["broken"]
+    kept = sum(row["keeps_old"] for row in broken)
+    counts = {
+        "held": status["secrets"]["held"] - kept,
+        "kept": kept,
+        "missing": len(broken) - kept,
+    }
+    text = "Certificates and bundles, by whether their files are in use (kept: older contents are)."
+    yield _gauges("meshd_secrets", text, "state", counts)
+    ends = {
+        row["context"]: row["ends_at_s"]
+        for row in status["identities"]
+        if row["ends_at_s"] is not None
+    }
+    text = "When the certificate of a context's identity ends, seconds since 1970."
+    yield _gauges("meshd_identity_expiry_timestamp_seconds", text, "context", ends)
 
 
 def _by_kind(counts: Mapping[str, int]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 import trio
@@ -33,10 +33,12 @@ from sidecar.agent.outlier_side import make_outlier
 from sidecar.agent.own_workloads import OwnWorkloads
 from sidecar.agent.recall import look_up
 from sidecar.agent.registrar import Registrar
+from sidecar.agent.secret_files import SecretFiles
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.sources import Sources
 from sidecar.agent.success import watch_successes
 from sidecar.agent.traffic import MeshFacts, Traffic
+from sidecar.certificates.model import Material, SecretSource
 from sidecar.node.events import (
     CompareRegistration,
     Desire,
@@ -53,10 +55,12 @@ from sidecar.node.events import (
     LookedUp,
     LookUp,
     ParticipantsChanged,
+    SecretsRead,
     SnapshotArrived,
     Source,
     Tick,
     Transition,
+    WantSecrets,
 )
 from sidecar.node.node import Node
 from sidecar.xds.desired import Builder
@@ -141,6 +145,7 @@ class NodeShell:
         self._registrar = Registrar(
             self._client, facts.record(self.gossip.address), settings.registration.ttl_s
         )
+        self._secrets = SecretFiles(self._secrets_read, self._metrics.secret_readings)
         self._convergence = Convergence()
         self._changed = Bell()
         self._own_workloads = OwnWorkloads(
@@ -161,6 +166,7 @@ class NodeShell:
             driver=self._driver,
             envoy=self._envoy,
             registrar=self._registrar,
+            secrets=self._secrets.keeper,
             last_good=self._last_good,
             measured=self._metrics,
             changed=self._changed,
@@ -199,6 +205,8 @@ class NodeShell:
                 if self._last_good.refused:
                     log.warning("last_known_good_refused", reason=self._last_good.refused)
                 self._outlier.recall()
+                # Before anything is built: an identity that comes later changes every cluster.
+                self._secrets.want(self._node.identity_secrets)
                 self._load_last_good()
                 self._envoy_side.listen(self)
                 nursery.start_soon(self._outlier.run)
@@ -211,6 +219,7 @@ class NodeShell:
                 nursery.start_soon(self._last_good.run, self._cache_failed)
                 nursery.start_soon(self._tick)
                 nursery.start_soon(self._judge_the_rest)
+                nursery.start_soon(self._secrets.run)
                 nursery.start_soon(
                     watch_successes, self._envoy_side.admin, self._node, self._answered
                 )
@@ -350,6 +359,13 @@ class NodeShell:
         self._envoy.note(event, trio.current_time())
         self._changed.ring()
 
+    def _secrets_read(self, materials: Mapping[SecretSource, Material]) -> None:
+        self._handle(SecretsRead(materials))
+        held = (one for one in self._node.contexts if one.identity and one.identity.is_held)
+        secured = frozenset(context.name for context in held)
+        if self._facts.secure(secured):
+            self._own_workloads.say()
+
     def _cache_failed(self, reason: str) -> None:
         self._metrics.cache_failures.inc()
         log.error("last_known_good_not_written", reason=reason)
@@ -381,6 +397,8 @@ class NodeShell:
                     self._registrar.compare(effect.entry, effect.revision)
                 case ParticipantsChanged():
                     self._outlier.follow(effect)
+                case WantSecrets():
+                    self._secrets.want(effect.sources)
                 case Transition():
                     getattr(log, effect.level)(effect.event, **effect.facts)
 

@@ -55,7 +55,7 @@ class OwnWorkloads:
         self._serve = serve
         self._ports = facts.inbound()
         self.readiness = ReadinessSide(
-            exec_allowed=settings.registration.exec_probes, changed=self._say
+            exec_allowed=settings.registration.exec_probes, changed=self.say
         )
         """Probes."""
 
@@ -89,7 +89,7 @@ class OwnWorkloads:
     async def say_when_served(self) -> None:
         """Register the workloads as they are now, once peers can connect to them."""
         await self._until_served()
-        self._say()
+        self.say()
 
     def _are_known(self) -> bool:
         """Whether every group that settings name is there; says so where one is not."""
@@ -99,6 +99,7 @@ class OwnWorkloads:
             self._registrar.wait_for(f"the mesh has no {names}")
         return not missing
 
-    def _say(self) -> None:
+    def say(self) -> None:
+        """Register the workloads as they are now; before `register` it is only noted."""
         workloads, unready = self._facts.record().workloads, self.readiness.unready
         self._registrar.say(lambda own: replace(own, workloads=workloads, unhealthy=unready))

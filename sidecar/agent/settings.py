@@ -24,6 +24,7 @@ from store.keys import is_host_name
 
 __all__ = [
     "ContextSettings",
+    "IdentitySettings",
     "SidecarSettings",
     "WorkloadPortSettings",
     "WorkloadSettings",
@@ -37,6 +38,46 @@ FIRST_INBOUND_PORT = 15006
 
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class IdentitySettings(_Table):
+    """The certificate by which peers know a workload (mutual TLS); renewed files are taken up by themselves."""
+
+    directory: str = ""
+    """Folder of `cert-chain.pem`, `key.pem` and `root-cert.pem`, as on Istio's virtual machines; empty: none."""
+    certificate: str = ""
+    """Certificate chain, where it does not lie in `directory`."""
+    key: str = ""
+    """Its private key, where it does not lie in `directory`."""
+    authorities: str = ""
+    """Authorities that peers' certificates are verified with, where they do not lie in `directory`."""
+    trust_domain: str = Field(default="cluster.local", min_length=1)
+    """Trust domain: the certificate bears `spiffe://<trust_domain>/ns/<namespace>/sa/<service_account>`."""
+    trust_domain_aliases: tuple[str, ...] = ()
+    """Further trust domains whose workloads are peers."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> IdentitySettings:
+        files = self.files()
+        names = ("certificate", "key", "authorities")
+        missing = [name for name, path in zip(names, files, strict=True) if not path]
+        if missing and any(files):
+            raise ValueError(
+                f"an identity needs {', '.join(missing)} as well: name the files, or one `directory` of all"
+            )
+        return self
+
+    def files(self) -> tuple[str, str, str]:
+        """Certificate chain, key and authorities; all empty where there is no identity."""
+        fixed = [
+            str(Path(self.directory) / name) if self.directory else ""
+            for name in ("cert-chain.pem", "key.pem", "root-cert.pem")
+        ]
+        return (
+            self.certificate or fixed[0],
+            self.key or fixed[1],
+            self.authorities or fixed[2],
+        )
 
 
 class WorkloadPortSettings(_Table):
@@ -71,6 +112,8 @@ class WorkloadSettings(_Table):
     """Labels that subsets and selectors see; default the sidecar's."""
     service_account: str = ""
     """Service account; default the sidecar's."""
+    context: str | None = None
+    """Workload context whose identity it shows; default the first of its namespace and account, or the only one."""
     weight: int = Field(default=1, ge=1, le=128)
     """Load-balancing weight among the service's endpoints; 1 leaves it to the group, where there is one."""
     ports: tuple[WorkloadPortSettings, ...] = ()
@@ -88,6 +131,8 @@ class ContextSettings(_Table):
     """Labels that `sourceLabels` and Sidecar selectors see."""
     service_account: str = "default"
     """Service account of the identity."""
+    identity: IdentitySettings = IdentitySettings()
+    """Certificate that requests of this context show."""
     outbound_bind: str = "127.0.0.1"
     """Address of the outbound listener. Anything but loopback lets other hosts send through this sidecar."""
     outbound_port: Port = 15001
@@ -146,6 +191,8 @@ class SidecarSettings(_Table):
     """Labels of the workload."""
     service_account: str = "default"
     """Service account of the workload."""
+    identity: IdentitySettings = IdentitySettings()
+    """Certificate of the workload, where no contexts are listed."""
     locality: str = ""
     """`region/zone/subzone` of this host."""
     network: str = ""
@@ -217,6 +264,17 @@ class SidecarSettings(_Table):
         return self
 
     @model_validator(mode="after")
+    def _workloads_name_contexts_that_there_are(self) -> SidecarSettings:
+        known = [context.name for context in self.effective_contexts()]
+        for workload in self.workloads:
+            if workload.context is not None and workload.context not in known:
+                raise ValueError(
+                    f'workload "{self.workload_name(workload)}" names the context "{workload.context}", '
+                    f"and there are: {', '.join(known) or 'none'}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _workloads_are_told_apart(self) -> SidecarSettings:
         names = [
             (workload.namespace or self.namespace, self.workload_name(workload))
@@ -248,10 +306,29 @@ class SidecarSettings(_Table):
                 namespace=self.namespace,
                 labels=self.labels,
                 service_account=self.service_account,
+                identity=self.identity,
                 outbound_bind=self.outbound_bind,
                 outbound_port=self.outbound_port,
             ),
         )
+
+    def context_of(
+        self, workload: WorkloadSettings, namespace: str, account: str
+    ) -> ContextSettings | None:
+        """The context whose identity a workload shows; None where none is its own.
+
+        Args:
+            workload: The workload.
+            namespace: Its namespace.
+            account: Its service account, which its group may have given.
+        """
+        contexts = self.effective_contexts()
+        if workload.context is not None:
+            return next(one for one in contexts if one.name == workload.context)
+        own = (
+            one for one in contexts if (one.namespace, one.service_account) == (namespace, account)
+        )
+        return next(own, contexts[0] if len(contexts) == 1 else None)
 
     def capture_ports(self) -> dict[str, tuple[int, int]]:
         """(capture port, DNS port) of each context, by its name: as told, else counting up past those told."""

@@ -83,6 +83,8 @@ class Balancer:
             policy=policy,
             subset_labels=labels,
             external=service.external,
+            identity=self._sight.context.identity,
+            automatic_tls=self._sight.config.enable_auto_mtls,
             subject_alt_names=() if names_server else service.subject_alt_names,
             hash_policies=hash_inputs(policy.load_balancer),
             sources=(service.source, *rule.sources),

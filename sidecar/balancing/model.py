@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sidecar.certificates.model import Identity
 from sidecar.mesh.model import (
     FROM_DEFAULTS,
     Endpoint,
@@ -60,6 +61,10 @@ class ClusterPlan:
     subset_labels: tuple[tuple[str, str], ...] = ()
     """Labels that the subset selects endpoints by, sorted."""
     external: bool = False
+    identity: Identity | None = None
+    """Of the workload that sends."""
+    automatic_tls: bool = True
+    """Whether endpoints whose sidecar has an identity get mutual TLS where no rule speaks of TLS."""
     subject_alt_names: tuple[str, ...] = ()
     """From the ServiceEntry, where the policy's TLS names none."""
     hash_policies: tuple[HashPolicy, ...] = ()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, NewType
 
+from sidecar.certificates.model import Identity
 from store.objects.base import ObjectRef
 
 __all__ = [
@@ -224,6 +225,8 @@ class Context:
     """Labels of the workload."""
     service_account: str = "default"
     """Service account of the workload."""
+    identity: Identity | None = None
+    """Certificate that it shows; None where this host has none for it."""
     locality: Locality = NOWHERE
     """Where this host is."""
     network: str = ""

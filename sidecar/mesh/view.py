@@ -41,14 +41,18 @@ class View:
         context: The workload on whose behalf is asked.
         contexts: How many contexts this host serves; with more than one, clusters whose policy
             may differ bear the context's name.
+        is_apart: Whether those contexts show different certificates.
     """
 
-    def __init__(self, mesh: Mesh, context: Context, contexts: int = 1) -> None:
+    def __init__(
+        self, mesh: Mesh, context: Context, contexts: int = 1, *, is_apart: bool = False
+    ) -> None:
         self.mesh = mesh
         """The mesh."""
         self.context = context
         """The workload."""
         self._contexts = contexts
+        self._is_apart = is_apart
         self._services: dict[HostName, Service] = {}
         self._destinations: dict[HostName, Service] = {}
         self._rules: dict[HostName, MergedRule] = {}
@@ -258,10 +262,13 @@ class View:
         """The context's name where the destination's policy may differ between contexts, else empty.
 
         Only a host that serves several contexts needs it, and there only for destinations that a
-        DestinationRule speaks for or that several namespaces define: both may depend on the client.
+        DestinationRule speaks for or that several namespaces define: both may depend on the client. Where contexts
+        have identities of their own and mutual TLS is taken by itself, that is every destination.
         """
         if self._contexts < 2 or not self.context.name:
             return ""
+        if self._is_apart and self.config.enable_auto_mtls:
+            return self.context.name
         may_differ = self.rule(host).sources or len(self.mesh.services.namespaces_of(host)) > 1
         return self.context.name if may_differ else ""
 

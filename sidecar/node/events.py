@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sidecar.certificates.model import Material, SecretSource
 from sidecar.node.participants import ObservedCluster
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, DestinationFacts, Place
@@ -40,10 +41,12 @@ __all__ = [
     "LookUp",
     "LookedUp",
     "ParticipantsChanged",
+    "SecretsRead",
     "SnapshotArrived",
     "Source",
     "Tick",
     "Transition",
+    "WantSecrets",
 ]
 
 
@@ -142,6 +145,13 @@ class LocalPortsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SecretsRead:
+    """All secrets that this host's files give now, in the place of those before."""
+
+    materials: Mapping[SecretSource, Material]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The deadline has passed."""
 
@@ -159,6 +169,7 @@ Event = (
     | EnvoyForgot
     | JudgeSome
     | LocalPortsChanged
+    | SecretsRead
     | Tick
 )
 
@@ -212,6 +223,13 @@ class ParticipantsChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class WantSecrets:
+    """Look after the files of these secrets, and of no others; answer with `SecretsRead` whenever they give others."""
+
+    sources: frozenset[SecretSource]
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """Something changed that a person may want to read in the log."""
 
@@ -222,4 +240,12 @@ class Transition:
     """`error`: a person must act; `warning`: degraded; `info`: a change of state."""
 
 
-Effect = Desire | LookUp | KeepLastGood | CompareRegistration | ParticipantsChanged | Transition
+Effect = (
+    Desire
+    | LookUp
+    | KeepLastGood
+    | CompareRegistration
+    | ParticipantsChanged
+    | WantSecrets
+    | Transition
+)

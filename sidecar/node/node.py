@@ -4,6 +4,7 @@
     EnvoyRejected ─► the object at fault is quarantined, its last accepted generation goes the same way
     EnvoyAsked ─► builder ─► Desire        EnvoyInForce ─► KeepLastGood
     EndpointsJudged ─► builder ─► Desire   (endpoints alone)
+    builder ─► WantSecrets ─► files ─► SecretsRead ─► builder ─► Desire   (secrets alone)
 
 Pure: time is an argument. Knows neither etcd nor sockets nor what is inside a resource.
 """
@@ -11,9 +12,10 @@ Pure: time is an argument. Knows neither etcd nor sockets nor what is inside a r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
+from sidecar.certificates.model import Material, SecretSource
 from sidecar.mesh.mesh import CONFIG_REF, Mesh
 from sidecar.mesh.model import Context, MeshChange
 from sidecar.mesh.view import View
@@ -36,10 +38,12 @@ from sidecar.node.events import (
     LookedUp,
     LookUp,
     ParticipantsChanged,
+    SecretsRead,
     SnapshotArrived,
     Source,
     Tick,
     Transition,
+    WantSecrets,
 )
 from sidecar.node.participants import Participants
 from sidecar.node.telling import told_of_quarantine, told_of_registrations
@@ -127,12 +131,24 @@ class Node:
         """Destinations that take part in shared ejection and are used here."""
         self._refused_claims: dict[str, tuple[RefusedClaim, ...]] = {}
         self._waiting: dict[str, InForceMark] = {}
+        self._wanted_secrets: frozenset[SecretSource] = frozenset()
         self._out: list[Effect] = []
 
     @property
     def builder(self) -> Builder:
         """The desired state."""
         return self._builder
+
+    @property
+    def contexts(self) -> Sequence[Context]:
+        """The workload contexts, with their identities as files give them."""
+        return self._contexts
+
+    @property
+    def identity_secrets(self) -> frozenset[SecretSource]:
+        """What the identities of all contexts are made of: to be read before anything is built with them."""
+        found = (one.identity.secrets for one in self._contexts if one.identity is not None)
+        return frozenset[SecretSource]().union(*found)
 
     @property
     def registrations(self) -> Registrations:
@@ -178,6 +194,8 @@ class Node:
                 self._judge(event.count, now_s)
             case LocalPortsChanged():
                 self._desire(self._builder.serve(event.ports))
+            case SecretsRead():
+                self._read_secrets(event.materials)
             case Tick():
                 self._release(now_s)
                 self._out += told_of_registrations(self._registrations.handle(TimePassed(), now_s))
@@ -287,13 +305,30 @@ class Node:
             mesh_change = MeshChange(everything=True)
         else:
             self.mesh, mesh_change = self.mesh.apply(catalog, change, registrations)
-        self.views = {
-            context.name: View(self.mesh, context, len(self._contexts))
-            for context in self._contexts
-        }
+        self.views = self._see(self.mesh)
         label = f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}"
         self._remember(InForceMark(label, catalog.snapshot, catalog.memory, catalog.is_judged))
         self._desire(self._builder.update(self.views, mesh_change, label), always=True)
+
+    def _see(self, mesh: Mesh) -> dict[str, View]:
+        contexts = self._contexts
+        shown = {one.identity.certificate if one.identity else None for one in contexts}
+        is_apart = len(shown) > 1
+        return {
+            context.name: View(mesh, context, len(contexts), is_apart=is_apart)
+            for context in contexts
+        }
+
+    def _read_secrets(self, materials: Mapping[SecretSource, Material]) -> None:
+        """Hand on what files give; an identity that is there for the first time is used from now on."""
+        contexts = tuple(_with_identity(context, materials) for context in self._contexts)
+        is_different, self._contexts = contexts != self._contexts, contexts
+        if is_different and self.mesh is not None and self.catalog.snapshot is not None:
+            self.views = self._see(self.mesh)
+            label = f"{self.catalog.snapshot.epoch}@{self.catalog.snapshot.revision}"
+            change = self._builder.update(self.views, MeshChange(everything=True), label)
+            self._desire(change, always=True)
+        self._desire(self._builder.put_secrets(materials))
 
     def _release(self, now_s: float) -> None:
         due_s = self._builder.release_due_s()
@@ -308,6 +343,9 @@ class Node:
         if touched and self.participants.refresh(touched, self.views):
             facts, clusters = self.participants.facts, self.participants.clusters
             self._out.append(ParticipantsChanged(facts, clusters))
+        if (wanted := self._builder.secrets | self.identity_secrets) != self._wanted_secrets:
+            self._wanted_secrets = wanted
+            self._out.append(WantSecrets(wanted))
 
     def _reject(self, rejected: ResourceRejected, now_s: float) -> None:
         self._say(
@@ -364,3 +402,12 @@ class Node:
 
     def _say(self, event: str, level: str = "info", **facts: object) -> None:
         self._out.append(Transition(event, facts, level))
+
+
+def _with_identity(context: Context, materials: Mapping[SecretSource, Material]) -> Context:
+    """The context with its identity held, or not, as files give it."""
+    identity = context.identity
+    if identity is None:
+        return context
+    is_held = identity.secrets <= materials.keys()
+    return replace(context, identity=replace(identity, is_held=is_held))

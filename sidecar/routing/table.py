@@ -95,10 +95,19 @@ class ClusterKey(NamedTuple):
     subset: str = ""
     context: str = ""
     """Workload context, only where policy differs between contexts; else empty."""
+    sni_routed: bool = False
+    """Whether its connections are TLS of the mesh that a gateway passes on by server name (AUTO_PASSTHROUGH)."""
+
+    @property
+    def server_name(self) -> str:
+        """Server name (SNI) of mutual TLS to it, Istio's: `outbound_.9080_.v1_.reviews.default.svc.cluster.local`."""
+        return f"outbound_.{self.port}_.{self.subset}_.{self.host}"
 
     @property
     def name(self) -> str:
         """Envoy's cluster name, Istio's spelling: `outbound|9080|v1|reviews.default.svc.cluster.local`."""
+        if self.sni_routed:
+            return f"{self.server_name}.{self.context}" if self.context else self.server_name
         direction = f"outbound.{self.context}" if self.context else "outbound"
         return f"{direction}|{self.port}|{self.subset}|{self.host}"
 

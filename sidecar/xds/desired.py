@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sidecar.balancing.balancer import Balancer
-from sidecar.mesh.model import MeshChange
+from sidecar.certificates.model import Material, SecretSource
+from sidecar.mesh.model import MeshChange, Provenance
 from sidecar.mesh.view import View
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, Place
@@ -26,6 +27,7 @@ from sidecar.xds.compile import (
     compile_black_hole,
     compile_passthrough,
 )
+from sidecar.xds.compile.tls import compile_secret
 from sidecar.xds.compile.tracing import COLLECTOR, compile_collector
 from sidecar.xds.destinations import BalancerLike, Destinations
 from sidecar.xds.holdings import Holdings
@@ -84,6 +86,7 @@ class Builder:
         self._views: Mapping[str, View] = {}
         self._label = ""
         self._preloaded: set[str] = set()
+        self._materials: dict[SecretSource, Material] = {}
 
     @property
     def resources(self) -> Mapping[TypeUrl, Mapping[str, Resource]]:
@@ -104,6 +107,15 @@ class Builder:
     def on_demand(self) -> frozenset[str]:
         """Contexts whose hosts are loaded on demand."""
         return frozenset(name for name, context in self._contexts.items() if context.on_demand)
+
+    @property
+    def secrets(self) -> frozenset[SecretSource]:
+        """Secrets that any resource names."""
+        return self._holdings.secrets
+
+    def naming(self, secret: SecretSource) -> tuple[Provenance, ...]:
+        """The objects that need a secret."""
+        return self._holdings.naming(secret)
 
     def given_names(self) -> tuple[str, ...]:
         """Full names of the virtual hosts that were asked for: what to preload after a restart, sorted."""
@@ -158,6 +170,19 @@ class Builder:
         self._local.serve(ports)
         if self._views:
             self._local.update(self._views, MeshChange(everything=True))
+        return self._retell()
+
+    def put_secrets(self, materials: Mapping[SecretSource, Material]) -> DesiredChange:
+        """Have these secrets from now on, in the place of those before.
+
+        A secret that was had and is not to be had any more stays with Envoy, which gives up none.
+        """
+        for source in self._materials.keys() - materials.keys():
+            self._holdings.drop(TypeUrl.SECRET, source.name)
+        for source, material in materials.items():
+            if self._materials.get(source) != material:
+                self._holdings.put(compile_secret(material))
+        self._materials = dict(materials)
         return self._retell()
 
     def ejected(self, ejected: EjectedUntil) -> None:

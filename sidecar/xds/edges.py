@@ -68,7 +68,7 @@ class Edges:
             return
         self._had_declared = declared
         self._put_routes(self._servers, http)
-        self._put_listeners(self._servers, http, tcp, options)
+        self._put_listeners(view, self._servers, http, tcp, options)
 
     def _put_routes(
         self, servers: tuple[GatewayServer, ...], http: tuple[HttpListener, ...]
@@ -89,12 +89,16 @@ class Edges:
 
     def _put_listeners(
         self,
+        view: View,
         servers: tuple[GatewayServer, ...],
         http: tuple[HttpListener, ...],
         tcp: tuple[TcpListener, ...],
         options: CompileOptions,
     ) -> None:
-        listeners = list(compile_gateway_listeners(servers, options, suffix=self._suffix))
+        identity = view.context.identity
+        listeners = list(
+            compile_gateway_listeners(servers, options, suffix=self._suffix, identity=identity)
+        )
         listeners += [self._http(declared, options) for declared in http]
         listeners += [self._tcp(declared, options) for declared in tcp if declared.routes]
         for listener in listeners:

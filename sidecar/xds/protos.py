@@ -122,6 +122,7 @@ from envoy.extensions.transport_sockets.tls.v3.common_pb2 import (
     TlsCertificate,
     TlsParameters,
 )
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import SdsSecretConfig, Secret
 from envoy.extensions.transport_sockets.tls.v3.tls_pb2 import (
     CommonTlsContext,
     DownstreamTlsContext,
@@ -231,6 +232,8 @@ __all__ = [
     "Router",
     "RoutingPriority",
     "RuntimeFractionalPercent",
+    "SdsSecretConfig",
+    "Secret",
     "ServerNameForwardProxyFilter",
     "SocketAddress",
     "StatsAccessLog",

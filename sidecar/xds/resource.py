@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sidecar.certificates.model import SecretSource
 from sidecar.mesh.model import Provenance
 
 __all__ = ["DesiredChange", "Resource", "TypeUrl"]
@@ -34,8 +35,8 @@ class Resource:
     name: str
     version: str
     """Hex hash of `body`."""
-    body: bytes
-    """Canonical (deterministically serialised) protobuf bytes of the message itself, not of an Any."""
+    body: bytes = field(repr=False)
+    """Canonical (deterministically serialised) protobuf bytes of the message itself, not of an Any. May hold keys."""
     aliases: tuple[str, ...] = ()
     """VHDS only: names that Envoy asked under, `<route config>/<authority>`."""
     sources: tuple[Provenance, ...] = ()
@@ -43,6 +44,8 @@ class Resource:
     needs: frozenset[str] | None = None
     """Listeners, routes and virtual hosts: names of the clusters that it names, which must be warm before it is
     sent. None: not told; then it waits for every cluster changed up to then. Not part of the version."""
+    secrets: frozenset[SecretSource] = frozenset()
+    """Clusters and listeners: secrets that it names, with the files that they are made of. Not part of the version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,9 @@ class MeshConfigSpec(Model):
     """`exportTo` of DestinationRules that have none."""
     outbound_traffic_policy: MeshOutboundTrafficPolicy = MeshOutboundTrafficPolicy()
     """Traffic to unknown hosts."""
+    enable_auto_mtls: bool = True
+    """Whether requests to endpoints whose sidecar has an identity travel in mutual TLS where no DestinationRule
+    speaks of TLS and the caller has an identity as well; default true."""
     connect_timeout: PositiveDuration = 10.0
     """Time to connect to an endpoint where no DestinationRule says otherwise; default 10s."""
     default_http_retry_policy: Maybe[HTTPRetry] = None

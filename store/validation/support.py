@@ -71,16 +71,10 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
         instead="localityLbSetting with outlierDetection prefers the own zone",
     ),
     Unsupported(
-        _DR,
-        _in_policies("tls.mode"),
-        values=("ISTIO_MUTUAL",),
-        instead="use MUTUAL with certificate files",
-    ),
-    Unsupported(
         _GW,
         ("spec.servers[].tls.mode",),
-        values=("AUTO_PASSTHROUGH", "ISTIO_MUTUAL"),
-        instead="use PASSTHROUGH, or MUTUAL with certificate files",
+        values=("AUTO_PASSTHROUGH",),
+        instead="use PASSTHROUGH",
     ),
     Unsupported(_SC, ("spec.ingress[].tls",)),
     Unsupported(

@@ -1,4 +1,4 @@
-"""An object that only Envoy can find bad: it names certificate files that this host does not have."""
+"""An object that only Envoy can find bad: the server name that it wants sent is longer than Envoy takes."""
 
 from __future__ import annotations
 
@@ -21,15 +21,12 @@ metadata: {name: reviews}
 spec:
   host: reviews
   trafficPolicy:
-    tls:
-      mode: MUTUAL
-      clientCertificate: /nowhere/client.pem
-      privateKey: /nowhere/client.key
-      caCertificates: /nowhere/ca.pem
+    tls: {mode: SIMPLE, sni: LONG}
   subsets:
   - {name: v1, labels: {version: v1}}
   - {name: v2, labels: {version: v2}}
-"""
+""".replace("LONG", "x" * 300)
+REASON = "UpstreamTlsContextValidationError.Sni"
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +56,12 @@ def wait_refused(sidecar: SidecarProcess) -> dict[str, object]:
 def test_it_is_named_with_envoys_reason_and_the_generation_before_serves(refused: Meshed) -> None:
     mesh, client = refused
     row = wait_refused(client)
-    assert "/nowhere/" in str(row["diagnostics"])
+    assert REASON in str(row["diagnostics"])
     assert row["serving_revision"]
     assert {client.ask(REVIEWS).version for _ in range(10)} == {"v2"}
     done = mesh.meshd("status", client.node)
     assert done.returncode == 1
-    assert "/nowhere/" in done.stdout
+    assert REASON in done.stdout
 
 
 def test_everything_else_moves_on(refused: Meshed) -> None:
@@ -79,7 +76,7 @@ def test_put_that_waits_says_so_and_exits_1(meshed: Meshed) -> None:
     mesh.put(reviews_to("v2"))
     done = mesh.meshd("put", "-f", "-", "--wait", stdin=BAD)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "/nowhere/" in done.stdout + done.stderr
+    assert REASON in done.stdout + done.stderr
 
 
 def test_a_new_sidecar_with_a_new_envoy_serves_the_generation_before(refused: Meshed) -> None:

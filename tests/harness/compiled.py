@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import trustme
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap
+from google.protobuf import symbol_database
 from google.protobuf.json_format import MessageToJson
 
 from sidecar.balancing.model import ClusterPlan, EndpointSet, Policy
+from sidecar.certificates.model import workload_identity
 from sidecar.mesh.model import (
     Endpoint,
     Health,
@@ -53,6 +56,13 @@ V1 = ClusterKey(REVIEWS, 9080, "v1")
 V2 = ClusterKey(REVIEWS, 9080, "v2")
 RATINGS = ClusterKey(HostName("ratings.default.svc.cluster.local"), 9080)
 SOURCE = Provenance(ObjectRef(Kind.VIRTUAL_SERVICE, "default", "reviews"), 3, "spec.http[0]")
+IDENTITY = replace(
+    workload_identity(
+        "", ("/id/cert-chain.pem", "/id/key.pem", "/id/root-cert.pem"), "spiffe://td/x", ("td",)
+    ),
+    is_held=True,
+)
+"""A workload's, as it is when its files were read."""
 RULE = Provenance(ObjectRef(Kind.DESTINATION_RULE, "default", "reviews"), 2)
 
 
@@ -275,7 +285,47 @@ def static_bootstrap(resources: Iterable[Resource]) -> Bootstrap:
             listener = bootstrap.static_resources.listeners.add()
             listener.ParseFromString(r.body)
             _hold_routes(listener, {c.name: c for c in routes})
+    _secrets_in_place(bootstrap)
     return bootstrap
+
+
+def _secrets_in_place(bootstrap: Bootstrap) -> None:
+    """Hold a certificate in place for each secret that would come over the stream: validation opens none."""
+    certificates: set[str] = set()
+    bundles: set[str] = set()
+    _find_secrets(bootstrap, certificates, bundles)
+    authority = trustme.CA()
+    issued = authority.issue_cert("validated.example.com")
+    for name in sorted(certificates):
+        made = bootstrap.static_resources.secrets.add(name=name).tls_certificate
+        made.certificate_chain.inline_bytes = issued.cert_chain_pems[0].bytes()
+        made.private_key.inline_bytes = issued.private_key_pem.bytes()
+    for name in sorted(bundles):
+        made = bootstrap.static_resources.secrets.add(name=name).validation_context
+        made.trusted_ca.inline_bytes = authority.cert_pem.bytes()
+
+
+def _find_secrets(found: pb.Message, certificates: set[str], bundles: set[str]) -> bool:
+    """Name the secrets below a message and have them taken from where they are held; whether there are any."""
+    changed = False
+    for field, value in found.ListFields():
+        if field.message_type is None or field.message_type.GetOptions().map_entry:
+            continue
+        for item in value if field.is_repeated else (value,):
+            if isinstance(item, pb.SdsSecretConfig):
+                is_bundle = field.name.startswith("validation")
+                (bundles if is_bundle else certificates).add(item.name)
+                item.ClearField("sds_config")
+                changed = True
+            elif isinstance(item, pb.Any):
+                inner = symbol_database.Default().GetSymbol(item.TypeName())()
+                item.Unpack(inner)
+                if _find_secrets(inner, certificates, bundles):
+                    item.value = inner.SerializeToString()
+                    changed = True
+            else:
+                changed = _find_secrets(item, certificates, bundles) or changed
+    return changed
 
 
 def _hold_routes(listener: pb.Listener, routes: Mapping[str, pb.RouteConfiguration]) -> None:

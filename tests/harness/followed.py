@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from sidecar.agent.metrics import Metrics
+from sidecar.agent.secret_files import SecretFiles
 from sidecar.mesh.model import Context, HostName, MeshChange
 from sidecar.outlier.events import Imposed
 from sidecar.outlier.model import Destination, Place
@@ -51,6 +53,13 @@ class Followed:
     world: World
     builder: Builder
 
+    def __post_init__(self) -> None:
+        self.files = SecretFiles(
+            lambda materials: self.follow(self.builder.put_secrets(materials)),
+            Metrics().secret_readings,
+        )
+        """Certificates that objects name; they are looked at when a test says so."""
+
     async def put(self, *texts: str) -> None:
         """Publish objects one after another; wait until Envoy has them in force."""
         for document in (document for text in texts for document in documents_of(text)):
@@ -81,6 +90,7 @@ class Followed:
 
     def _follow(self, change: MeshChange) -> None:
         self.follow(self.builder.update(self.world.views, change, "e@0"))
+        self.files.want(self.builder.secrets)
 
     def follow(self, change: DesiredChange) -> None:
         """Have Envoy follow this change."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import partial
 
+from sidecar.certificates.model import Identity
 from sidecar.mesh.model import Context
 from sidecar.node.events import Effect, SnapshotArrived, Source
 from sidecar.node.node import Node
@@ -25,12 +26,13 @@ def make_node(
     budget_services: int = 500,
     kept: Mapping[str, HostRegistration] | None = None,
     put_off_from: int = 3_000,
+    identity: Identity | None = None,
 ) -> Node:
     """A node with one context."""
     settings = BuilderSettings(
         outbound={"": Bind("127.0.0.1", 15001)}, budget_services=budget_services
     )
-    contexts = (Context("", "default"),)
+    contexts = (Context("", "default", identity=identity),)
     return Node(
         host,
         contexts,

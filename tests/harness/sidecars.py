@@ -231,11 +231,15 @@ class SidecarProcess:
         rows = json.loads(text)["stats"]
         return {row["name"]: row["value"] for row in rows if "value" in row}
 
+    def envoy_page(self, target: str) -> str:
+        """A page of its Envoy's admin interface."""
+        code, text = _get(self.run_dir / "admin.sock", target)
+        assert code == 200, f"Envoy of {self.node} does not answer ({code})"
+        return text
+
     def envoy_resources(self) -> dict[str, str]:
         """Each dynamic resource that Envoy has, by kind and name, and when Envoy took it."""
-        code, text = _get(self.run_dir / "admin.sock", "/config_dump?include_eds")
-        assert code == 200, f"Envoy of {self.node} does not answer ({code})"
-        return dict(_taken(json.loads(text)))
+        return dict(_taken(json.loads(self.envoy_page("/config_dump?include_eds"))))
 
     def kill(self) -> None:
         """SIGKILL to the sidecar, not to Envoy; returns when it is gone."""

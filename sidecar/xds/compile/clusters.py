@@ -24,8 +24,9 @@ from sidecar.xds.compile.cluster_policies import (
 from sidecar.xds.compile.encoding import ads, duration, packed, resource, socket_address
 from sidecar.xds.compile.endpoints import load_assignment
 from sidecar.xds.compile.options import CompileOptions, DnsFamily
-from sidecar.xds.compile.tls import originates_tls, upstream_socket, with_proxy_protocol
-from sidecar.xds.compile.upstream_http import HTTP_OPTIONS, speaks_http2, upstream_http_options
+from sidecar.xds.compile.sockets import accepted_names, add_sockets
+from sidecar.xds.compile.tls import originates_tls
+from sidecar.xds.compile.upstream_http import HTTP_OPTIONS, upstream_http_options
 from sidecar.xds.resource import Resource, TypeUrl
 from store.objects.connection_pool import ConnectionPoolSettings
 from store.objects.mesh_config import MeshConfigSpec
@@ -99,8 +100,15 @@ def compile_cluster(
         else:
             _make_dns(cluster, plan, endpoints, options)
             sources += [endpoint.source for endpoint in endpoints.endpoints] if endpoints else []
-    _add_protocols(cluster, plan, options)
-    return resource(TypeUrl.CLUSTER, cluster.name, cluster, sources=[*sources, policy.source])
+    secrets = add_sockets(cluster, plan, options, has_endpoints=not is_dynamic(plan))
+    _add_protocols(cluster, plan)
+    return resource(
+        TypeUrl.CLUSTER,
+        cluster.name,
+        cluster,
+        sources=[*sources, policy.source],
+        secrets=secrets,
+    )
 
 
 def _make_dynamic(cluster: pb.Cluster, plan: ClusterPlan, options: CompileOptions) -> None:
@@ -134,28 +142,14 @@ def _make_dns(
     cluster.load_assignment.CopyFrom(load_assignment(cluster.name, endpoints))
 
 
-def _add_protocols(cluster: pb.Cluster, plan: ClusterPlan, options: CompileOptions) -> None:
+def _add_protocols(cluster: pb.Cluster, plan: ClusterPlan) -> None:
     policy = plan.policy
-    tls = policy.tls
-    protocol = plan.port.protocol
     # A forward proxy must name both, though without TLS there is nothing to check.
     auto_sni = auto_san = is_dynamic(plan)
-    socket: pb.TransportSocket | None = None
-    if tls is not None and originates_tls(tls):
+    if originates_tls(policy.tls):
         auto_sni, auto_san = _checks_by_request(plan)
-        socket = upstream_socket(
-            tls,
-            sni=tls.sni or _tcp_server_name(plan),
-            subject_alt_names=_accepted_names(plan),
-            http2=speaks_http2(protocol, policy.connection_pool),
-            options=options,
-        )
-    if policy.proxy_protocol is not None:
-        socket = with_proxy_protocol(socket, str(policy.proxy_protocol.version or "V1"))
-    if socket is not None:
-        cluster.transport_socket.CopyFrom(socket)
     http = upstream_http_options(
-        protocol,
+        plan.port.protocol,
         policy.connection_pool,
         policy.outlier_detection,
         auto_sni=auto_sni,
@@ -168,22 +162,9 @@ def _add_protocols(cluster: pb.Cluster, plan: ClusterPlan, options: CompileOptio
 def _checks_by_request(plan: ClusterPlan) -> tuple[bool, bool]:
     """Whether SNI, and whether the accepted certificate name, come from each request's own host."""
     tls = plan.policy.tls
-    if tls is None or not plan.port.protocol.is_http:
+    if tls is None or tls.mode == "ISTIO_MUTUAL" or not plan.port.protocol.is_http:
         return False, False
-    return not tls.sni, not tls.insecure_skip_verify and not _accepted_names(plan)
-
-
-def _accepted_names(plan: ClusterPlan) -> tuple[str, ...]:
-    """Names that the server's certificate may bear: the rule's, else the ServiceEntry's."""
-    tls = plan.policy.tls
-    return (tuple(tls.subject_alt_names) if tls else ()) or plan.subject_alt_names
-
-
-def _tcp_server_name(plan: ClusterPlan) -> str:
-    """SNI for TLS begun here under plain TCP: no request names a host, so the service's own name is sent."""
-    if plan.port.protocol.is_http or plan.key.host.startswith("*"):
-        return ""
-    return plan.key.host
+    return not tls.sni, not tls.insecure_skip_verify and not accepted_names(plan)
 
 
 def compile_passthrough(

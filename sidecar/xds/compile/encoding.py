@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 
+from sidecar.certificates.model import SecretSource
 from sidecar.mesh.model import Provenance
 from sidecar.xds import protos as pb
 from sidecar.xds.resource import Resource, TypeUrl
@@ -20,10 +21,10 @@ __all__ = [
     "ads",
     "alias_only",
     "canonical",
-    "datasource",
     "duration",
     "extension",
     "fraction",
+    "inline",
     "packed",
     "parts_per_million",
     "raw_field",
@@ -81,9 +82,9 @@ def fraction(parts: int) -> pb.RuntimeFractionalPercent:
     return pb.RuntimeFractionalPercent(default_value=parts_per_million(parts))
 
 
-def datasource(path: str) -> pb.DataSource:
-    """The content of a file that the host holds."""
-    return pb.DataSource(filename=path)
+def inline(content: bytes) -> pb.DataSource:
+    """Bytes held in place."""
+    return pb.DataSource(inline_bytes=content)
 
 
 @lru_cache(maxsize=8)
@@ -117,6 +118,7 @@ def resource(
     sources: Iterable[Provenance] = (),
     aliases: tuple[str, ...] = (),
     needs: frozenset[str] | None = None,
+    secrets: Iterable[SecretSource] = (),
 ) -> Resource:
     """The message as a resource: canonical bytes, versioned by their hash."""
     body = canonical(message)
@@ -128,6 +130,7 @@ def resource(
         aliases=aliases,
         sources=unique(sources),
         needs=needs,
+        secrets=frozenset(secrets),
     )
 
 

@@ -1,28 +1,28 @@
 """Listeners of a gateway: the servers that share an address and port, plain or as TLS chains told apart by SNI.
 
 Follows Istio's core/gateway.go buildGatewayListeners. Routes come over RDS and VHDS, so that rules may change without
-touching a listener; certificates are files that the host holds.
+touching a listener; certificates come as secrets, so that neither does a renewed one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sidecar.certificates.model import Identity, SecretSource
 from sidecar.mesh.model import Protocol
 from sidecar.routing.gateways import GatewayServer
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.actions import cluster_name
 from sidecar.xds.compile.forward_proxy import look_up_server_name
 from sidecar.xds.compile.http_manager import manager_filter, outbound_filters
-from sidecar.xds.compile.listeners import Bind, add_addresses, listener, tcp_chain
+from sidecar.xds.compile.listeners import HTTP_ALPN, Bind, add_addresses, listener, tcp_chain
 from sidecar.xds.compile.options import CompileOptions
-from sidecar.xds.compile.tls import downstream_socket
+from sidecar.xds.compile.tls import MESH_ALPN, TlsSocket, downstream_socket
 from sidecar.xds.resource import Resource
 from store.objects.tls import ServerTLSMode
 
 __all__ = ["compile_gateway_listeners", "is_http_server", "route_config_name"]
 
-_ALPN = ("h2", "http/1.1")
 _DEFAULT_OPTIONS = CompileOptions()
 
 
@@ -43,11 +43,18 @@ def compile_gateway_listeners(
     options: CompileOptions = _DEFAULT_OPTIONS,
     *,
     suffix: str = "",
+    identity: Identity | None = None,
 ) -> tuple[Resource, ...]:
     """One listener for each address and port, with the chains of all servers there.
 
-    A server without any route gets no chain (nothing could be done with its connections), and one with ISTIO_MUTUAL
-    none until workloads have certificates; an address without chains gets no listener.
+    A server without any route gets no chain (nothing could be done with its connections); an address without chains
+    gets no listener.
+
+    Args:
+        servers: The servers.
+        options: Facts about this host.
+        suffix: Tells contexts apart on a host that has several.
+        identity: Of the gateway, for ISTIO_MUTUAL.
     """
     places: dict[Bind, list[GatewayServer]] = {}
     for server in servers:
@@ -55,7 +62,15 @@ def compile_gateway_listeners(
         places.setdefault(Bind(address, server.port), []).append(server)
     made = []
     for bind, sharing in sorted(places.items(), key=lambda place: str(place[0])):
-        chains = [chain for server in sharing for chain in _chains(server, options, suffix)]
+        chains: list[pb.FilterChain] = []
+        secrets: set[SecretSource] = set()
+        for server in sharing:
+            socket = _socket(server, options, identity)
+            for chain in _chains(server, options, suffix):
+                if socket is not None:
+                    chain.transport_socket.CopyFrom(socket.socket)
+                    secrets |= socket.secrets
+                chains.append(chain)
         if not chains:
             continue
         made.append(
@@ -66,19 +81,29 @@ def compile_gateway_listeners(
                 direction=pb.TrafficDirection.OUTBOUND,
                 inspect_tls=any(server.tls is not None for server in sharing),
                 sources=tuple(source for server in sharing for source in server.sources),
+                secrets=frozenset(secrets),
             )
         )
     return tuple(made)
 
 
+def _socket(
+    server: GatewayServer, options: CompileOptions, identity: Identity | None
+) -> TlsSocket | None:
+    """How the server ends TLS; None where it does not."""
+    if server.tls is None or not server.is_tls_terminated:
+        return None
+    alpn = HTTP_ALPN if is_http_server(server) else ()
+    return downstream_socket(server.tls, alpn=alpn, options=options, identity=identity)
+
+
 def _chains(
     server: GatewayServer, options: CompileOptions, suffix: str
 ) -> Iterable[pb.FilterChain]:
-    if server.tls is not None and server.tls.mode is ServerTLSMode.ISTIO_MUTUAL:
-        return
     if is_http_server(server):
         yield _http_chain(server, options, suffix)
         return
+    is_automatic = server.tls is not None and server.tls.mode is ServerTLSMode.AUTO_PASSTHROUGH
     for position, route in enumerate(server.tcp_routes):
         targets = tuple((cluster_name(c.cluster), c.weight) for c in route.clusters)
         name = f"{server.route_config}-{position}"
@@ -88,22 +113,21 @@ def _chains(
             name for name in route.sni_hosts or server.sni_hosts if name != "*"
         )
         add_addresses(chain, route.destination_subnets)
-        _add_certificate(chain, server, options, alpn=())
+        if is_automatic:
+            chain.filter_chain_match.application_protocols.extend(MESH_ALPN)
         yield chain
 
 
 def _http_chain(server: GatewayServer, options: CompileOptions, suffix: str) -> pb.FilterChain:
-    filters = outbound_filters(options, on_demand=False, protocol=server.protocol)
     prefix = server.name.lower() or "gateway"  # Istio's statPrefix of a server (core/gateway.go)
-    http = manager_filter(prefix, route_config_name(server, suffix), filters, options, edge=True)
+    http = manager_filter(
+        prefix,
+        route_config_name(server, suffix),
+        outbound_filters(options, on_demand=False, protocol=server.protocol),
+        options,
+        edge=True,
+        client_certificates=server.is_tls_terminated,
+    )
     chain = pb.FilterChain(name=server.route_config, filters=[http])
     chain.filter_chain_match.server_names.extend(server.sni_hosts)
-    _add_certificate(chain, server, options, alpn=_ALPN)
     return chain
-
-
-def _add_certificate(
-    chain: pb.FilterChain, server: GatewayServer, options: CompileOptions, alpn: tuple[str, ...]
-) -> None:
-    if server.tls is not None and server.is_tls_terminated:
-        chain.transport_socket.CopyFrom(downstream_socket(server.tls, alpn=alpn, options=options))

@@ -71,6 +71,7 @@ def manager_filter(
     connect: bool = False,
     cold_hosts: bool = False,
     edge: bool = False,
+    client_certificates: bool = False,
 ) -> pb.Filter:
     """The network filter.
 
@@ -82,6 +83,8 @@ def manager_filter(
         connect: Take CONNECT requests (explicit proxy).
         cold_hosts: Hosts are loaded when first asked for, so a wait for one must end.
         edge: Clients are strangers: their address is the connection's, their paths are normalised.
+        client_certificates: The server may read who the client is (`x-forwarded-client-cert`); what clients write there
+            themselves counts for nothing.
     """
     manager = pb.HttpConnectionManager(
         stat_prefix=stat_prefix,
@@ -101,8 +104,20 @@ def manager_filter(
         manager.route_config.CopyFrom(routes)
     if edge:
         manager.normalize_path.value = True
+    if client_certificates:
+        _tell_client_certificate(manager, edge=edge)
     manager.upgrade_configs.add(upgrade_type="websocket")
     if connect:
         manager.upgrade_configs.add(upgrade_type="CONNECT")
         manager.http2_protocol_options.allow_connect = True
     return pb.Filter(name=HTTP_MANAGER, typed_config=packed(manager))
+
+
+def _tell_client_certificate(manager: pb.HttpConnectionManager, *, edge: bool) -> None:
+    """As Istio: a sidecar adds the peer to those before it, a gateway begins anew and adds the certificate itself."""
+    manager.forward_client_cert_details = (
+        pb.HttpConnectionManager.SANITIZE_SET if edge else pb.HttpConnectionManager.APPEND_FORWARD
+    )
+    details = manager.set_current_client_cert_details
+    details.subject.value = details.uri = details.dns = True
+    details.cert = edge

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sidecar.certificates.model import Identity, SecretSource
 from sidecar.mesh.model import Protocol, Provenance
 from sidecar.routing.table import Flow, InboundKey, TcpRoute, VirtualHost
 from sidecar.telemetry.packing import Observer, Reporter
@@ -21,6 +22,7 @@ from sidecar.xds.compile.forward_proxy import look_up_server_name
 from sidecar.xds.compile.http_manager import inbound_filters, manager_filter, outbound_filters
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.routes import virtual_host
+from sidecar.xds.compile.tls import MESH_ALPN, inbound_socket
 from sidecar.xds.resource import Resource, TypeUrl
 
 __all__ = [
@@ -35,6 +37,12 @@ __all__ = [
     "tcp_chain",
 ]
 
+HTTP_ALPN = ("h2", "http/1.1")
+"""What a server that ends TLS offers where requests are read."""
+SERVER_FIRST = frozenset({Protocol.MYSQL})
+"""Protocols whose clients may be silent first: waiting for bytes to look at would hold them up."""
+SILENT_CLIENT_S = 1.0
+"""How long bytes to look at are waited for at a TCP port; then the connection is taken for plain text."""
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
 
 _DEFAULT_OPTIONS = CompileOptions()
@@ -89,6 +97,9 @@ class InboundPort:
         """Who counts what comes in here."""
         return Observer(Reporter.DESTINATION, str(self.key.port))
 
+    identity: Identity | None = None
+    """Of the workload: peers may then use mutual TLS beside plain text."""
+
 
 def compile_outbound_listener(
     name: str, bind: Bind, route_config: str, options: CompileOptions = _DEFAULT_OPTIONS
@@ -136,41 +147,72 @@ def compile_inbound_listener(
 ) -> Resource:
     """The listener in front of one port of a local workload.
 
-    HTTP ports look at the first bytes (TLS inspector) and have one chain per transport, by name: `plain` now; a `tls`
-    chain with the workload's certificate goes beside it. Ports that are not HTTP pass bytes on without a look, for
-    servers that speak first.
+    It takes plain text, and mutual TLS beside it where the workload has an identity (Istio's PERMISSIVE), told apart by
+    the first bytes. TLS at a port that is not HTTP is a peer's only when it offers `istio` by ALPN; other TLS is the
+    application's own and passed on. Where nothing is to be told apart, or the server speaks first, nobody looks.
 
     Args:
-        port: Addresses and protocol.
+        port: Addresses, protocol and identity.
         vh: Routes of an HTTP port, all to the local workload; not looked at for others.
         options: Facts about this host.
         sources: The objects that it was made from.
     """
     name = inbound_listener_name(port.bind)
     options = options.on_behalf(port.observer, port.party)
-    if vh is None or not port.protocol.is_http:
-        chain = tcp_chain("plain", "inbound", ((port.key.name, 1),), options)
-        return listener(
-            name, port.bind, [chain], direction=pb.TrafficDirection.INBOUND, sources=sources
-        )
-    routes = pb.RouteConfiguration(
-        name=f"inbound|http|{port.key.port}", virtual_hosts=[virtual_host(vh, vh.name)]
+    is_http = vh is not None and port.protocol.is_http
+    chain = (
+        _inbound_http(port, vh, options)
+        if vh is not None and is_http
+        else _inbound_tcp(port, options)
     )
-    filters = inbound_filters(port.protocol)
-    http = manager_filter("inbound", routes, filters, options)
-    plain = pb.FilterChain(
-        name="plain",
-        filter_chain_match=pb.FilterChainMatch(transport_protocol="raw_buffer"),
-        filters=[http],
-    )
+    chains, secrets = [chain], frozenset[SecretSource]()
+    inspect = is_http or (port.identity is not None and port.protocol not in SERVER_FIRST)
+    if is_http:
+        chain.filter_chain_match.transport_protocol = "raw_buffer"
+    if port.identity is not None and inspect:
+        secure, secrets = _secured(chain, port.identity, is_http=is_http)
+        chains = [secure, chain]
     return listener(
         name,
         port.bind,
-        [plain],
+        chains,
         direction=pb.TrafficDirection.INBOUND,
-        inspect_tls=True,
+        inspect_tls=inspect,
+        silent_clients=not is_http,
         sources=sources,
+        secrets=secrets,
     )
+
+
+def _inbound_http(port: InboundPort, vh: VirtualHost, options: CompileOptions) -> pb.FilterChain:
+    routes = pb.RouteConfiguration(
+        name=f"inbound|http|{port.key.port}", virtual_hosts=[virtual_host(vh, vh.name)]
+    )
+    http = manager_filter(
+        "inbound",
+        routes,
+        inbound_filters(port.protocol),
+        options,
+        client_certificates=port.identity is not None,
+    )
+    return pb.FilterChain(name="plain", filters=[http])
+
+
+def _inbound_tcp(port: InboundPort, options: CompileOptions) -> pb.FilterChain:
+    return tcp_chain("plain", "inbound", ((port.key.name, 1),), options)
+
+
+def _secured(
+    plain: pb.FilterChain, identity: Identity, *, is_http: bool
+) -> tuple[pb.FilterChain, frozenset[SecretSource]]:
+    """The same chain behind mutual TLS, and the secrets that it names."""
+    made = pb.FilterChain(name="mesh", filters=plain.filters)
+    made.filter_chain_match.transport_protocol = "tls"
+    if not is_http:
+        made.filter_chain_match.application_protocols.extend(MESH_ALPN)
+    chosen = inbound_socket(identity, alpn=HTTP_ALPN if is_http else ())
+    made.transport_socket.CopyFrom(chosen.socket)
+    return made, chosen.secrets
 
 
 def compile_tcp_egress(
@@ -214,11 +256,23 @@ def listener(
     *,
     direction: int,
     inspect_tls: bool = False,
+    silent_clients: bool = False,
     sources: tuple[Provenance, ...] = (),
+    secrets: frozenset[SecretSource] = frozenset(),
 ) -> Resource:
     """A listener with its filter chains.
 
     The port is not shared (`SO_REUSEPORT` off), so that two Envoys on one port are an error that somebody sees.
+
+    Args:
+        name: Its name.
+        bind: Where it listens.
+        chains: What may become of a connection.
+        direction: Of the traffic, for statistics.
+        inspect_tls: Look at the first bytes for TLS, server name and ALPN.
+        silent_clients: Where bytes are looked at, do not wait for ever: clients may wait for the server.
+        sources: Objects that it was made from.
+        secrets: Secrets that the chains name.
     """
     compiled = pb.Listener(
         name=name,
@@ -228,7 +282,10 @@ def listener(
         enable_reuse_port=pb.BoolValue(value=False),
         listener_filters=[_TLS_INSPECTOR] if inspect_tls else [],
     )
-    return resource(TypeUrl.LISTENER, name, compiled, sources=sources)
+    if inspect_tls and silent_clients:
+        compiled.listener_filters_timeout.CopyFrom(duration(SILENT_CLIENT_S))
+        compiled.continue_on_listener_filters_timeout = True
+    return resource(TypeUrl.LISTENER, name, compiled, sources=sources, secrets=secrets)
 
 
 def tcp_chain(

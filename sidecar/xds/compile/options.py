@@ -35,8 +35,8 @@ class CompileOptions:
 
     system_ca: str = SYSTEM_CA
     """File of certificate authorities that TLS origination trusts where the rule names none."""
-    credentials: str = ""
-    """Folder of `<credentialName>/{tls.crt,tls.key,ca.crt}`; empty where this host keeps none."""
+    credentials: str = "/etc/meshd/credentials"
+    """Folder of `<credentialName>/{tls.crt,tls.key,ca.crt}`."""
     dns_family: DnsFamily = DnsFamily.V4_PREFERRED
     """Addresses taken from DNS answers."""
     dns_hosts_max: int = 1024
@@ -53,10 +53,6 @@ class CompileOptions:
     """Who counts what the listeners forward."""
     party: Party = NOBODY
     """The workload that they speak for."""
-
-    def credential(self, name: str, part: str) -> str:
-        """Path of one file of the credential `name`: `tls.crt`, `tls.key` or `ca.crt`."""
-        return f"{self.credentials or '/etc/meshd/credentials'}/{name}/{part}"
 
     def observing(self, mesh: MeshConfigSpec) -> CompileOptions:
         """The same with the telemetry that is in force."""

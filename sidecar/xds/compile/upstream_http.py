@@ -13,7 +13,7 @@ from sidecar.xds import protos as pb
 from sidecar.xds.compile.encoding import duration, packed
 from store.objects.destination_rule import ConnectionPoolSettings, OutlierDetection
 
-__all__ = ["HTTP_OPTIONS", "speaks_http2", "upstream_http_options"]
+__all__ = ["HTTP_OPTIONS", "client_decides", "speaks_http2", "upstream_http_options"]
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 """Key of these options in a cluster."""
@@ -23,7 +23,7 @@ def speaks_http2(protocol: Protocol, pool: ConnectionPoolSettings | None) -> boo
     """Whether requests to the destination always travel as HTTP/2."""
     http = pool.http if pool is not None else None
     upgraded = http is not None and http.h2_upgrade_policy == "UPGRADE" and protocol.is_http
-    return protocol.is_http2 or (upgraded and not _client_decides(protocol, pool))
+    return protocol.is_http2 or (upgraded and not client_decides(protocol, pool))
 
 
 def upstream_http_options(
@@ -77,7 +77,8 @@ _PLAIN = pb.UpstreamHttpOptions()
 _PLAIN.explicit_http_config.http_protocol_options.SetInParent()
 
 
-def _client_decides(protocol: Protocol, pool: ConnectionPoolSettings | None) -> bool:
+def client_decides(protocol: Protocol, pool: ConnectionPoolSettings | None) -> bool:
+    """Whether requests travel in the version of HTTP in which the client sent them."""
     http = pool.http if pool is not None else None
     if http is not None and http.use_client_protocol:
         return True
@@ -105,7 +106,7 @@ def _add_limits(options: pb.UpstreamHttpOptions, pool: ConnectionPoolSettings | 
 def _add_version(
     options: pb.UpstreamHttpOptions, protocol: Protocol, pool: ConnectionPoolSettings | None
 ) -> None:
-    if _client_decides(protocol, pool):
+    if client_decides(protocol, pool):
         chosen = options.use_downstream_protocol_config
         chosen.http_protocol_options.SetInParent()
         _add_http2(chosen.http2_protocol_options, pool)

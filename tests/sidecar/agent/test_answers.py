@@ -23,6 +23,7 @@ from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.sources import Sources
 from sidecar.agent.store_side import StoreSide, Taking
 from sidecar.agent.wanted import Wanted
+from sidecar.certificates.keeping import Keeper
 from sidecar.node.events import EnvoyInForce, SnapshotArrived, Source
 from sidecar.node.node import Node
 from sidecar.registration.record import OwnRecord
@@ -107,6 +108,7 @@ def parts(tmp_path: Path) -> Parts:
         driver=driver,
         envoy=envoy,
         registrar=Registrar(LeasedStore(), OwnRecord("h1", "10.0.0.1", ()), 15.0),
+        secrets=Keeper(),
         last_good=last_good,
         measured=Metrics(),
         changed=changed,

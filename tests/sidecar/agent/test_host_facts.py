@@ -150,6 +150,28 @@ def test_the_probe_of_a_group_is_told_by_the_workloads_name() -> None:
     assert set(facts.probes()) == {"c1"}
 
 
+def test_a_workload_takes_mutual_tls_once_the_identity_of_its_context_is_there() -> None:
+    identity = {"directory": "/id", "trust_domain": "td", "trust_domain_aliases": ["old"]}
+    told = settings(
+        service_account="cart",
+        identity=identity,
+        workloads=[{"service": "cart", "ports": [port(80)]}],
+    )
+    facts = HostFacts(told, "10.0.0.1")
+    (context,) = facts.contexts()
+    assert context.identity is not None
+    assert context.identity.spiffe_id == "spiffe://td/ns/default/sa/cart"
+    assert context.identity.trust_domains == ("td", "old")
+    (inbound,) = facts.builder().inbound
+    assert inbound.identity == context.identity
+    (workload,) = facts.record().workloads
+    assert not workload.carries_tls
+    assert facts.secure(frozenset({""}))
+    assert not facts.secure(frozenset({""}))
+    (workload,) = facts.record().workloads
+    assert workload.carries_tls
+
+
 def test_a_gateway_is_one_in_every_context() -> None:
     told = settings(role="gateway", labels={"istio": "ingressgateway"})
     (context,) = HostFacts(told, "10.0.0.1").contexts()

@@ -36,6 +36,11 @@ STATUS: dict[str, Any] = {
     "kept_hosts": [{}, {}],
     "refused_claims": [{}],
     "registration": {"state": "registered"},
+    "secrets": {"held": 3, "broken": [{"keeps_old": True}, {"keeps_old": False}]},
+    "identities": [
+        {"context": "web", "ends_at_s": 2e9},
+        {"context": "batch", "ends_at_s": None},
+    ],
     "gossip": {
         "state": "on",
         "members": {"alive": 3, "suspect": 0, "dead": 1, "left": 2},
@@ -77,6 +82,9 @@ NAMES = {
     "meshd_gossip_probe_seconds",
     "meshd_registered",
     "meshd_cache_write_failures",
+    "meshd_secrets",
+    "meshd_secret_readings",
+    "meshd_identity_expiry_timestamp_seconds",
     "meshd_gossip_up",
     "meshd_gossip_members",
     "meshd_gossip_queue_depth",
@@ -200,3 +208,11 @@ def test_what_a_lost_stream_never_answered_is_forgotten() -> None:
     metrics.dialogue(StreamOpened(2), 2.0)
     metrics.dialogue(DeltaRequest(2, TypeUrl.CLUSTER, nonce="1.1"), 900.0)
     assert scraped(metrics)["meshd_xds_ack_seconds_count"] == 0
+
+
+def test_certificates_are_counted_by_what_serves_and_ends_are_told() -> None:
+    found = scraped(Metrics())
+    states = {"held": 2.0, "kept": 1.0, "missing": 1.0}
+    for state, count in states.items():
+        assert found[f'meshd_secrets{{state="{state}"}}'] == count
+    assert found['meshd_identity_expiry_timestamp_seconds{context="web"}'] == 2e9

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from sidecar.agent.settings import IdentitySettings, SidecarSettings
 from sidecar.agent.settings_layers import from_layers, layers, origin
 from sidecar.agent.settings_report import report
 from store.errors import InputError
@@ -141,3 +143,48 @@ def test_workloads_of_one_name_may_live_in_different_namespaces() -> None:
 def test_an_address_that_peers_cannot_connect_to_is_refused(address: str) -> None:
     with pytest.raises(InputError, match="address"):
         from_layers(layers(None, {}, {"address": address}))
+
+
+@pytest.mark.parametrize(
+    ("identity", "complaint"),
+    [
+        ({"key": "/k"}, "certificate, authorities"),
+        ({"certificate": "/c", "key": "/k"}, "needs authorities as well"),
+    ],
+)
+def test_an_identity_has_all_three_files(identity: dict[str, str], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        SidecarSettings.model_validate({"identity": identity})
+
+
+def test_files_of_an_identity_lie_in_one_folder_or_where_they_are_named() -> None:
+    assert IdentitySettings().files() == ("", "", "")
+    folder = IdentitySettings(directory="/etc/certs")
+    assert folder.files() == (
+        "/etc/certs/cert-chain.pem",
+        "/etc/certs/key.pem",
+        "/etc/certs/root-cert.pem",
+    )
+    mixed = IdentitySettings(directory="/etc/certs", authorities="/etc/ssl/mesh.pem")
+    assert mixed.files()[1:] == ("/etc/certs/key.pem", "/etc/ssl/mesh.pem")
+
+
+def test_a_workload_shows_the_identity_of_its_context() -> None:
+    contexts = (
+        {"name": "a", "namespace": "one", "outbound_port": 1},
+        {"name": "b", "namespace": "two", "service_account": "sa", "outbound_port": 2},
+    )
+    workloads = (
+        {"service": "x", "namespace": "two", "service_account": "sa"},
+        {"service": "y", "namespace": "three"},
+        {"service": "z", "namespace": "three", "context": "a"},
+    )
+    settings = SidecarSettings.model_validate({"contexts": contexts, "workloads": workloads})
+    found = [
+        settings.context_of(one, one.namespace, one.service_account) for one in settings.workloads
+    ]
+    assert [None if one is None else one.name for one in found] == ["b", None, "a"]
+    with pytest.raises(ValidationError, match='names the context "c", and there are: a, b'):
+        SidecarSettings.model_validate(
+            {"contexts": contexts, "workloads": ({"service": "x", "context": "c"},)}
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
+from sidecar.certificates.model import Material, workload_identity
 from sidecar.node.events import (
     CompareRegistration,
     Desire,
@@ -17,10 +18,12 @@ from sidecar.node.events import (
     KeepLastGood,
     LookedUp,
     LookUp,
+    SecretsRead,
     SnapshotArrived,
     Source,
     Tick,
     Transition,
+    WantSecrets,
 )
 from sidecar.node.node import Node
 from sidecar.xds.events import ResourceRejected
@@ -359,3 +362,44 @@ def test_a_host_cannot_claim_workloads_of_another_namespace() -> None:
     assert "workload_refused" not in said(arrive(node, third))
     assert serving(node) == {"h1": ["reviews"], "h2": ["reviews"]}
     assert node.refused_claims == []
+
+
+IDENTITY = workload_identity("", ("/c", "/k", "/a"), "spiffe://td/x", ("td",))
+HELD = {
+    IDENTITY.certificate: Material(IDENTITY.certificate, certificate=b"c", key=b"k"),
+    IDENTITY.authorities: Material(IDENTITY.authorities, authorities=b"a"),
+}
+
+
+def wanted(effects: list[Effect]) -> set[str]:
+    found = [effect.sources for effect in effects if isinstance(effect, WantSecrets)]
+    return {source.name for source in found[-1]} if found else set()
+
+
+def test_an_identity_is_wanted_whether_or_not_anything_uses_it_and_given_to_envoy() -> None:
+    node = make_node(identity=IDENTITY)
+    effects = node.handle(SecretsRead(HELD), 0.0)
+    assert wanted(effects) == {"default", "ROOTCA"}
+    change = desired(arrive(node, Snapshot.of(EPOCH, 5, [virtual_service(5, 1)])))
+    assert set(change.upserts[TypeUrl.SECRET]) == {"default", "ROOTCA"}
+
+
+def test_a_renewed_secret_is_desired_alone() -> None:
+    node = make_node(identity=IDENTITY)
+    node.handle(SecretsRead(HELD), 0.0)
+    arrive(node, Snapshot.of(EPOCH, 5, [virtual_service(5, 1)]))
+    renewed = {**HELD, IDENTITY.certificate: Material(IDENTITY.certificate, b"c2", b"k2")}
+    change = desired(node.handle(SecretsRead(renewed), 0.0))
+    assert {kind: set(found) for kind, found in change.upserts.items()} == {
+        TypeUrl.SECRET: {"default"}
+    }
+    assert not change.removals
+
+
+def test_an_identity_that_comes_late_is_used_from_then_on() -> None:
+    node = make_node(identity=IDENTITY)
+    arrive(node, Snapshot.of(EPOCH, 5, [registration("h1", 4)]))
+    assert not node.views[""].context.identity.is_held  # type: ignore[union-attr] # it has one
+    change = desired(node.handle(SecretsRead(HELD), 0.0))
+    assert set(change.upserts[TypeUrl.SECRET]) == {"default", "ROOTCA"}
+    assert node.views[""].context.identity.is_held  # type: ignore[union-attr] # it has one

@@ -5,6 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.certificates.model import authority_files
 from sidecar.xds.holdings import Holdings
 from sidecar.xds.resource import Resource, TypeUrl
 from tests.harness.compiled import RULE, SOURCE
@@ -107,3 +108,16 @@ def test_following_what_is_told_leads_to_what_is_wanted(steps: list[tuple[str, s
                 assert held.get(resource.name) != resource.version
                 held[resource.name] = resource.version
             assert held == wanted
+
+
+def test_secrets_are_those_that_held_resources_name_with_the_objects_behind_them() -> None:
+    one, two = authority_files("/a"), authority_files("/b")
+    holdings = Holdings()
+    holdings.put(replace(made("a"), secrets=frozenset({one, two}), sources=(SOURCE,)))
+    assert holdings.secrets == {one, two}
+    assert holdings.naming(one) == (SOURCE,)
+    holdings.put(replace(made("a"), secrets=frozenset({two}), sources=(SOURCE,)))
+    assert holdings.secrets == {two}
+    assert holdings.naming(one) == ()
+    holdings.drop(CDS, "a")
+    assert holdings.secrets == frozenset()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from sidecar.xds.compile import (
 )
 from sidecar.xds.compile.upstream_http import HTTP_OPTIONS
 from store.objects.mesh_config import MeshConfigSpec
-from tests.harness.compiled import RULE, SOURCE, V1, endpoints, plan
+from tests.harness.compiled import IDENTITY, RULE, SOURCE, V1, endpoints, plan
 
 CONFIG = MeshConfigSpec()
 TLS = {"tls": {"mode": "SIMPLE"}}
@@ -121,17 +122,18 @@ def test_tls_takes_names_from_each_request_unless_the_rule_gives_them() -> None:
     assert (options.auto_sni, options.auto_san_validation) == (True, True)
     context = upstream_tls(made)
     assert context.sni == ""
-    trusted = context.common_tls_context.validation_context.trusted_ca.filename
-    assert trusted == "/etc/ssl/certs/ca-certificates.crt"
+    combined = context.common_tls_context.combined_validation_context
+    trusted = combined.validation_context_sds_secret_config.name
+    assert trusted == "file-root:/etc/ssl/certs/ca-certificates.crt"
 
 
 def test_names_of_the_rule_beat_those_of_the_service_entry() -> None:
     named = {"tls": {"mode": "SIMPLE", "sni": "s", "subjectAltNames": ["rule.example.com"]}}
     for document, expected in ((named, "rule.example.com"), (TLS, "entry.example.com")):
         made = cluster(plan(document=document, subject_alt_names=("entry.example.com",)))
-        (matcher,) = upstream_tls(
-            made
-        ).common_tls_context.validation_context.match_typed_subject_alt_names
+        common = upstream_tls(made).common_tls_context
+        checks = common.combined_validation_context.default_validation_context
+        (matcher,) = checks.match_typed_subject_alt_names
         assert matcher.matcher.exact == expected
         assert not http(made).upstream_http_protocol_options.auto_san_validation
 
@@ -146,9 +148,71 @@ def test_tls_begun_under_plain_tcp_names_the_service() -> None:
     )
 
 
-@pytest.mark.parametrize("mode", ["DISABLE", "ISTIO_MUTUAL"])
-def test_other_tls_modes_begin_no_tls_here(mode: str) -> None:
-    assert not cluster(plan(document={"tls": {"mode": mode}})).HasField("transport_socket")
+def test_plain_text_is_what_a_rule_may_ask_for() -> None:
+    asked = plan(document={"tls": {"mode": "DISABLE"}}, identity=IDENTITY)
+    assert not cluster(asked).HasField("transport_socket")
+    assert not cluster(asked).transport_socket_matches
+
+
+@pytest.mark.parametrize(
+    ("protocol", "alpn"),
+    [
+        (Protocol.HTTP, ["istio", "http/1.1"]),
+        (Protocol.GRPC, ["istio", "h2"]),
+        (Protocol.AUTO, ["istio"]),
+        (Protocol.TCP, ["istio"]),
+    ],
+)
+def test_mutual_tls_of_the_mesh_names_the_destination_and_offers_istio(
+    protocol: Protocol, alpn: list[str]
+) -> None:
+    document = {"tls": {"mode": "ISTIO_MUTUAL"}}
+    made = cluster(plan(document=document, identity=IDENTITY, protocol=protocol))
+    context = upstream_tls(made)
+    assert context.sni == f"outbound_.9080_.v1_.{V1.host}"
+    assert list(context.common_tls_context.alpn_protocols) == alpn
+    named = cluster(plan(document={"tls": {"mode": "ISTIO_MUTUAL", "sni": "own"}}))
+    assert upstream_tls(named).sni == "own"
+
+
+class TestEachEndpointDecides:
+    """Mutual TLS where no rule speaks of it (auto mTLS)."""
+
+    def test_by_its_metadata_when_the_caller_has_an_identity(self) -> None:
+        made = cluster(plan(identity=IDENTITY))
+        secure, plain = made.transport_socket_matches
+        assert dict(secure.match) == {"tlsMode": "istio"}
+        assert secure.transport_socket.name == "envoy.transport_sockets.tls"
+        assert not dict(plain.match)
+        assert plain.transport_socket.name == "envoy.transport_sockets.raw_buffer"
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"identity": None},
+            {"identity": replace(IDENTITY, is_held=False)},
+            {"identity": IDENTITY, "external": True},
+            {"identity": IDENTITY, "automatic_tls": False},
+            {"identity": IDENTITY, "resolution": Resolution.NONE},
+            {"identity": IDENTITY, "document": TLS},
+            {"identity": IDENTITY, "key": V1._replace(sni_routed=True)},
+        ],
+        ids=["none", "not read", "external", "off", "no endpoints", "a rule", "passed on"],
+    )
+    def test_but_not_elsewhere(self, more: dict[str, Any]) -> None:
+        assert not cluster(plan(**more)).transport_socket_matches
+
+    def test_behind_a_proxy_header_where_a_rule_wants_one(self) -> None:
+        made = cluster(plan(document={"proxyProtocol": {"version": "V1"}}, identity=IDENTITY))
+        names = {one.transport_socket.name for one in made.transport_socket_matches}
+        assert names == {"envoy.transport_sockets.upstream_proxy_protocol"}
+
+
+def test_what_a_gateway_passes_on_by_server_name_is_not_wrapped_again() -> None:
+    key = V1._replace(sni_routed=True)
+    made = cluster(plan(key, {"tls": {"mode": "ISTIO_MUTUAL"}}, identity=IDENTITY))
+    assert made.name == f"outbound_.9080_.v1_.{V1.host}"
+    assert not made.HasField("transport_socket")
 
 
 def test_a_forward_proxy_takes_fixed_names_only_when_the_rule_gives_them() -> None:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import pytest
-
 from sidecar.mesh.model import Protocol
 from sidecar.routing.gateways import GatewayServer
 from sidecar.routing.table import TcpRoute
@@ -11,7 +9,7 @@ from sidecar.xds.compile.gateways import compile_gateway_listeners, is_http_serv
 from store.objects.base import ObjectRef
 from store.objects.kinds import Kind
 from store.objects.tls import ServerTLSSettings
-from tests.harness.compiled import SOURCE, V1, to
+from tests.harness.compiled import IDENTITY, SOURCE, V1, to
 
 GATEWAY = ObjectRef(Kind.GATEWAY, "default", "gw")
 
@@ -98,13 +96,28 @@ def test_terminated_tls_may_carry_bytes() -> None:
     assert list(chain.filter_chain_match.server_names) == ["a.b"]
 
 
-@pytest.mark.parametrize(
-    "given",
-    [server("tcp", 9000, protocol=Protocol.TCP), server("mesh", mode="ISTIO_MUTUAL")],
-    ids=["no route", "no certificate yet"],
-)
-def test_a_server_that_can_serve_nothing_opens_nothing(given: GatewayServer) -> None:
-    assert not listeners(given)
+def test_a_server_that_can_serve_nothing_opens_nothing() -> None:
+    assert not listeners(server("tcp", 9000, protocol=Protocol.TCP))
+
+
+def test_a_server_of_the_mesh_shows_the_gateways_own_certificate() -> None:
+    (made,) = compile_gateway_listeners([server("mesh", mode="ISTIO_MUTUAL")], identity=IDENTITY)
+    assert {secret.name for secret in made.secrets} == {"default", "ROOTCA"}
+    (chain,) = pb.Listener.FromString(made.body).filter_chains
+    http = pb.HttpConnectionManager.FromString(chain.filters[0].typed_config.value)
+    assert http.forward_client_cert_details == pb.HttpConnectionManager.SANITIZE_SET
+
+
+def test_tls_of_the_mesh_is_passed_on_by_server_name_and_alpn() -> None:
+    key = V1._replace(sni_routed=True)
+    routes = (TcpRoute(to(key), SOURCE, sni_hosts=(key.server_name,)),)
+    given = server("auto", mode="AUTO_PASSTHROUGH", protocol=Protocol.TLS, routes=routes)
+    (chain,) = listeners(given)["0.0.0.0_443"].filter_chains
+    assert list(chain.filter_chain_match.server_names) == [key.server_name]
+    assert "istio" in chain.filter_chain_match.application_protocols
+    assert not chain.HasField("transport_socket")
+    proxy = pb.TcpProxy.FromString(chain.filters[0].typed_config.value)
+    assert proxy.cluster == key.name
 
 
 def test_names_tell_contexts_apart() -> None:

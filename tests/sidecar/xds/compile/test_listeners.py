@@ -17,8 +17,9 @@ from sidecar.xds.compile import (
     compile_outbound_listener,
     compile_tcp_egress,
 )
+from sidecar.xds.compile.tls import MESH_ALPN
 from sidecar.xds.resource import Resource
-from tests.harness.compiled import CATCH_ALL, RULE, SOURCE, V1, V2, to
+from tests.harness.compiled import CATCH_ALL, IDENTITY, RULE, SOURCE, V1, V2, to
 
 OPTIONS = CompileOptions(outbound_ports=(15001,), own_addresses=("10.1.2.3", "fd00::1"))
 BIND = Bind("127.0.0.1", 15001)
@@ -136,6 +137,42 @@ def test_inbound_http_has_a_chain_for_plain_text_beside_which_tls_can_stand() ->
     http = manager(chain)
     assert http.route_config.name == "inbound|http|9080"
     assert filters(http) == ["router"]
+
+
+class TestInboundWithAnIdentity:
+    """Mutual TLS of the mesh beside plain text, on one port."""
+
+    def test_requests_come_either_way_and_the_application_learns_who_asks(self) -> None:
+        port = replace(PORT, identity=IDENTITY)
+        made = compile_inbound_listener(port, APP, OPTIONS)
+        assert {secret.name for secret in made.secrets} == {"default", "ROOTCA"}
+        secure, plain = listener(made).filter_chains
+        assert secure.filter_chain_match.transport_protocol == "tls"
+        assert not secure.filter_chain_match.application_protocols
+        assert plain.filter_chain_match.transport_protocol == "raw_buffer"
+        context = pb.DownstreamTlsContext.FromString(secure.transport_socket.typed_config.value)
+        assert context.require_client_certificate.value
+        assert list(context.common_tls_context.alpn_protocols) == ["h2", "http/1.1"]
+        for chain in (secure, plain):
+            http = manager(chain)
+            assert http.forward_client_cert_details == pb.HttpConnectionManager.APPEND_FORWARD
+            details = http.set_current_client_cert_details
+            assert (details.uri, details.dns, details.cert) == (True, True, False)
+
+    def test_bytes_are_a_peers_by_alpn_and_the_applications_own_tls_passes(self) -> None:
+        port = replace(PORT, protocol=Protocol.TCP, identity=IDENTITY)
+        made = listener(compile_inbound_listener(port, None, OPTIONS))
+        secure, plain = made.filter_chains
+        assert list(secure.filter_chain_match.application_protocols) == list(MESH_ALPN)
+        assert not plain.HasField("filter_chain_match")
+        assert not plain.HasField("transport_socket")
+        assert made.continue_on_listener_filters_timeout
+
+    def test_nobody_waits_for_the_client_where_the_server_speaks_first(self) -> None:
+        port = replace(PORT, protocol=Protocol.MYSQL, identity=IDENTITY)
+        made = listener(compile_inbound_listener(port, None, OPTIONS))
+        assert not made.listener_filters
+        assert [chain.name for chain in made.filter_chains] == ["plain"]
 
 
 @pytest.mark.parametrize("protocol", [Protocol.TCP, Protocol.MYSQL])
