@@ -1,1 +1,1 @@
-"""Fault tests on real processes in network namespaces (to come)."""
+"""Faults on real processes in network namespaces: drives what users run, looks at what users see, imports no core."""

@@ -1,0 +1,105 @@
+"""Revisions of hosts: never back within one life of etcd, one content for one revision, all alike after healing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from chaos.checkers.violation import Violation
+from chaos.history import History, Look
+
+__all__ = ["CONVERGED_S", "check_convergence", "check_hashes", "check_monotonic"]
+
+CONVERGED_S = 10.0
+"""After the last fault is healed."""
+
+
+def check_monotonic(history: History) -> list[Violation]:
+    """What a host has received, and what it has in force, only grows within an epoch, over restarts too.
+
+    An epoch that was left is not returned to.
+    """
+    found = []
+    newest: dict[tuple[str, str, str], int] = {}
+    left: dict[str, set[str]] = defaultdict(set)
+    current: dict[str, str] = {}
+    for look in sorted(history.looks, key=lambda one: one.at_s):
+        if not look.epoch:
+            continue  # nothing is known yet
+        before = current.get(look.host)
+        if before != look.epoch:
+            if look.epoch in left[look.host]:
+                what = f"{look.host} went back to the epoch {look.epoch}, which it had left"
+                found.append(Violation("monotonic", look.at_s, what))
+            if before is not None:
+                left[look.host].add(before)
+            current[look.host] = look.epoch
+        for stage, revision in (("received", look.received), ("in force", look.in_force)):
+            key = (look.host, look.epoch, stage)
+            if revision < newest.get(key, 0) and revision > 0:
+                found.append(
+                    Violation(
+                        "monotonic",
+                        look.at_s,
+                        f"{look.host}: revision {stage} went from {newest[key]} back to {revision} "
+                        f"in epoch {look.epoch}",
+                    )
+                )
+            newest[key] = max(newest.get(key, 0), revision)
+    return found
+
+
+def check_hashes(history: History) -> list[Violation]:
+    """Hosts that received the same revision of the same epoch have the same content."""
+    found = []
+    first: dict[tuple[str, int], Look] = {}
+    for look in sorted(history.looks, key=lambda one: one.at_s):
+        if not look.hash or not look.received:
+            continue
+        known = first.setdefault((look.epoch, look.received), look)
+        if known.hash != look.hash:
+            found.append(
+                Violation(
+                    "hashes",
+                    look.at_s,
+                    f"revision {look.received} of epoch {look.epoch} is {look.hash} at {look.host}, "
+                    f"and was {known.hash} at {known.host}",
+                )
+            )
+    return found
+
+
+def check_convergence(history: History) -> list[Violation]:
+    """After healing, and while nobody writes, all hosts are at one revision and hash, in force, within the time."""
+    due_s = history.healed_s + CONVERGED_S
+    states: dict[str, list[Look]] = defaultdict(list)
+    for look in sorted(history.looks, key=lambda one: one.at_s):
+        states[look.host].append(look)
+    if not states:
+        return [Violation("convergence", due_s, "no host was looked at")]
+    last = {host: looks[-1] for host, looks in states.items()}
+    newest = max(look.received for look in last.values())
+    wanted = {(look.epoch, look.hash) for look in last.values() if look.received == newest}
+    if len(wanted) > 1:
+        what = f"at the end revision {newest} has several contents: {sorted(wanted)}"
+        return [Violation("convergence", history.ended_s, what)]
+    (epoch, content) = next(iter(wanted))
+    goal = (epoch, newest, content)
+    found = []
+    for host, looks in sorted(states.items()):
+        reached = next((look.at_s for look in looks if _stands(look) == goal), None)
+        if reached is None or _stands(looks[-1]) != goal:
+            said = f"received {last[host].received}, in force {last[host].in_force}"
+            what = f"{host} ended with {said}, {last[host].state}; others have revision {newest}"
+            found.append(Violation("convergence", history.ended_s, what))
+        elif reached > due_s and reached > history.healed_s:
+            late_s = reached - history.healed_s
+            what = (
+                f"{host} had revision {newest} in force {late_s:.1f} s after the healing; "
+                f"{CONVERGED_S:g} s are allowed"
+            )
+            found.append(Violation("convergence", reached, what))
+    return found
+
+
+def _stands(look: Look) -> tuple[str, int, str] | None:
+    return (look.epoch, look.received, look.hash) if look.in_force == look.received else None

@@ -1,0 +1,93 @@
+"""The verdict on a run: every checker over its history, as a value that becomes JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from chaos.checkers.ejections import check_caps, check_holds
+from chaos.checkers.mixtures import check_mixtures
+from chaos.checkers.registers import check_registers
+from chaos.checkers.requests import check_requests, word_of
+from chaos.checkers.resources import check_left_behind, check_resources
+from chaos.checkers.revisions import check_convergence, check_hashes, check_monotonic
+from chaos.checkers.violation import Violation, at_most
+from chaos.history import History, Outcome
+
+__all__ = ["CHECKERS", "Verdict", "judge"]
+
+CHECKERS: Mapping[str, Callable[[History], list[Violation]]] = {
+    "registers": check_registers,
+    "monotonic": check_monotonic,
+    "hashes": check_hashes,
+    "convergence": check_convergence,
+    "requests": check_requests,
+    "mixtures": check_mixtures,
+    "caps": check_caps,
+    "holds": check_holds,
+    "resources": check_resources,
+    "left behind": check_left_behind,
+}
+"""By the name that the report and the tables use."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What all checkers say."""
+
+    violations: Mapping[str, list[Violation]]
+    """By checker; an empty list: its invariant held."""
+    figures: Mapping[str, Any]
+    """How much was looked at."""
+
+    @property
+    def is_green(self) -> bool:
+        """Whether nothing was violated."""
+        return not any(self.violations.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "green": self.is_green,
+            "violations": {
+                name: [asdict(one) for one in at_most(found)]
+                for name, found in self.violations.items()
+            },
+            "figures": dict(self.figures),
+        }
+
+
+def judge(history: History) -> Verdict:
+    """Ask every checker."""
+    violations = {name: check(history) for name, check in CHECKERS.items()}
+    failures = Counter(word_of(one) for one in history.requests)
+    ok = failures.pop("", 0)
+    outcomes = Counter(one.outcome for one in history.writes)
+    figures = {
+        "requests": ok + sum(failures.values()),
+        "failures_excused": dict(sorted(failures.items())),
+        "probes": len(history.probes),
+        "writes": {one.value: outcomes.get(one, 0) for one in Outcome},
+        "reads": len(history.reads),
+        "looks": len(history.looks),
+        "fault_seconds": {
+            fault.name: round(fault.ended_s - fault.began_s, 1) for fault in history.faults
+        },
+        "converged_s": _converged_s(history),
+    }
+    return Verdict(violations, figures)
+
+
+def _converged_s(history: History) -> float | None:
+    """From the healing until the last host stood where it stood at the end."""
+    if not history.looks:
+        return None
+    ended: dict[str, tuple[str, int]] = {}
+    since: dict[str, float] = {}
+    for look in sorted(history.looks, key=lambda one: one.at_s):
+        stand = (look.epoch, look.in_force)
+        if ended.get(look.host) != stand:
+            ended[look.host], since[look.host] = stand, look.at_s
+    return round(max(0.0, max(since.values()) - history.healed_s), 2)

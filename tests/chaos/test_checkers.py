@@ -1,0 +1,189 @@
+"""Each checker: what it lets pass, and what it must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chaos import history as records
+from chaos.checkers.ejections import SLACK_S, check_caps, check_holds
+from chaos.checkers.mixtures import check_mixtures
+from chaos.checkers.requests import AFTER_S, check_requests, word_of
+from chaos.checkers.resources import check_left_behind, check_resources
+from chaos.checkers.revisions import CONVERGED_S, check_convergence, check_hashes, check_monotonic
+from chaos.checkers.violation import Violation, at_most
+from chaos.history import Ejected, History, Outcome, Probe, Usage
+from chaos.verdict import CHECKERS, judge
+from tests.chaos.histories import look, read, request, spell, write
+
+
+def test_revisions_that_grow_are_fine_and_one_that_falls_is_not() -> None:
+    fine = [look(1, "h1", 5), look(2, "h1", 7), look(2, "h2", 5), look(3, "h1", 7)]
+    assert check_monotonic(History(looks=fine)) == []
+    (found,) = check_monotonic(History(looks=[*fine, look(4, "h1", 7, in_force=5)]))
+    assert found.what == "h1: revision in force went from 7 back to 5 in epoch 1:abc"
+
+
+def test_another_epoch_may_begin_anywhere_but_one_that_was_left_stays_left() -> None:
+    looks = [look(1, "h1", 9), look(2, "h1", 3, epoch="2:def")]
+    assert check_monotonic(History(looks=looks)) == []
+    (found,) = check_monotonic(History(looks=[*looks, look(3, "h1", 9)]))
+    assert "went back to the epoch 1:abc" in found.what
+
+
+def test_one_revision_with_two_contents_is_found() -> None:
+    looks = [look(1, "h1", 5), look(2, "h2", 5, hash="other"), look(3, "h3", 6, hash="other")]
+    (found,) = check_hashes(History(looks=looks))
+    assert "revision 5 of epoch 1:abc is other at h2" in found.what
+
+
+def test_hosts_must_be_alike_soon_after_the_healing() -> None:
+    soon, late = 10.0 + CONVERGED_S - 1, 10.0 + CONVERGED_S + 1
+    looks = [look(5, "h1", 7), look(5, "h2", 4), look(soon, "h2", 7), look(late + 1, "h1", 7)]
+    history = History(looks=looks, healed_s=10.0, ended_s=40.0)
+    assert check_convergence(history) == []
+    history.looks[2] = look(late, "h2", 7)
+    (found,) = check_convergence(history)
+    assert "h2 had revision 7 in force 11.0 s after the healing" in found.what
+    history.looks[2] = look(soon, "h2", 6)
+    (found,) = check_convergence(history)
+    assert "h2 ended with received 6" in found.what
+    assert check_convergence(History()) != []
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "backend", "word"),
+    [
+        (200, "", "h2", ""),
+        (503, "", "h2", "5xx"),
+        (503, "UF", "", "unreachable"),
+        (504, "UT", "", "unreachable"),
+        (503, "UH", "", "none"),
+        (503, "NC", "", "no_cluster"),
+        (404, "NR", "", "no_route"),
+        (0, "refused", "", "refused"),
+        (0, "timeout", "", "timeout"),
+        (0, "ConnectionResetError", "", "reset"),
+    ],
+)
+def test_failures_have_words(status: int, reason: str, backend: str, word: str) -> None:
+    assert word_of(request(1, status, reason=reason, backend=backend)) == word
+
+
+def test_a_failure_is_excused_by_a_fault_of_its_time_place_and_kind_alone() -> None:
+    fault = spell(
+        "backend killed", 10, 20, hosts=("h1",), backends=("h3",), permits=("unreachable", "5xx")
+    )
+    fine = [request(12, 503, reason="UF"), request(20 + AFTER_S / 2, 503, backend="h3")]
+    assert check_requests(History(requests=fine, faults=[fault])) == []
+    bad = [
+        request(2, 503, reason="UF"),
+        request(21 + AFTER_S, 503, reason="UF"),
+        request(12, 503, reason="UF", host="h2"),
+        request(12, 503, backend="h4"),
+        request(12, 0, reason="timeout"),
+        request(12, 503, reason="NC"),
+        request(12, 404, reason="NR"),
+    ]
+    found = check_requests(History(requests=bad, faults=[fault]))
+    assert len(found) == len(bad)
+    assert "nothing that was broken" in found[0].what
+    assert "which backend killed does not explain" in found[4].what
+
+
+def test_a_permit_for_no_route_excuses_nothing() -> None:
+    fault = spell("everything", 0, 99, permits=("no_route", "no_cluster"))
+    bad = [request(2, 404), request(3, 503, reason="NC")]
+    assert len(check_requests(History(requests=bad, faults=[fault]))) == 2
+
+
+def test_route_and_subset_of_two_changes_are_a_mixture() -> None:
+    fine = [Probe(1, "h1", 200, 4, "even"), Probe(2, "h1", 200, 5, "odd"), Probe(3, "h1", 0)]
+    assert check_mixtures(History(probes=fine)) == []
+    bad = [
+        Probe(4, "h1", 200, 6, "odd"),
+        Probe(5, "h1", 503, reason="NC"),
+        Probe(6, "h1", 404),
+        Probe(7, "h1", 200),
+    ]
+    found = check_mixtures(History(probes=bad))
+    assert len(found) == 4
+    assert "route of change 6 was answered by group odd" in found[0].what
+
+
+def test_caps_hold_at_every_look() -> None:
+    listed = {"web": 4, "one": 1, "two": 2}
+    fine = look(1, "h1", 5, listed=listed, usable={"web": 2, "one": 1, "two": 1})
+    assert check_caps(History(looks=[fine])) == []
+    bad = look(2, "h1", 5, listed=listed, usable={"web": 1, "one": 0, "two": 0})
+    found = check_caps(History(looks=[bad]))
+    assert "h1 leaves out 3 of 4 endpoints of web; 2 are allowed" in [one.what for one in found]
+    assert len(found) == 3
+
+
+def test_a_well_endpoint_comes_back_after_its_hold() -> None:
+    one = Ejected("web", "10.0.0.3:80", "h3", until_s=40.0)
+    looks = [look(at, "h1", 5, ejected=(one,)) for at in (12.0, 30.0, 41.0 + SLACK_S)]
+    sick = spell("backend 5xx", 10, 99, backends=("h3",))
+    other = spell("backend 5xx", 10, 99, backends=("h4",))
+    assert check_holds(History(looks=looks, faults=[sick])) == []
+    (found,) = check_holds(History(looks=looks, faults=[other]))
+    assert "h1 still ejects 10.0.0.3:80 of web, which is well" in found.what
+    assert check_holds(History(looks=[*looks[:2], look(50, "h1", 5)])) == []
+
+
+def usages(values: list[int], pid: int = 7) -> list[Usage]:
+    return [Usage(n, "h1", "sidecar", pid, rss, 40, 9) for n, rss in enumerate(values)]
+
+
+def test_memory_that_grows_without_end_is_found() -> None:
+    assert check_resources(History(usages=usages([90_000, 120_000, *[130_000] * 20]))) == []
+    leak = usages([100_000 + 10_000 * n for n in range(24)])
+    (found,) = check_resources(History(usages=leak))
+    assert "sidecar of h1 (process 7): rss_kib grew" in found.what
+    assert check_resources(History(usages=leak[:5])) == []
+
+
+def test_what_is_left_behind_is_named() -> None:
+    (found,) = check_left_behind(History(left_behind=["namespace mc1-h1"]))
+    assert found.what == "namespace mc1-h1 was left behind"
+
+
+def test_a_long_list_is_cut_and_says_so() -> None:
+    many = [Violation("x", float(n), "bad") for n in range(30)]
+    assert len(at_most(many)) == 21
+    assert at_most(many)[-1].what == "and 10 more"
+
+
+def test_the_verdict_asks_every_checker_and_counts() -> None:
+    history = History(
+        requests=[request(1), request(2, 503, reason="UF")],
+        writes=[write(0, 1, "", "a", Outcome.OK, 2)],
+        looks=[look(1, "h1", 2)],
+        ended_s=9.0,
+    )
+    verdict = judge(history)
+    assert not verdict.is_green
+    assert set(verdict.violations) == set(CHECKERS)
+    told = verdict.as_json()
+    assert told["figures"]["failures_excused"] == {"unreachable": 1}
+    assert told["violations"]["requests"][0]["checker"] == "requests"
+
+
+def test_records_come_back_from_disk_as_they_were(tmp_path: Path) -> None:
+    one = Ejected("web", "10.0.0.3:80", "h3", until_s=40.0)
+    history = History(
+        requests=[request(1)],
+        probes=[Probe(1, "h1", 200, 4, "even")],
+        writes=[write(0, 1, "", "a", Outcome.UNKNOWN)],
+        reads=[read(2, 3, "a", 2)],
+        looks=[look(1, "h1", 2, ejected=(one,), listed={"web": 3})],
+        usages=usages([5]),
+        faults=[spell("split", 1, 2, hosts=("h1",), permits=("none",))],
+        healed_s=2.0,
+        ended_s=3.0,
+        left_behind=["x"],
+    )
+    records.store(history, tmp_path)
+    assert records.load(tmp_path) == history
