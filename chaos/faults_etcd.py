@@ -1,0 +1,188 @@
+"""Faults of etcd: members killed, paused, compacted, defragmented, replaced, restored, full. Requests never notice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import signal
+from collections.abc import Sequence
+from functools import partial
+
+from chaos.faults import Fault, Plan, all_etcd, every, in_thread
+from chaos.netns import ChaosError, cut, run
+from chaos.rig import ETCD, LEASE_S, Rig
+
+__all__ = ["ETCD_PLANS", "leader_of"]
+
+
+def leader_of(rig: Rig) -> str:
+    """The member that leads; any, where none says so."""
+    for name in ETCD:
+        with contextlib.suppress(ChaosError, ValueError, KeyError, IndexError):
+            out = run(*rig.etcdctl("endpoint", "status", "-w", "json", member=name))
+            status = json.loads(out)[0]["Status"]
+            if status["leader"] == status["header"]["member_id"]:
+                return name
+    return ETCD[0]
+
+
+def _killed(names: Sequence[str]) -> Fault:
+    def start(rig: Rig) -> None:
+        for name in names:
+            rig.etcd[name].kill()
+
+    def stop(rig: Rig) -> None:
+        for name in names:
+            rig.etcd[name].start()
+
+    return Fault(start, stop, restarts=tuple(f"etcd@{name}" for name in names))
+
+
+def _leader(rig: Rig, rng: random.Random) -> Fault:
+    return _killed([leader_of(rig)])
+
+
+def _some(count: int, rig: Rig, rng: random.Random) -> Fault:
+    return _killed(rng.sample(ETCD, count))
+
+
+def _paused(rig: Rig, rng: random.Random) -> Fault:
+    """All members stand still for longer than the leases live: when they resume, every registration is gone."""
+
+    def start(rig: Rig) -> None:
+        for member in rig.etcd.values():
+            member.signal(signal.SIGSTOP)
+
+    def stop(rig: Rig) -> None:
+        for member in rig.etcd.values():
+            member.signal(signal.SIGCONT)
+
+    return Fault(start, stop)
+
+
+def _compacted(rig: Rig, rng: random.Random) -> Fault:
+    """A host is away; meanwhile the history that it would resume from is thrown away."""
+    victim = rng.choice(sorted(rig.hosts))
+    rules = cut(rig.addresses([victim]), [*all_etcd(rig)])
+
+    def stop(rig: Rig) -> None:
+        out = run(*rig.etcdctl("get", "x", "-w", "json"))
+        revision = json.loads(out)["header"]["revision"]
+        run(*rig.etcdctl("compact", str(revision)))
+        rig.network.lift("compacted")
+
+    return Fault(lambda rig: rig.network.impose("compacted", rules), stop)
+
+
+async def _defragment(rig: Rig) -> None:
+    for name in ETCD:
+        await in_thread(lambda name=name: run(*rig.etcdctl("defrag", member=name)))  # type: ignore[misc]
+
+
+def _defragmented(rig: Rig, rng: random.Random) -> Fault:
+    return Fault(start=lambda rig: None, during=_defragment)
+
+
+def _replaced(rig: Rig, rng: random.Random) -> Fault:
+    """A member is lost with its disk; another takes its place."""
+    name = rng.choice(ETCD)
+
+    def start(rig: Rig) -> None:
+        rig.etcd[name].kill()
+        shutil.rmtree(rig.folder / f"{name}.data")
+
+    def stop(rig: Rig) -> None:
+        rest = ",".join(f"http://{rig.network.address(one)}:2379" for one in ETCD if one != name)
+        out = run(*_against(rig, rest, "member", "list", "-w", "json"))
+        members = json.loads(out)["members"]
+        (gone,) = [one["ID"] for one in members if one.get("name") == name]
+        run(*_against(rig, rest, "member", "remove", f"{gone:x}"))
+        peer = f"http://{rig.network.address(name)}:2380"
+        rig.until(lambda: _added(rig, rest, name, peer), f"{name} to be a member again", 30.0)
+        flags = rig.member_flags(name, state="existing")
+        program = rig.etcd[name].command[4]
+        rig.etcd[name].command = rig.network.inside(name, [program, *flags])
+        rig.etcd[name].start()
+
+    return Fault(start, stop, restarts=(f"etcd@{name}",))
+
+
+def _added(rig: Rig, endpoints: str, name: str, peer: str) -> bool:
+    with contextlib.suppress(ChaosError):
+        run(*_against(rig, endpoints, "member", "add", name, f"--peer-urls={peer}"))
+        return True
+    return False
+
+
+def _against(rig: Rig, endpoints: str, *words: str) -> list[str]:
+    command = rig.etcdctl(*words)
+    return [endpoints if command[n - 1] == "--endpoints" else one for n, one in enumerate(command)]
+
+
+def _restored(rig: Rig, rng: random.Random) -> Fault:
+    """The whole cluster is restored from a snapshot taken a moment ago: another life of etcd."""
+    file = rig.folder / "snapshot.db"
+
+    def start(rig: Rig) -> None:
+        file.unlink(missing_ok=True)
+        run(*rig.etcdctl("snapshot", "save", str(file), member=ETCD[0]))
+
+    def stop(rig: Rig) -> None:
+        for name in ETCD:
+            rig.etcd[name].kill()
+            shutil.rmtree(rig.folder / f"{name}.data")
+        rig.renew_cluster()
+        for name in ETCD:
+            flags = rig.member_flags(name, state="new")
+            pairs = zip(flags[::2], flags[1::2], strict=True)
+            kept = [
+                word for flag, value in pairs if flag in _OF_A_RESTORE for word in (flag, value)
+            ]
+            run(*rig.etcdctl("snapshot", "restore", str(file), *kept, member=name))
+            program = rig.etcd[name].command[4]
+            rig.etcd[name].command = rig.network.inside(name, [program, *flags])
+            rig.etcd[name].start()
+
+    return Fault(start, stop, new_epoch=True, restarts=tuple(f"etcd@{name}" for name in ETCD))
+
+
+_OF_A_RESTORE = (
+    "--name",
+    "--data-dir",
+    "--initial-cluster",
+    "--initial-cluster-token",
+    "--initial-advertise-peer-urls",
+)
+"""Flags of a member that `etcdctl snapshot restore` takes too."""
+
+ETCD_PLANS = every(
+    Plan("etcd-leader-killed", "etcd's leader is killed", _leader),
+    Plan("etcd-minority-killed", "one member of etcd is killed", partial(_some, 1)),
+    Plan("etcd-majority-killed", "two members of etcd are killed", partial(_some, 2)),
+    Plan("etcd-all-killed", "all of etcd is killed", partial(_some, 3)),
+    Plan(
+        "etcd-paused",
+        "all of etcd stands still for longer than leases live",
+        _paused,
+        lasts_s=LEASE_S * 2.5,
+    ),
+    Plan("etcd-compacted", "etcd is compacted while a host is away", _compacted),
+    Plan(
+        "etcd-defragmented",
+        "etcd is defragmented, member by member",
+        _defragmented,
+        lasts_s=30.0,
+        is_over_by_itself=True,
+    ),
+    Plan("etcd-member-replaced", "a member is lost with its disk and replaced", _replaced),
+    Plan(
+        "etcd-restored",
+        "the whole cluster is restored from a snapshot",
+        _restored,
+        lasts_s=6.0,
+        is_lone=True,
+    ),
+)
+"""Faults of etcd."""

@@ -1,0 +1,157 @@
+"""Faults of processes: sidecars, Envoys and applications killed, paused, slow, ill; wrong keys; a rolling restart."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import random
+import signal
+from functools import partial
+
+import trio
+
+from chaos.faults import Fault, Plan, every, in_thread
+from chaos.rig import Host, Rig
+
+__all__ = ["PROCESS_PLANS"]
+
+ENVOY_GONE = ("refused", "reset", "timeout", "unreachable", "none")
+BACKEND_GONE = ("unreachable", "none", "timeout", "5xx")
+SLOW_S = 0.7
+
+
+def _victim(rig: Rig, rng: random.Random) -> Host:
+    return rig.hosts[rng.choice(sorted(rig.hosts))]
+
+
+def _sidecar_killed(rig: Rig, rng: random.Random) -> Fault:
+    """Killed, and started again at once; then left dead for a while. Its Envoy serves on."""
+    host = _victim(rig, rng)
+
+    async def during(rig: Rig) -> None:
+        for _ in range(3):
+            await trio.sleep(1.5)
+            host.sidecar.start()
+            await trio.sleep(1.5)
+            await in_thread(host.sidecar.kill)
+
+    def stop(rig: Rig) -> None:
+        host.sidecar.start()
+
+    return Fault(lambda rig: host.sidecar.kill(), stop, during, restarts=(f"sidecar@{host.name}",))
+
+
+def _sidecar_paused(rig: Rig, rng: random.Random) -> Fault:
+    host = _victim(rig, rng)
+    return Fault(
+        lambda rig: host.sidecar.signal(signal.SIGSTOP),
+        lambda rig: host.sidecar.signal(signal.SIGCONT),
+    )
+
+
+def _envoy_signalled(number: signal.Signals, rig: Rig, rng: random.Random) -> Fault:
+    """Requests of this host fail, and those that its Envoy was to let in."""
+    host = _victim(rig, rng)
+
+    def send(number: signal.Signals, rig: Rig) -> None:
+        pid = host.envoy_pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    stop = partial(send, signal.SIGCONT) if number is signal.SIGSTOP else lambda rig: None
+    return Fault(partial(send, number), stop, permits=ENVOY_GONE, restarts=(f"envoy@{host.name}",))
+
+
+def _backend_killed(rig: Rig, rng: random.Random) -> Fault:
+    host = _victim(rig, rng)
+    return Fault(
+        lambda rig: host.app.kill(),
+        lambda rig: host.app.start(),
+        backends=(host.name,),
+        permits=BACKEND_GONE,
+        restarts=(f"app@{host.name}",),
+    )
+
+
+def _backend_paused(rig: Rig, rng: random.Random) -> Fault:
+    host = _victim(rig, rng)
+    return Fault(
+        lambda rig: host.app.signal(signal.SIGSTOP),
+        lambda rig: host.app.signal(signal.SIGCONT),
+        backends=(host.name,),
+        permits=BACKEND_GONE,
+    )
+
+
+def _backend_told(word: str, rig: Rig, rng: random.Random) -> Fault:
+    host = _victim(rig, rng)
+    return Fault(
+        lambda rig: host.tell(word),
+        lambda rig: host.tell("ok"),
+        backends=(host.name,),
+        permits=() if word.startswith("slow") else BACKEND_GONE,
+    )
+
+
+def _wrong_key(rig: Rig, rng: random.Random) -> Fault:
+    """A host starts with a gossip key that no other host has: it is alone, and serves on from etcd."""
+    host = _victim(rig, rng)
+    keys = rig.folder / f"wrong-{host.name}.keys"
+
+    def restart(**gossip: str) -> None:
+        host.sidecar.kill()
+        told = {"key_file": str(rig.folder / "gossip.keys"), "port": 7946, **gossip}
+        host.configure(rig.endpoints, gossip=told)
+        host.sidecar.start()
+
+    def start(rig: Rig) -> None:
+        keys.touch(mode=0o600)
+        keys.write_text(base64.b64encode(os.urandom(32)).decode() + "\n", "utf-8")
+        restart(key_file=str(keys))
+
+    return Fault(start, lambda rig: restart(), restarts=(f"sidecar@{host.name}",))
+
+
+def _rolling(rig: Rig, rng: random.Random) -> Fault:
+    """All sidecars are restarted one after another, as an upgrade does; no request may fail."""
+
+    async def during(rig: Rig) -> None:
+        for host in rig.hosts.values():
+            await in_thread(host.sidecar.stop)
+            host.sidecar.start()
+            while (status := await trio.to_thread.run_sync(host.status)) is None or status[
+                "config"
+            ]["state"] != "in-force":
+                await trio.sleep(0.1)
+
+    def stop(rig: Rig) -> None:
+        for host in rig.hosts.values():
+            host.sidecar.start()
+
+    names = tuple(f"sidecar@{name}" for name in rig.hosts)
+    return Fault(lambda rig: None, stop, during, restarts=names)
+
+
+PROCESS_PLANS = every(
+    Plan("sidecar-killed", "a sidecar is killed again and again", _sidecar_killed),
+    Plan("sidecar-paused", "a sidecar stands still", _sidecar_paused),
+    Plan("envoy-killed", "an Envoy is killed", partial(_envoy_signalled, signal.SIGKILL)),
+    Plan("envoy-paused", "an Envoy stands still", partial(_envoy_signalled, signal.SIGSTOP)),
+    Plan("backend-killed", "an application is killed", _backend_killed),
+    Plan("backend-paused", "an application stands still", _backend_paused),
+    Plan("backend-slow", "an application is slow", partial(_backend_told, f"slow {SLOW_S}")),
+    Plan("backend-5xx", "an application answers 500", partial(_backend_told, "5xx")),
+    Plan("backend-hanging", "an application never answers", partial(_backend_told, "hang")),
+    Plan("backend-resetting", "an application breaks connections", partial(_backend_told, "reset")),
+    Plan("wrong-keys", "a host has another gossip key", _wrong_key),
+    Plan(
+        "rolling-restart",
+        "all sidecars are restarted in turn",
+        _rolling,
+        lasts_s=90.0,
+        is_over_by_itself=True,
+    ),
+)
+"""Faults of processes."""

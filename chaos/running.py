@@ -1,0 +1,148 @@
+"""One run: a rig, load and writers on it, faults one after another or together, healing, and the verdict."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from chaos import history as records
+from chaos.faults import Fault, Plan
+from chaos.history import FaultSpan, History, Probe, Request
+from chaos.netns import ChaosError
+from chaos.observing import Observer
+from chaos.rig import Rig
+from chaos.verdict import Verdict, judge
+from chaos.writers import Writers
+
+__all__ = ["Scenario", "run_scenario"]
+
+CALM_S = 4.0
+"""Load without a fault, before the first one."""
+SETTLE_S = 12.0
+"""After the last healing, without writers: time to converge, and to see that it stays so."""
+HEALED_WITHIN_S = 60.0
+"""How long etcd may take to have a leader again once its fault is healed; the mesh's time begins then."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What happens: each step is a set of faults that are there together."""
+
+    name: str
+    title: str
+    steps: Sequence[Sequence[Plan]]
+
+
+def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out: Path) -> Verdict:
+    """Run it, write records and verdict down, and clean up whatever happens.
+
+    Raises:
+        ChaosError: The rig did not come up, or a fault could not be brought about.
+    """
+    rig = Rig(f"{scenario.name[:8].strip('-')}{seed % 1000}", hosts, rate)
+    history = History()
+    try:
+        rig.open()
+        trio.run(_play, rig, history, scenario, seed)
+        _collect(rig, history)
+    finally:
+        history.left_behind = rig.close()
+        _keep_logs(rig, out)
+        rig.remove()
+    verdict = judge(history)
+    records.store(history, out / "records")
+    (out / "verdict.json").write_text(json.dumps(verdict.as_json(), indent=1) + "\n", "utf-8")
+    return verdict
+
+
+async def _play(rig: Rig, history: History, scenario: Scenario, seed: int) -> None:
+    rng = random.Random(seed)
+    writers = Writers(rig, history, seed)
+    async with trio.open_nursery() as watching:
+        watching.start_soon(Observer(rig, history).run)
+        async with trio.open_nursery() as writing:
+            writing.start_soon(writers.run)
+            await trio.sleep(CALM_S)
+            for step in scenario.steps:
+                await _step(rig, history, step, rng)
+            writing.cancel_scope.cancel()
+        await trio.to_thread.run_sync(
+            rig.until, rig.is_etcd_healthy, "etcd to be healthy again", HEALED_WITHIN_S
+        )
+        history.healed_s = time.monotonic()
+        await trio.sleep(SETTLE_S)
+        await writers.settle()
+        watching.cancel_scope.cancel()
+    history.ended_s = time.monotonic()
+
+
+async def _step(rig: Rig, history: History, plans: Sequence[Plan], rng: random.Random) -> None:
+    """All faults of a step begin within two seconds, and end in the order that chance gives."""
+    made = [(plan, plan.make(rig, rng)) for plan in plans]
+    async with trio.open_nursery() as nursery:
+        for plan, fault in made:
+            delay_s = rng.random() * 2 if len(made) > 1 else 0.0
+            lasts_s = plan.lasts_s * (0.8 + 0.4 * rng.random() if len(made) > 1 else 1.0)
+            nursery.start_soon(_fault, rig, history, plan, fault, delay_s, lasts_s)
+
+
+async def _fault(
+    rig: Rig, history: History, plan: Plan, fault: Fault, delay_s: float, lasts_s: float
+) -> None:
+    await trio.sleep(delay_s)
+    began_s = time.monotonic()
+    await trio.to_thread.run_sync(fault.start, rig)
+    try:
+        with trio.move_on_after(lasts_s):
+            await fault.during(rig)
+            if not plan.is_over_by_itself:
+                await trio.sleep_forever()
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(fault.stop, rig)
+        history.faults.append(
+            FaultSpan(
+                plan.name,
+                began_s,
+                time.monotonic(),
+                fault.hosts,
+                fault.backends,
+                fault.permits,
+                fault.restarts,
+                fault.new_epoch,
+            )
+        )
+
+
+def _collect(rig: Rig, history: History) -> None:
+    """The records of the load, which its processes wrote."""
+    for host in rig.hosts.values():
+        host.client.stop()
+        for line in (rig.folder / f"requests-{host.name}.jsonl").read_text("utf-8").splitlines():
+            history.requests.append(Request(**json.loads(line)))
+        for line in (rig.folder / f"probes-{host.name}.jsonl").read_text("utf-8").splitlines():
+            history.probes.append(Probe(**json.loads(line)))
+    if not history.requests:
+        raise ChaosError("the load sent no request: nothing is shown by this run")
+
+
+def _keep_logs(rig: Rig, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    logs = out / "logs"
+    shutil.rmtree(logs, ignore_errors=True)
+    shutil.copytree(rig.folder / "logs", logs, dirs_exist_ok=True)
+    for name in rig.etcd:
+        file = rig.folder / f"{name}.log"
+        if file.exists():
+            shutil.copy(file, logs)
+    for name in rig.hosts:
+        envoy = rig.folder / "data" / name / "envoy.log"
+        if envoy.exists():
+            shutil.copy(envoy, logs / f"{name}-envoy.log")
