@@ -15,6 +15,7 @@ import random
 import signal
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO
 
 import aiohttp
@@ -114,7 +115,8 @@ async def _run(options: argparse.Namespace) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    with open(options.out, "a", 1) as requests, open(options.probes, "a", 1) as probes:
+    out, probed = Path(options.out), Path(options.probes)
+    with out.open("a", 1) as requests, probed.open("a", 1) as probes:  # noqa: ASYNC230 - lines of local files
         client = Client(options.host, options.listener, options.rate, requests, probes)
         await client.run(stopped)
 

@@ -121,10 +121,7 @@ def _rolling(rig: Rig, rng: random.Random) -> Fault:
         for host in rig.hosts.values():
             await in_thread(host.sidecar.stop)
             host.sidecar.start()
-            while (status := await trio.to_thread.run_sync(host.status)) is None or status[
-                "config"
-            ]["state"] != "in-force":
-                await trio.sleep(0.1)
+            await in_thread(lambda host=host: rig.until(host.is_in_force, f"{host.name} to serve"))  # type: ignore[misc]
 
     def stop(rig: Rig) -> None:
         for host in rig.hosts.values():

@@ -8,7 +8,7 @@ from typing import Any
 
 from chaos.checkers.mixtures import GROUPS
 
-__all__ = ["KEYS", "PORT", "change", "group_of", "register", "services", "text"]
+__all__ = ["KEYS", "PORT", "change", "first_value", "group_of", "register", "services", "text"]
 
 PORT = 9080
 TIMEOUT = "2s"
@@ -84,6 +84,11 @@ def change(number: int) -> list[dict[str, Any]]:
             ],
         ),
     ]
+
+
+def first_value(key: str) -> str:
+    """What a register holds when a run begins."""
+    return f"{key}-0"
 
 
 def register(key: str, value: str, resource_version: str = "") -> dict[str, Any]:

@@ -125,6 +125,11 @@ class Host:
         """A word to the application."""
         control(self.control_socket, word)
 
+    def is_in_force(self) -> bool:
+        """Whether its sidecar answers, and its Envoy has everything."""
+        status = self.status()
+        return status is not None and status["config"]["state"] == "in-force"
+
     def status(self) -> dict[str, Any] | None:
         """The sidecar's status; None: it does not answer."""
         return ask(self.status_socket, "/v1/status")
@@ -186,7 +191,7 @@ class Rig:
             host.configure(self.endpoints)
             host.app.start()
         first = [*objects.services(), *objects.change(0)]
-        first += [objects.register(key, f"{key}-0") for key in objects.KEYS]
+        first += [objects.register(key, objects.first_value(key)) for key in objects.KEYS]
         self.publish("first", first)
         for host in self.hosts.values():
             host.sidecar.start()
@@ -243,7 +248,7 @@ class Rig:
         """Whether every sidecar has everything in force, and holds all others alive."""
         for host in self.hosts.values():
             status = host.status()
-            if status is None or status["config"]["state"] != "in-force":
+            if status is None or not host.is_in_force():
                 return False
             if status["hosts"] < len(self.hosts):
                 return False

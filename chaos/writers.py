@@ -48,6 +48,11 @@ class Writers:
 
     async def run(self) -> None:
         """Write until cancelled; a command under way is finished first."""
+        now_s = time.monotonic()
+        for key in objects.KEYS:
+            value = objects.first_value(key)
+            first = Write(key, "rig", now_s, now_s, "", value, Outcome.OK)
+            self._history.writes.append(first)
         async with trio.open_nursery() as nursery:
             for writer in ("w-a", "w-b"):
                 nursery.start_soon(self._register_writer, writer)
