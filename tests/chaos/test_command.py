@@ -1,0 +1,123 @@
+"""`./dev chaos`: what it says, and one fault on real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from chaos import __main__ as command
+from chaos.faults import Fault
+from chaos.netns import cut, cut_one_way, leftovers, lose
+from chaos.report import page
+from chaos.rig import Rig
+from chaos.scenarios import CI, PLANS, alone, mixture
+from chaos.verdict import judge
+from tests.chaos.histories import look, register_history, request, spell
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("nft") is None or shutil.which("ip") is None,
+    reason="needs root, iproute2 and nftables: test hosts are network namespaces",
+)
+
+
+def test_every_fault_is_named_with_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--list"]) == 0
+    told = capsys.readouterr().out
+    for name, plan in PLANS.items():
+        assert name in told
+        assert plan.title in told
+
+
+def test_without_root_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert command.main(["isolate-etcd"]) == 2
+    assert "needs root" in capsys.readouterr().err
+
+
+@needs_root
+def test_an_unknown_fault_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["no-such-thing"]) == 2
+    assert "no fault 'no-such-thing'" in capsys.readouterr().err
+
+
+def test_a_seed_draws_the_same_mixture_again() -> None:
+    assert mixture(7) == mixture(7)
+    assert len({mixture(seed).title for seed in range(20)}) > 10
+    for seed in range(50):
+        assert not any(plan.is_lone for step in mixture(seed).steps for plan in step)
+    assert set(CI) <= set(PLANS)
+    assert alone("split-two").steps == ((PLANS["split-two"],),)
+
+
+class _Known:
+    """A rig that is not there: names and addresses only."""
+
+    hosts: dict[str, None]
+
+    def __init__(self) -> None:
+        self.hosts = dict.fromkeys(("h1", "h2", "h3"))
+        self.network = self
+
+    def addresses(self, names: list[str]) -> list[str]:
+        return [f"10.0.0.{name[1:]}" for name in names]
+
+    def address(self, name: str) -> str:
+        return self.addresses([name])[0]
+
+
+NETWORKED = ("split-two", "isolate-all", "one-way", "poisoned-observer", "flapping", "loss-10")
+
+
+@pytest.mark.parametrize("name", NETWORKED)
+def test_victims_are_the_seeds_choice(name: str) -> None:
+    rig = cast(Rig, _Known())
+    made = [PLANS[name].make(rig, random.Random(5)) for _ in range(2)]
+    assert all(isinstance(one, Fault) for one in made)
+    assert made[0].hosts == made[1].hosts
+
+
+def test_cuts_are_rules_in_one_direction_or_both() -> None:
+    assert cut_one_way(["1.1.1.1"], ["2.2.2.2", "3.3.3.3"]) == [
+        "ip saddr { 1.1.1.1 } ip daddr { 2.2.2.2, 3.3.3.3 } drop"
+    ]
+    assert len(cut(["1.1.1.1"], ["2.2.2.2"])) == 2
+    assert lose(30) == ["meta protocol ip numgen random mod 100 < 30 drop"]
+
+
+def test_the_report_shows_faults_failures_and_violations() -> None:
+    history = register_history(1)
+    history.requests = [request(1), request(2, 503, reason="NC")]
+    history.looks = [look(1, "h1", 2), look(3, "h1", 3)]
+    history.faults = [spell("split-two", 1, 2)]
+    history.healed_s, history.ended_s = 2.0, 9.0
+    text = page(alone("split-two"), 4, judge(history), history)
+    for part in ("split-two, seed 4", "<svg", "no_cluster", "h1: revision", "healed"):
+        assert part in text
+    assert "http" not in text.replace("<!doctype html>", "").replace("xmlns", "")
+
+
+@pytest.mark.root
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@needs_root
+def test_a_host_cut_off_from_etcd_follows_its_peers_and_nothing_is_violated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = command.main(["isolate-etcd", "--hosts", "3", "--rate", "8", "--out", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert code == 0, told
+    verdict = json.loads((tmp_path / "isolate-etcd-1" / "verdict.json").read_text("utf-8"))
+    assert verdict["green"]
+    assert verdict["figures"]["requests"] > 100
+    assert verdict["figures"]["failures_excused"] == {}
+    assert (tmp_path / "isolate-etcd-1" / "report.html").exists()
+    assert leftovers("isolate") == []
