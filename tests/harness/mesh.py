@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from store.diagnostics import Level
 from store.etcd.client import EtcdClient
@@ -31,7 +31,26 @@ from tests.harness.echo import EchoBackend
 from tests.harness.processes import EtcdProcess
 from tests.harness.sidecars import SidecarProcess, listen_port
 
-__all__ = ["MeshFixture"]
+__all__ = ["Application", "MeshFixture"]
+
+
+class Application(Protocol):
+    """What can be a workload."""
+
+    @property
+    def name(self) -> str:
+        """Its service."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Its label `version`; empty for none."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Where it listens on loopback."""
+        ...
 
 
 class MeshFixture:
@@ -64,7 +83,7 @@ class MeshFixture:
         return self._stack.enter_context(EchoBackend(name, version, **options))
 
     def workload(
-        self, backend: EchoBackend, number: int, protocol: str = "HTTP", **options: Any
+        self, backend: Application, number: int, protocol: str = "HTTP", **options: Any
     ) -> dict[str, Any]:
         """Settings of a workload: `backend` is an endpoint of the service of its name, at port `number`."""
         port = {

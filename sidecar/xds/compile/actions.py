@@ -63,9 +63,9 @@ def compile_forward(action: Forward, *, connect: bool = False) -> pb.RouteAction
     compiled = pb.RouteAction(
         timeout=duration(action.timeout_s),
         idle_timeout=duration(action.idle_timeout_s),
-        # A client's grpc-timeout counts up to the route's timeout, without one as it is.
-        # With `max_stream_duration`, its successor, Envoy ignores `timeout` of requests that are not gRPC (measured).
-        max_grpc_timeout=duration(action.timeout_s),
+        # No `max_grpc_timeout`: a client's grpc-timeout is its own to keep, and one that Envoy kept beside it would be
+        # answered UNAVAILABLE where the client says DEADLINE_EXCEEDED (measured). Nor its successor
+        # `max_stream_duration`: with it Envoy ignores `timeout` of requests that are not gRPC (measured).
         request_mirror_policies=[_mirror(mirror) for mirror in action.mirrors],
         hash_policy=[_hash_policy(policy) for policy in action.hash_policies],
     )

@@ -16,6 +16,7 @@ from sidecar.xds.compile.forward_proxy import forward_proxy_filters
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.routes import CORS_FILTER, FAULT_FILTER
 from sidecar.xds.compile.tracing import tracing
+from sidecar.xds.compile.upstream_http import HEADERS_MAX
 
 __all__ = ["HTTP_MANAGER", "inbound_filters", "manager_filter", "outbound_filters"]
 
@@ -92,6 +93,8 @@ def manager_filter(
         http_filters=filters,
         stream_idle_timeout=duration(COLD_HOST_TIMEOUT_S if cold_hosts else 0),
         server_header_transformation=pb.HttpConnectionManager.PASS_THROUGH,
+        # Whether a body is wanted is for the application to say (Istio: ENABLE_100_CONTINUE_HEADERS).
+        proxy_100_continue=True,
         access_log=http_access_logs(options),
         tracing=tracing(options),
         use_remote_address=pb.BoolValue(value=edge),
@@ -104,6 +107,11 @@ def manager_filter(
         manager.route_config.CopyFrom(routes)
     if edge:
         manager.normalize_path.value = True
+    else:
+        # What applications of the mesh may say to each other; strangers are held to Envoy's own limits.
+        manager.common_http_protocol_options.max_headers_count.value = HEADERS_MAX
+        manager.http_protocol_options.accept_http_10 = True
+    manager.http_protocol_options.enable_trailers = True
     if client_certificates:
         _tell_client_certificate(manager, edge=edge)
     manager.upgrade_configs.add(upgrade_type="websocket")

@@ -13,10 +13,18 @@ from sidecar.xds import protos as pb
 from sidecar.xds.compile.encoding import duration, packed
 from store.objects.destination_rule import ConnectionPoolSettings, OutlierDetection
 
-__all__ = ["HTTP_OPTIONS", "client_decides", "speaks_http2", "upstream_http_options"]
+__all__ = [
+    "HEADERS_MAX",
+    "HTTP_OPTIONS",
+    "client_decides",
+    "speaks_http2",
+    "upstream_http_options",
+]
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 """Key of these options in a cluster."""
+HEADERS_MAX = 1_000
+"""Headers that a request or an answer within the mesh may have; Envoy's own 100 is for strangers."""
 
 
 def speaks_http2(protocol: Protocol, pool: ConnectionPoolSettings | None) -> bool:
@@ -34,7 +42,7 @@ def upstream_http_options(
     auto_sni: bool = False,
     auto_san: bool = False,
 ) -> pb.Any | None:
-    """The options, packed; None where Envoy's defaults (HTTP/1.1, no limits) say the same.
+    """The options, packed; None where there is nothing to say, for ports whose bytes are not read.
 
     Args:
         protocol: Protocol of the port.
@@ -66,6 +74,8 @@ def _options(
         options.upstream_http_protocol_options.auto_san_validation = auto_san
     _add_limits(options, pool)
     _add_version(options, protocol, pool)
+    if protocol.is_http:
+        _take_all(options)
     if outliers is not None and outliers.outlier_detection_http_error_codes:
         _add_error_codes(options, tuple(outliers.outlier_detection_http_error_codes))
     if options == _PLAIN:
@@ -84,6 +94,15 @@ def client_decides(protocol: Protocol, pool: ConnectionPoolSettings | None) -> b
         return True
     upgraded = http is not None and http.h2_upgrade_policy == "UPGRADE"
     return protocol is Protocol.AUTO and not upgraded
+
+
+def _take_all(options: pb.UpstreamHttpOptions) -> None:
+    """Pass on what applications may say and Envoy drops or refuses unless told: trailers of HTTP/1.1, many headers."""
+    options.common_http_protocol_options.max_headers_count.value = HEADERS_MAX
+    if options.HasField("use_downstream_protocol_config"):
+        options.use_downstream_protocol_config.http_protocol_options.enable_trailers = True
+    elif options.explicit_http_config.HasField("http_protocol_options"):
+        options.explicit_http_config.http_protocol_options.enable_trailers = True
 
 
 def _add_limits(options: pb.UpstreamHttpOptions, pool: ConnectionPoolSettings | None) -> None:

@@ -16,6 +16,7 @@ from sidecar.xds.events import AskVirtualHosts, SessionState
 from sidecar.xds.resource import Resource, TypeUrl
 from sidecar.xds.session_order import ASKED_WAIT_S
 from tests.harness.envoys import Lab, bare_lab, open_lab
+from tests.harness.http2 import connect_http2
 from tests.harness.processes import free_port, wait_until_async
 from tests.harness.upstreams import Upstream, request, upstream
 from tests.harness.xds_resources import (
@@ -377,3 +378,18 @@ async def test_a_cluster_that_cannot_warm_does_not_hold_up_cold_hosts() -> None:
                 assert (answer.text, answer.took_s < ASKED_WAIT_S) == (host, True)
             assert await warming()
             assert lab.driver.view().state is SessionState.WARMING
+
+
+async def test_trailers_of_a_request_end_its_wait_for_a_cold_host_12i() -> None:
+    """Envoy's filter passes trailers on before there is a route. Later requests of the host are whole."""
+
+    def ask(port: int) -> list[str]:
+        with connect_http2(port) as client:
+            cold = client.send("a", "/", method="POST", body=b"x", trailers=[("x-end", "1")])
+            first = client.wait(cold).headers[":status"]
+            client.wait(client.send("a", "/"))
+            again = client.send("a", "/", method="POST", body=b"x", trailers=[("x-end", "1")])
+            return [first, client.wait(again).headers[":status"]]
+
+    async with cold_mesh("a") as (lab, _):
+        assert await trio.to_thread.run_sync(ask, lab.port) == ["404", "200"]

@@ -28,14 +28,13 @@ def test_without_timeout_there_is_none_rather_than_envoys_fifteen_seconds() -> N
     made = compile_forward(Forward(to(V1)))
     assert made.HasField("timeout")
     assert made.timeout.ToJsonString() == "0s"
-    assert made.max_grpc_timeout.ToJsonString() == "0s"
     assert not made.HasField("max_stream_duration"), "Envoy would ignore `timeout`"
 
 
-def test_a_timeout_also_bounds_a_clients_grpc_timeout() -> None:
+def test_a_clients_grpc_timeout_is_left_to_the_client() -> None:
     made = compile_forward(Forward(to(V1), timeout_s=1.5))
     assert made.timeout.ToJsonString() == "1.500s"
-    assert made.max_grpc_timeout == made.timeout
+    assert not made.HasField("max_grpc_timeout"), "Envoy would answer UNAVAILABLE"
     assert not made.HasField("max_stream_duration"), "Envoy would ignore `timeout`"
 
 

@@ -64,8 +64,9 @@ def test_health_updates_are_not_held_back() -> None:
     assert made.common_lb_config.update_merge_window.ToJsonString() == "0s"
 
 
-def test_without_policy_nothing_is_said_of_http() -> None:
-    assert HTTP_OPTIONS not in cluster(plan()).typed_extension_protocol_options
+def test_without_policy_nothing_is_said_of_http_where_bytes_are_not_read() -> None:
+    made = cluster(plan(protocol=Protocol.TCP))
+    assert HTTP_OPTIONS not in made.typed_extension_protocol_options
 
 
 def test_a_dns_service_holds_its_endpoints() -> None:

@@ -18,6 +18,7 @@ from sidecar.xds.compile import (
     compile_tcp_egress,
 )
 from sidecar.xds.compile.tls import MESH_ALPN
+from sidecar.xds.compile.upstream_http import HEADERS_MAX
 from sidecar.xds.resource import Resource
 from tests.harness.compiled import CATCH_ALL, IDENTITY, RULE, SOURCE, V1, V2, to
 
@@ -57,6 +58,19 @@ def test_outbound_takes_both_versions_of_http_and_connect() -> None:
     assert http.codec_type == pb.HttpConnectionManager.AUTO
     assert [u.upgrade_type for u in http.upgrade_configs] == ["websocket", "CONNECT"]
     assert http.http2_protocol_options.allow_connect
+
+
+def test_what_applications_say_to_each_other_is_passed_on() -> None:
+    for made in (
+        compile_outbound_listener("o", BIND, "o", OPTIONS),
+        compile_http_egress("e", BIND, "9080", OPTIONS),
+        compile_inbound_listener(PORT, APP, OPTIONS),
+    ):
+        http = manager(listener(made).filter_chains[0])
+        assert http.proxy_100_continue
+        assert http.http_protocol_options.enable_trailers
+        assert http.http_protocol_options.accept_http_10
+        assert http.common_http_protocol_options.max_headers_count.value == HEADERS_MAX
 
 
 def test_outbound_loads_cold_hosts_and_gives_up_after_two_seconds() -> None:

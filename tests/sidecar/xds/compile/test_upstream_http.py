@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.mesh.model import Protocol
 from sidecar.xds import protos as pb
-from sidecar.xds.compile.upstream_http import speaks_http2, upstream_http_options
+from sidecar.xds.compile.upstream_http import HEADERS_MAX, speaks_http2, upstream_http_options
 from tests.harness.compiled import policy
 
 
@@ -64,6 +64,17 @@ def test_the_version_of_http_upstream(
         assert speaks_http2(
             protocol, policy({"connectionPool": {"http": http or {}}}).connection_pool
         )
+
+
+@pytest.mark.parametrize("http", [None, CLIENT])
+def test_trailers_and_many_headers_of_answers_are_passed_on(
+    http: Mapping[str, object] | None,
+) -> None:
+    made = options(Protocol.HTTP, http)
+    assert made is not None
+    assert made.common_http_protocol_options.max_headers_count.value == HEADERS_MAX
+    chosen = made.use_downstream_protocol_config if http else made.explicit_http_config
+    assert chosen.http_protocol_options.enable_trailers
 
 
 def test_limits_of_connections_are_those_of_the_rule() -> None:
