@@ -186,7 +186,9 @@ class HostFacts:
 
     def inbound(self) -> tuple[InboundPort, ...]:
         """The listeners in front of the local workloads, as they are registered."""
-        made = []
+        made: list[InboundPort] = []
+        if self._settings.role == "gateway":
+            return ()  # peers connect to the servers of its Gateways themselves
         for local in self._locals():
             own = self._own(local)
             for port in local.ports:
@@ -261,10 +263,13 @@ class HostFacts:
     def _inbound_port(self, index: int, port: WorkloadPortSettings) -> int:
         """Port of the listener in front of an application: as told, else counted up from 15006 past those told.
 
-        A number that a port once had stays its own while this process lives, whatever becomes of its group.
+        A number that a port once had stays its own while this process lives, whatever becomes of its group. A gateway's
+        port is that of a server of its Gateways, told by `app_port` where the service's port is another.
         """
         if port.inbound_port is not None:
             return port.inbound_port
+        if self._settings.role == "gateway":
+            return port.app_port or port.number
         key = index, port.name, port.number
         if key not in self._numbered:
             taken = self._told_ports | set(self._numbered.values())

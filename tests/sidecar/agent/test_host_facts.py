@@ -179,6 +179,17 @@ def test_a_gateway_is_one_in_every_context() -> None:
     assert context.labels == {"istio": "ingressgateway"}
 
 
+def test_peers_connect_to_a_gateways_own_servers() -> None:
+    told = settings(
+        role="gateway",
+        workloads=[{"service": "edge", "ports": [port(80), port(443, app_port=8443)]}],
+    )
+    facts = HostFacts(told, "10.0.0.1")
+    (workload,) = facts.record().workloads
+    assert [(p.number, p.inbound_port) for p in workload.ports] == [(80, 80), (443, 8443)]
+    assert facts.inbound() == ()
+
+
 def test_an_address_that_is_told_is_taken() -> None:
     assert own_address(settings(address="10.1.2.3")) == "10.1.2.3"
 

@@ -1,0 +1,164 @@
+"""Traffic that leaves the mesh through an egress gateway: client, gateway, stranger; by the gateway's own policy."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness.certificates import Authority
+from tests.harness.echo import EchoBackend
+from tests.harness.mesh import MeshFixture
+from tests.harness.processes import wait_until
+from tests.harness.sidecars import SidecarProcess, listen_port
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+@dataclass
+class Way:
+    """Out of the mesh."""
+
+    mesh: MeshFixture
+    client: SidecarProcess
+    gateway: SidecarProcess
+    stranger: EchoBackend
+    port: int
+    """Of the gateway."""
+
+
+@pytest.fixture(scope="module")
+def way() -> Iterator[Way]:
+    with MeshFixture() as mesh:
+        port = listen_port()
+        stranger = mesh.backend("stranger")
+        mesh.put(
+            f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: stranger}}
+spec:
+  hosts: [stranger.example.com]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {stranger.port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: egress}}
+spec:
+  selector: {{istio: egress}}
+  servers:
+  - port: {{number: {port}, name: http, protocol: HTTP}}
+    bind: 127.0.0.1
+    hosts: [stranger.example.com]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: stranger}}
+spec:
+  hosts: [stranger.example.com]
+  gateways: [mesh, egress]
+  http:
+  - name: to-gateway
+    match: [{{gateways: [mesh], port: 80}}]
+    route: [{{destination: {{host: egress, port: {{number: 80}}, subset: all}}}}]
+  - name: out
+    match: [{{gateways: [egress], port: {port}}}]
+    headers: {{request: {{set: {{x-egress: "yes"}}}}}}
+    route: [{{destination: {{host: stranger.example.com, port: {{number: 80}}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: egress}}
+spec: {{host: egress, subsets: [{{name: all}}]}}
+---
+apiVersion: meshd.io/v1
+kind: MeshConfig
+metadata: {{name: mesh}}
+spec: {{outboundTrafficPolicy: {{mode: REGISTRY_ONLY}}}}
+"""
+        )
+        gate = {"service": "egress", "ports": [{"number": 80, "app_port": port}]}
+        gateway = mesh.sidecar("gate", gate, role="gateway", labels={"istio": "egress"})
+        yield Way(mesh, mesh.sidecar("client"), gateway, stranger, port)
+
+
+def rule(text: str) -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: stranger}}
+spec: {{host: stranger.example.com, trafficPolicy: {text}}}
+"""
+
+
+def counted(sidecar: SidecarProcess, cluster: str) -> int:
+    """Requests that a host's Envoy sent to a cluster."""
+    rows = sidecar.envoy_stats(r"^cluster\..*upstream_rq_total$")
+    return sum(value for name, value in rows.items() if cluster in name)
+
+
+def test_a_request_leaves_by_the_gateway(way: Way) -> None:
+    answer = way.client.ask("stranger.example.com", "/x")
+    assert (answer.status, answer.name) == (200, "stranger")
+    assert answer.seen["headers"]["x-egress"] == "yes"
+    assert answer.seen["headers"]["host"] == "stranger.example.com"
+    assert counted(way.client, "stranger.example.com") == 0
+    assert counted(way.client, "egress.default.svc.cluster.local") >= 1
+    assert counted(way.gateway, "stranger.example.com") >= 1
+
+
+def test_other_strangers_do_not_leave(way: Way) -> None:
+    assert way.client.ask("nobody.example.com").status == 502
+
+
+def test_limits_for_the_stranger_hold_at_the_gateway(way: Way) -> None:
+    way.mesh.put(rule("{connectionPool: {http: {http2MaxRequests: 1}}}"))
+    before = way.stranger.hits
+    statuses: list[int] = []
+
+    def slow() -> None:
+        statuses.append(way.client.ask("stranger.example.com", "/?delay_s=0.5").status)
+
+    threads = [threading.Thread(target=slow) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200, 503, 503]
+    assert way.stranger.hits == before + 1
+
+
+def test_the_gateway_begins_tls_to_the_stranger(way: Way, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.server_of("stranger.example.com"))
+    with EchoBackend("secure", tls=context) as secure:
+        way.mesh.put(
+            f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: stranger}}
+spec:
+  hosts: [stranger.example.com]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {secure.port}}}}}]
+""",
+            rule(f"{{tls: {{mode: SIMPLE, caCertificates: {authority.ca}}}}}"),
+        )
+        answer = way.client.ask("stranger.example.com")
+        assert (answer.status, answer.name) == (200, "secure")
+
+
+def test_the_client_waits_out_a_gateway_that_leaves(way: Way) -> None:
+    assert way.gateway.end() == 0
+    way.gateway.remove()
+    wait_until(lambda: way.client.ask("stranger.example.com").status == 503, 45, "no gateway")
