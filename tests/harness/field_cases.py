@@ -25,6 +25,7 @@ from store.objects.kinds import kind_named
 from tests.harness.catalogs import Document
 from tests.harness.field_envoy import Served
 from tests.harness.fields import Path, expand, given, without
+from tests.harness.identities import materials_of
 from tests.harness.worlds import WEB, World
 
 __all__ = [
@@ -314,6 +315,7 @@ def compiled(case: Case, documents: Sequence[Document]) -> Mapping[tuple[TypeUrl
 def resources(case: Case, places: Mapping[str, object]) -> list[Resource]:
     """Everything that an Envoy is to have for a case."""
     builder = builder_of(case, case.documents(places), places)
+    builder.put_secrets(materials_of(builder.secrets))
     return [one for made in builder.resources.values() for one in made.values()]
 
 

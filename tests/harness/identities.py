@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-__all__ = ["MeshAuthority", "spiffe"]
+from sidecar.certificates.checking import Unusable, check
+from sidecar.certificates.model import Material, SecretSource
+
+__all__ = ["MeshAuthority", "materials_of", "spiffe"]
 
 _BEGAN = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 _ENDS = datetime.datetime(2120, 1, 1, tzinfo=datetime.UTC)
@@ -84,3 +89,16 @@ def _builder(
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def materials_of(sources: Iterable[SecretSource]) -> dict[SecretSource, Material]:
+    """What the files of these secrets give now; those that cannot serve are left out."""
+    found = {}
+    for source in sources:
+        contents: dict[str, bytes | str] = {}
+        for path in source.files:
+            file = Path(path)
+            contents[path] = file.read_bytes() if file.is_file() else "not there"
+        with contextlib.suppress(Unusable):
+            found[source] = check(source, contents)
+    return found
