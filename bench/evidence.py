@@ -26,7 +26,8 @@ import trio
 from bench.evidence_load import load
 from bench.report import Report
 from sidecar.agent.ads_driver import AdsDriver
-from sidecar.agent.envoy import EnvoyLaunch, EnvoyProcess, find_envoy
+from sidecar.agent.envoy import EnvoyProcess
+from sidecar.agent.envoy_program import EnvoyLaunch, find_envoy
 from sidecar.agent.outcomes_admin import readings
 from sidecar.agent.outcomes_reports import LoadReported, Reporting
 from sidecar.xds import protos as pb

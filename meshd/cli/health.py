@@ -212,6 +212,12 @@ def _envoy_troubles(envoy: Json) -> Iterator[Trouble]:
         yield Trouble(Severity.BROKEN, f"error: Envoy is not running ({state}){reason}")
     elif not envoy.get("connected"):
         yield Trouble(Severity.DEGRADED, "warning: Envoy runs, but has no stream to this sidecar")
+    if envoy.get("not_replaced"):
+        yield Trouble(
+            Severity.NOTE,
+            f"warning: Envoy runs with the settings, or as the program, of before: {envoy['not_replaced']}",
+            ("Take the host out of its services (on_stop = leave), then start both again.",),
+        )
 
 
 def _gossip_troubles(gossip: Json) -> Iterator[Trouble]:

@@ -45,6 +45,7 @@ class AdsDriver:
         report: Called in trio's thread. It may call `desire` (to answer `AskVirtualHosts`, say).
         observe: Sees every event and effect in order, for a log of the dialogue; it must not call back.
         loads: Told of load reports, in trio's thread between its tasks: it must only note them.
+        generation: Restart epoch of the Envoy that is to be served; None: any is.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class AdsDriver:
         *,
         observe: Callable[[Event | Effect], None] | None = None,
         loads: Callable[[LoadReported], None] | None = None,
+        generation: Callable[[], int] | None = None,
     ) -> None:
         self._session = Session()
-        self._server = AdsServer(socket_path, self._arrived, loads)
+        self._server = AdsServer(socket_path, self._arrived, loads, generation=generation)
         self._report = report
         self._observe = observe
         self._queue: deque[Event] = deque()

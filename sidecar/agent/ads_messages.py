@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from envoy.service.discovery.v3 import discovery_pb2
 
+from sidecar.agent.envoy_program import GENERATION
 from sidecar.xds.events import DeltaRequest, SendResponse
 
 if TYPE_CHECKING:
     from sidecar.xds.resource import Resource
 
-__all__ = ["decode_request", "encode_response"]
+__all__ = ["decode_request", "encode_response", "generation_of"]
 
 
 def encode_response(response: SendResponse) -> Any:
@@ -51,3 +52,9 @@ def decode_request(stream: int, request: Any) -> DeltaRequest:
         error=request.error_detail.message if failed else None,
         node_id=request.node.id,
     )
+
+
+def generation_of(node: Any) -> int:
+    """The restart epoch of the Envoy that says that it is this node."""
+    fields = node.metadata.fields
+    return int(fields[GENERATION].number_value) if GENERATION in fields else 0

@@ -2,8 +2,9 @@
 
 The only module with threads of its own. Each stream has two: one that reads requests and hands them to trio,
 one (of grpcio's pool) that takes responses from a bounded queue and sends them. The newest stream wins; older
-ones are ended. Nothing here decides anything about resources: see `sidecar.xds.session`. Envoy's load reports
-come over the same socket: see `outcomes_reports`.
+ones are ended. An Envoy that another one has taken over from may come back, while it finishes what it has: it is turned
+away by what its first request says of its node. Nothing here decides anything about resources: see
+`sidecar.xds.session`. Envoy's load reports come over the same socket: see `outcomes_reports`.
 Source: Envoy, aggregated discovery service (delta), load reporting service; grpcio server API.
 """
 
@@ -23,7 +24,7 @@ import trio
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from envoy.service.load_stats.v3 import lrs_pb2_grpc
 
-from sidecar.agent.ads_messages import decode_request, encode_response
+from sidecar.agent.ads_messages import decode_request, encode_response, generation_of
 from sidecar.agent.outcomes_reports import (
     LoadReported,
     Reporting,
@@ -148,6 +149,7 @@ class AdsServer:
         socket_path: Where to listen; its directory is made with mode 0700, an old socket is replaced.
         deliver: Called in trio's thread with what happened, in the order in which it happened.
         deliver_loads: The same for load reports; without it none are asked for.
+        generation: Restart epoch of the Envoy that is to be served, asked in other threads; None: any is.
     """
 
     def __init__(
@@ -155,8 +157,11 @@ class AdsServer:
         socket_path: Path,
         deliver: Callable[[StreamEvent], None],
         deliver_loads: Callable[[LoadReported], None] | None = None,
+        *,
+        generation: Callable[[], int] | None = None,
     ) -> None:
         self._path = socket_path
+        self._generation = generation
         self._deliver = deliver
         self._deliver_loads = deliver_loads
         self._ads = _Service("ads", self._tell)
@@ -227,6 +232,7 @@ class AdsServer:
 
     def serve(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
         """Run one ADS stream in a thread of grpcio's pool, yielding encoded responses until it ends."""
+        requests = self._of_the_served(requests, context)
         stream = self._ads.open(context)
         self._tell(StreamOpened(stream.number))
         try:
@@ -236,10 +242,22 @@ class AdsServer:
 
     def serve_loads(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
         """Run one stream of load reports in a thread of grpcio's pool, yielding encoded wishes until it ends."""
+        requests = self._of_the_served(requests, context)
         stream = self._loads.open(context)
         self._tell_loads(LoadReported(stream.number, is_first=True))
         stream.put(self._reporting)
         yield from self._loads.run(stream, requests, decode_report, encode_reporting)
+
+    def _of_the_served(self, requests: Iterator[Any], context: Any) -> Iterator[Any]:
+        """The requests, where they come from the Envoy that is to be served; ends the call of another one."""
+        if self._generation is None:
+            return requests
+        first = next(requests, None)
+        if first is None:
+            return iter(())
+        if generation_of(first.node) != self._generation():
+            context.abort(grpc.StatusCode.UNAVAILABLE, "another Envoy has taken over")
+        return itertools.chain((first,), requests)
 
     def _tell(self, event: StreamEvent) -> None:
         self._run_soon(self._deliver, event)

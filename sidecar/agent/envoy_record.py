@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from sidecar.agent.run_files import write_atomically
 
@@ -26,21 +27,42 @@ class EnvoyRecord:
     started: int
     """Start time in clock ticks since boot."""
     settings: str
-    """Digest of bootstrap and command line."""
+    """Digest of bootstrap, command line and program."""
+    epoch: int | None = None
+    """Its restart epoch; None: no other can take over from it."""
+    before: EnvoyRecord | None = None
+    """The one that it takes over from, while it is not known that it has."""
 
     @classmethod
     def read(cls, path: Path) -> EnvoyRecord | None:
         """The record in a file; None when there is none, or it is not whole."""
         try:
-            values = json.loads(path.read_bytes())
-            return cls(int(values["pid"]), int(values["started"]), str(values["settings"]))
+            return cls._of(json.loads(path.read_bytes()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    @classmethod
+    def _of(cls, values: Mapping[str, Any]) -> EnvoyRecord:
+        epoch, before = values.get("epoch"), values.get("before")
+        return cls(
+            int(values["pid"]),
+            int(values["started"]),
+            str(values["settings"]),
+            None if epoch is None else int(epoch),
+            None if before is None else cls._of(before),
+        )
+
+    @classmethod
+    def running(cls, path: Path) -> EnvoyRecord | None:
+        """The Envoy in a file that is alive; of two in the midst of a take-over the newer one, if it lives."""
+        record = cls.read(path)
+        while record is not None and not record.is_running():
+            record = record.before
+        return record
+
     def write(self, path: Path) -> None:
         """Write the record, whole or not at all."""
-        values = {"pid": self.pid, "started": self.started, "settings": self.settings}
-        write_atomically(path, json.dumps(values) + "\n")
+        write_atomically(path, json.dumps(asdict(self)) + "\n")
 
     def is_running(self) -> bool:
         """Whether this very process is still alive."""

@@ -6,7 +6,7 @@ reads the last known good. What Envoy's side says before there is somebody to li
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -76,7 +76,11 @@ class EnvoySide:
             self._reported,
             observe=self._observed,
             loads=self._loads_reported,
+            generation=None if self.process is None else self._generation,
         )
+
+    def _generation(self) -> int:
+        return 0 if self.process is None else self.process.generation
 
     def may_run_already(self) -> bool:
         """Whether an Envoy may run already: this sidecar's last, or one that a unit of its own starts."""
@@ -97,6 +101,16 @@ class EnvoySide:
                 await nursery.start(self.process.run)
             await nursery.start(self.driver.run)
             task_status.started()
+
+    async def renew(self, wait_ready: Callable[[], Awaitable[None]]) -> None:
+        """Replace an Envoy that was started with other settings, or is another program, once it can be done unnoticed.
+
+        Args:
+            wait_ready: Returns when a whole configuration is in force: the next one gets it at once.
+        """
+        if self.process is not None and self.process.is_outdated:
+            await wait_ready()
+            await self.process.replace()
 
     async def abandon(self) -> None:
         """End an Envoy that was started for a daemon that cannot go on; one that ran before is left alone."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from sidecar.agent.envoy import EnvoyEvent, EnvoyExited, EnvoyStarted
+from sidecar.agent.envoy import EnvoyEvent, EnvoyExited, EnvoyNotReplaced, EnvoyStarted
 from sidecar.agent.envoy_admin import AdminClient
 from sidecar.agent.log import log
 from store.errors import AgentUnavailable
@@ -34,6 +34,8 @@ class EnvoyWatch:
         self._has_run = False
         self._since_s = 0.0
         self._error = ""
+        self._outdated = False
+        self._not_replaced = ""
         self._version = ""
         self._new = trio.Event()
 
@@ -58,12 +60,21 @@ class EnvoyWatch:
         """Take an event of the process."""
         match event:
             case EnvoyStarted():
-                self.restarts += self._has_run
+                self.restarts += self._has_run and not event.took_over
                 self._has_run = True
                 self._pid, self._since_s, self._adopted = event.pid, now_s, event.adopted
-                log.info("envoy_started", pid=event.pid, adopted=event.adopted)
+                self._not_replaced = ""
+                name = "envoy_replaced" if event.took_over else "envoy_started"
+                log.info(name, pid=event.pid, adopted=event.adopted)
+                self._outdated = event.outdated
                 if event.outdated:
-                    log.warning("envoy_outdated", reason="it was started with other settings")
+                    log.info(
+                        "envoy_outdated",
+                        reason="it was started with other settings, or is another program",
+                    )
+            case EnvoyNotReplaced():
+                self._not_replaced = event.reason
+                log.error("envoy_not_replaced", pid=event.pid, reason=event.reason)
             case EnvoyExited():
                 self._pid, self._since_s = None, now_s
                 self._error = f"ended with status {event.status}: {event.log_tail[-500:]}".strip()
@@ -101,6 +112,8 @@ class EnvoyWatch:
             "adopted": self._adopted,
             "connected": self.connected,
             "restarts": self.restarts,
+            "outdated": self._outdated,
+            "not_replaced": self._not_replaced,
             "uptime_s": round(now_s - self._since_s, 3) if self._pid is not None else 0.0,
             "error": self._error if self._pid is None else "",
         }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sidecar.agent.envoy import EnvoyLaunch, find_envoy
+import os
+
+from sidecar.agent.envoy_program import SHARED_MEMORY, SHELL, EnvoyLaunch, find_envoy
 from sidecar.agent.settings import SidecarSettings
 from sidecar.xds.bootstrap import BootstrapSettings, bootstrap_json
 
@@ -31,4 +33,11 @@ def envoy_launch(settings: SidecarSettings) -> EnvoyLaunch:
         concurrency=settings.envoy.concurrency,
         drain_time_s=settings.envoy.drain_time_s,
         log_level=settings.envoy.log_level,
+        hand_over_s=settings.envoy.hand_over_s if _can_hand_over(settings) else None,
     )
+
+
+def _can_hand_over(settings: SidecarSettings) -> bool:
+    """Whether another Envoy can take over from ours: we start it, by a shell, and there is memory to meet in."""
+    has_means = os.access(SHARED_MEMORY, os.W_OK) and os.access(SHELL, os.X_OK)
+    return settings.envoy.managed and has_means

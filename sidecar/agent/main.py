@@ -144,7 +144,7 @@ def version() -> None:
     """Print the version of this program and of the Envoy that it would start."""
     from importlib.metadata import version as installed
 
-    from sidecar.agent.envoy import find_envoy
+    from sidecar.agent.envoy_program import find_envoy
 
     click.echo(f"meshd-sidecar {installed('meshd')}")
     try:

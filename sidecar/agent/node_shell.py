@@ -216,6 +216,7 @@ class NodeShell:
                 if self._seed is not None and not self._envoy_side.is_open:
                     await catch_up(lambda: self.sources.status, self._has_heard_others)
                 await nursery.start(self._envoy_side.run)
+                nursery.start_soon(self._envoy_side.renew, self.wait_ready)
                 nursery.start_soon(self._last_good.run, self._cache_failed)
                 nursery.start_soon(self._tick)
                 nursery.start_soon(self._judge_the_rest)

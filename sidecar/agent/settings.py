@@ -160,6 +160,8 @@ class EnvoySettings(_Table):
     """Worker threads. One serves about 10,000 requests a second; each adds some 5 MB."""
     drain_time_s: int = Field(default=5, ge=1, le=3600)
     """How long connections of a changed listener may finish."""
+    hand_over_s: int = Field(default=60, ge=5, le=86400)
+    """How long connections of an Envoy may finish after another one, of a new version or other settings, took over."""
     log_level: Literal["trace", "debug", "info", "warning", "error", "critical"] = "warning"
     """Envoy's own log level."""
     credentials: str = "/etc/meshd/credentials"

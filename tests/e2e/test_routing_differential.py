@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.agent.envoy import find_envoy
+from sidecar.agent.envoy_program import find_envoy
 from sidecar.mesh.model import Provenance
 from sidecar.routing.match import Request, choose_virtual_host, match
 from sidecar.routing.table import (

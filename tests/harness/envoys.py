@@ -15,8 +15,9 @@ import trio.lowlevel
 
 from sidecar.agent.ads_driver import AdsDriver, Report
 from sidecar.agent.ads_server import AdsServer, StreamEvent
-from sidecar.agent.envoy import EnvoyEvent, EnvoyLaunch, EnvoyProcess, find_envoy
+from sidecar.agent.envoy import EnvoyEvent, EnvoyProcess
 from sidecar.agent.envoy_admin import AdminClient
+from sidecar.agent.envoy_program import EnvoyLaunch, find_envoy
 from sidecar.agent.outcomes_reports import LoadReported, Reporting
 from sidecar.xds.bootstrap import BootstrapSettings, bootstrap_json
 from sidecar.xds.events import (

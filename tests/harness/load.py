@@ -81,15 +81,23 @@ def send(
 class Load:
     """A steady stream of requests to one listener; use as a context manager, then look at `replies`.
 
-    Every worker keeps one connection alive as long as it lasts; a broken one is a recorded failure, and the
-    next request opens another.
+    Every worker keeps one connection alive as long as it lasts, or with `keeps` false opens one for each request; a
+    broken one is a recorded failure, and the next request opens another.
     """
 
     def __init__(
-        self, port: int, host: str, path: str = "/", *, workers: int = 2, pause_s: float = PAUSE_S
+        self,
+        port: int,
+        host: str,
+        path: str = "/",
+        *,
+        workers: int = 2,
+        pause_s: float = PAUSE_S,
+        keeps: bool = True,
     ) -> None:
         self._port, self._host, self._path = port, host, path
         self._pause_s = pause_s
+        self._keeps = keeps
         self._stop = threading.Event()
         self.replies: list[Reply] = []
         """Every request in the order of its answer; only appended to."""
@@ -109,6 +117,8 @@ class Load:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_S)
         while not self._stop.is_set():
             self.replies.append(send(connection, self._host, self._path))
+            if not self._keeps:
+                connection.close()
             self._stop.wait(self._pause_s)
         connection.close()
 

@@ -14,16 +14,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from sidecar.agent.envoy import (
-    EnvoyEvent,
-    EnvoyExited,
-    EnvoyLaunch,
-    EnvoyProcess,
-    EnvoyStarted,
-    find_envoy,
-    restart_delay_s,
-)
+from sidecar.agent.envoy import EnvoyEvent, EnvoyExited, EnvoyProcess, EnvoyStarted, restart_delay_s
 from sidecar.agent.envoy_admin import AdminClient
+from sidecar.agent.envoy_program import EnvoyLaunch, find_envoy
 from sidecar.agent.envoy_record import EnvoyRecord, start_ticks
 from store.errors import AgentUnavailable, InputError, NotFoundError
 from tests.harness.envoys import launch_in, open_lab
