@@ -19,6 +19,7 @@ from envoy.service.load_stats.v3 import lrs_pb2, lrs_pb2_grpc
 
 from sidecar.agent.ads_driver import AdsDriver, Report
 from sidecar.agent.ads_server import QUEUE_MAX, AdsServer, StreamEvent
+from sidecar.agent.envoy_program import GENERATION
 from sidecar.agent.outcomes_reports import EndpointLoad, LoadReported, Reporting
 from sidecar.outlier.model import Place
 from sidecar.xds.events import DeltaRequest, InForce, SendResponse, StreamClosed, StreamOpened
@@ -294,3 +295,34 @@ async def test_an_open_stream_of_reports_does_not_hold_up_the_end(directory: Pat
             began_s = trio.current_time()
     assert trio.current_time() - began_s < 1.5
     reporter.close()
+
+
+async def test_an_envoy_that_was_taken_over_from_is_turned_away(directory: Path) -> None:
+    """By what its first request says of its node; the stream of the one that is served stays."""
+    path, events = directory / "run" / "ads.sock", list[StreamEvent]()
+    served = [0]
+    async with trio.open_nursery() as nursery:
+        server = AdsServer(path, events.append, generation=lambda: served[0])
+        await nursery.start(server.run)
+        old = Client(path)
+        old.ask(TypeUrl.CLUSTER)
+        await wait_until_async(lambda: len(events) >= 2, WAIT_S, "the old one's request")
+        served[0] = 1
+        new = Client(path)
+        request = discovery_pb2.DeltaDiscoveryRequest(type_url=TypeUrl.CLUSTER)
+        request.node.metadata.fields[GENERATION].number_value = 1
+        new.outbox.put(request)
+        await wait_until_async(
+            lambda: any(isinstance(event, StreamClosed) for event in events), WAIT_S, "its end"
+        )
+        opened = [event.stream for event in events if isinstance(event, StreamOpened)]
+        again = Client(path)
+        again.ask(TypeUrl.CLUSTER)
+        with pytest.raises(grpc.RpcError, match="taken over"):
+            await again.next()
+        server.send(response(opened[-1], "n1"))
+        assert (await new.next()).nonce == "n1"
+        assert [event.stream for event in events if isinstance(event, StreamOpened)] == opened
+        for client in (old, new, again):
+            client.close()
+        nursery.cancel_scope.cancel()
