@@ -105,10 +105,21 @@ class HostFacts:
                 own_telemetry=settings.telemetry.local,
                 own_addresses=(self.address,),
                 outbound_ports=tuple(sorted({context.outbound_port for context in contexts})),
+                gateway_ports=self._gateway_ports(),
             ),
             budget_services=settings.budget_services,
             unknown_hosts_max=settings.unknown_hosts_max,
         )
+
+    def _gateway_ports(self) -> tuple[tuple[int, int], ...]:
+        """Ports of a gateway's own services that lead to other ports of this host; the first of a number counts."""
+        if self._settings.role != "gateway":
+            return ()
+        found: dict[int, int] = {}
+        for workload in self._settings.workloads:
+            for port in workload.ports:
+                found.setdefault(port.number, port.app_port or port.number)
+        return tuple((number, target) for number, target in found.items() if number != target)
 
     def parties(self) -> Mapping[str, Party]:
         """The workload that each context speaks for, by the context's name.

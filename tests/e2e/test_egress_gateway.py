@@ -27,8 +27,6 @@ class Way:
     client: SidecarProcess
     gateway: SidecarProcess
     stranger: EchoBackend
-    port: int
-    """Of the gateway."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +52,7 @@ metadata: {{name: egress}}
 spec:
   selector: {{istio: egress}}
   servers:
-  - port: {{number: {port}, name: http, protocol: HTTP}}
+  - port: {{number: 80, name: http, protocol: HTTP}}
     bind: 127.0.0.1
     hosts: [stranger.example.com]
 ---
@@ -69,7 +67,7 @@ spec:
     match: [{{gateways: [mesh], port: 80}}]
     route: [{{destination: {{host: egress, port: {{number: 80}}, subset: all}}}}]
   - name: out
-    match: [{{gateways: [egress], port: {port}}}]
+    match: [{{gateways: [egress], port: 80}}]
     headers: {{request: {{set: {{x-egress: "yes"}}}}}}
     route: [{{destination: {{host: stranger.example.com, port: {{number: 80}}}}}}]
 ---
@@ -86,7 +84,7 @@ spec: {{outboundTrafficPolicy: {{mode: REGISTRY_ONLY}}}}
         )
         gate = {"service": "egress", "ports": [{"number": 80, "app_port": port}]}
         gateway = mesh.sidecar("gate", gate, role="gateway", labels={"istio": "egress"})
-        yield Way(mesh, mesh.sidecar("client"), gateway, stranger, port)
+        yield Way(mesh, mesh.sidecar("client"), gateway, stranger)
 
 
 def rule(text: str) -> str:

@@ -5,12 +5,14 @@ Follows Istio's cluster_traffic_policy.go; the numbered rules are in the referen
 
 from __future__ import annotations
 
+from sidecar.balancing.locality import locality_setting
 from sidecar.balancing.model import Policy
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.encoding import duration, raw_field
 from store.objects.destination_rule import (
     ConnectionPoolSettings,
     LoadBalancerSettings,
+    LocalityLoadBalancerSetting,
     OutlierDetection,
     RetryBudget,
 )
@@ -41,12 +43,19 @@ def forwards_to_requested(balancer: LoadBalancerSettings | None) -> bool:
     return balancer is not None and balancer.simple == "PASSTHROUGH"
 
 
-def add_balancing(cluster: pb.Cluster, policy: Policy, *, default_panic: bool) -> None:
+def add_balancing(
+    cluster: pb.Cluster,
+    policy: Policy,
+    mesh_wide: LocalityLoadBalancerSetting | None = None,
+    *,
+    default_panic: bool,
+) -> None:
     """Choose the algorithm, warm-up, locality weights and the panic threshold.
 
     Args:
         cluster: The cluster being built.
         policy: The policy in force.
+        mesh_wide: MeshConfig's locality setting, for rules that have none of their own.
         default_panic: Leave Envoy's panic threshold (50 %) where no outlier detection is set. False for
             clusters whose endpoints carry health of their own: unhealthy ones are then never called.
     """
@@ -59,7 +68,7 @@ def add_balancing(cluster: pb.Cluster, policy: Policy, *, default_panic: bool) -
     elif not default_panic:
         common.healthy_panic_threshold.value = 0.0
     _add_algorithm(cluster, policy.load_balancer)
-    if _weighs_localities(policy):
+    if _weighs_localities(policy, mesh_wide):
         common.locality_weighted_lb_config.SetInParent()
 
 
@@ -110,10 +119,10 @@ def _add_warmup(
     slow.min_weight_percent.value = 10.0 if smallest is None else smallest
 
 
-def _weighs_localities(policy: Policy) -> bool:
+def _weighs_localities(policy: Policy, mesh_wide: LocalityLoadBalancerSetting | None) -> bool:
     """Locality weights count with `distribute`, and with explicit failover once outliers make it active."""
-    setting = policy.load_balancer.locality_lb_setting if policy.load_balancer else None
-    if setting is None or setting.enabled is False:
+    setting = locality_setting(policy.load_balancer, mesh_wide)
+    if setting is None or setting.by_region:
         return False
     if setting.distribute:
         return True

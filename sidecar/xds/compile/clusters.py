@@ -79,7 +79,7 @@ def compile_cluster(
 
     Args:
         plan: Resolution, port and policy.
-        mesh_config: Defaults of the mesh: connect timeout.
+        mesh_config: Defaults of the mesh: connect timeout, locality.
         endpoints: Needed for DNS resolutions, whose endpoints are part of the cluster; else not looked at.
         options: Facts about this host.
     """
@@ -93,7 +93,7 @@ def compile_cluster(
         _make_dynamic(cluster, plan, options)
     else:
         eds = needs_endpoints(plan)
-        add_balancing(cluster, policy, default_panic=not eds)
+        add_balancing(cluster, policy, mesh_config.locality_lb_setting, default_panic=not eds)
         if eds:
             cluster.type = pb.Cluster.EDS
             cluster.eds_cluster_config.eds_config.CopyFrom(ads(EDS_FETCH_TIMEOUT_S))

@@ -59,7 +59,7 @@ def compile_gateway_listeners(
     places: dict[Bind, list[GatewayServer]] = {}
     for server in servers:
         address = server.bind.removeprefix("unix://")
-        places.setdefault(Bind(address, server.port), []).append(server)
+        places.setdefault(Bind(address, options.gateway_port(server.port)), []).append(server)
     made = []
     for bind, sharing in sorted(places.items(), key=lambda place: str(place[0])):
         chains: list[pb.FilterChain] = []

@@ -45,6 +45,8 @@ class CompileOptions:
     """Addresses of this host besides loopback: the forward proxy refuses its own listeners there."""
     outbound_ports: tuple[int, ...] = ()
     """Ports of this host's outbound listeners, sorted: what the forward proxy must never call."""
+    gateway_ports: tuple[tuple[int, int], ...] = ()
+    """Ports of this gateway's service and the ports to listen on in their place, where those are others."""
     own_telemetry: LocalTelemetry = MESH_DECIDES
     """What this host's settings say of telemetry."""
     telemetry: Telemetry = NO_TELEMETRY
@@ -53,6 +55,10 @@ class CompileOptions:
     """Who counts what the listeners forward."""
     party: Party = NOBODY
     """The workload that they speak for."""
+
+    def gateway_port(self, number: int) -> int:
+        """Where a gateway's server of this port listens: the target port of the gateway's own service, as in Istio."""
+        return dict(self.gateway_ports).get(number, number)
 
     def observing(self, mesh: MeshConfigSpec) -> CompileOptions:
         """The same with the telemetry that is in force."""

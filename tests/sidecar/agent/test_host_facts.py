@@ -188,6 +188,7 @@ def test_peers_connect_to_a_gateways_own_servers() -> None:
     (workload,) = facts.record().workloads
     assert [(p.number, p.inbound_port) for p in workload.ports] == [(80, 80), (443, 8443)]
     assert facts.inbound() == ()
+    assert facts.builder().options.gateway_ports == ((443, 8443),)
 
 
 def test_an_address_that_is_told_is_taken() -> None:

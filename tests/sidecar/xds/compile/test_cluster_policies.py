@@ -191,3 +191,16 @@ def test_localities_are_weighed_where_the_rule_asks_for_it(
     if outliers:
         document["outlierDetection"] = {}
     assert cluster(document).common_lb_config.HasField("locality_weighted_lb_config") is weighted
+
+
+def test_localities_are_weighed_where_the_mesh_asks_for_it_and_the_rule_does_not_say_otherwise() -> (
+    None
+):
+    config = MeshConfigSpec.model_validate({"localityLbSetting": DISTRIBUTE})
+
+    def is_weighted(document: Mapping[str, object]) -> bool:
+        made = pb.Cluster.FromString(compile_cluster(plan(document=document), config).body)
+        return bool(made.common_lb_config.HasField("locality_weighted_lb_config"))
+
+    assert is_weighted({})
+    assert not is_weighted({"loadBalancer": {"localityLbSetting": {"enabled": False}}})

@@ -125,3 +125,12 @@ def test_names_tell_contexts_apart() -> None:
     (chain,) = made["0.0.0.0_80.edge"].filter_chains
     http = pb.HttpConnectionManager.FromString(chain.filters[0].typed_config.value)
     assert http.rds.route_config_name == "http.80.edge"
+
+
+def test_a_server_listens_on_the_target_port_of_the_gateways_service() -> None:
+    options = CompileOptions(gateway_ports=((443, 8443),))
+    made = compile_gateway_listeners(
+        [server("a", mode="SIMPLE"), server("b", 80, protocol=Protocol.HTTP)], options
+    )
+    ports = {pb.Listener.FromString(one.body).address.socket_address.port_value for one in made}
+    assert ports == {8443, 80}
