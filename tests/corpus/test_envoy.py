@@ -85,10 +85,13 @@ async def test_envoy_accepts_what_is_accepted_here(
 async def given(served: Served, objects: list[Document], folder: Path, name: str) -> list[str]:
     """What Envoy refuses of these objects."""
     made = [movable(one, folder) for one in compile_corpus(objects, folder)]
-    import time; t=time.time()
+    import time
+
+    t = time.time()
     try:
         await served.load(made)
-        if time.time()-t>0.5: print(name, time.time()-t)
+        if time.time() - t > 0.5:
+            print(name, time.time() - t)
     except AssertionError as problem:
         return [f"{name}: {problem}"]
     return []
