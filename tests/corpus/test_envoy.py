@@ -54,7 +54,7 @@ def certificates() -> Iterator[Path]:
 
 def accepted(file: Path) -> list[Document]:
     """The objects of a file that would be stored."""
-    found = []
+    found: list[Document] = []
     for document in read_paths([str(file)]).documents:
         document.value.pop("_err", None)
         if check_object(document.value)[0] is not None:
@@ -85,13 +85,8 @@ async def test_envoy_accepts_what_is_accepted_here(
 async def given(served: Served, objects: list[Document], folder: Path, name: str) -> list[str]:
     """What Envoy refuses of these objects."""
     made = [movable(one, folder) for one in compile_corpus(objects, folder)]
-    import time
-
-    t = time.time()
     try:
         await served.load(made)
-        if time.time() - t > 0.5:
-            print(name, time.time() - t)
     except AssertionError as problem:
         return [f"{name}: {problem}"]
     return []

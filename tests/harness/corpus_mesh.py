@@ -20,6 +20,7 @@ from sidecar.xds.compile import Bind, CompileOptions, InboundPort
 from sidecar.xds.desired import Builder, BuilderSettings
 from sidecar.xds.resource import Resource, TypeUrl
 from tests.harness.catalogs import Document
+from tests.harness.identities import materials_of
 from tests.harness.worlds import World
 
 __all__ = ["compile_corpus", "movable"]
@@ -61,6 +62,7 @@ def compile_corpus(documents: Iterable[Document], folder: Path) -> list[Resource
     )
     builder = Builder(settings)
     builder.update(world.views, MeshChange(everything=True), "e@1")
+    builder.put_secrets(materials_of(builder.secrets))
     return [one for made in builder.resources.values() for one in made.values()]
 
 

@@ -16,6 +16,7 @@ import yaml
 
 from sidecar.agent.host_facts import HostFacts
 from sidecar.agent.settings import SidecarSettings, WorkloadSettings
+from sidecar.certificates.model import workload_identity
 from sidecar.mesh.model import Context, MeshChange, Protocol
 from sidecar.routing.table import InboundKey
 from sidecar.xds.compile import Bind, CompileOptions, InboundPort
@@ -25,7 +26,7 @@ from store.objects.kinds import kind_named
 from tests.harness.catalogs import Document
 from tests.harness.field_envoy import Served
 from tests.harness.fields import Path, expand, given, without
-from tests.harness.identities import materials_of
+from tests.harness.identities import materials_of, spiffe
 from tests.harness.worlds import WEB, World
 
 __all__ = [
@@ -176,6 +177,8 @@ class Case:
     """Objects beside those of the case."""
     context: Context = WEB
     """On whose behalf."""
+    has_identity: bool = False
+    """Whether the workload has a certificate of the mesh, in `$folder/id`."""
     check: Callable[[Served], Awaitable[None]] | None = None
     """Anything that the others cannot say."""
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -250,9 +253,19 @@ def local_port(places: Mapping[str, object]) -> InboundPort:
     )
 
 
+def context_of(case: Case, places: Mapping[str, object]) -> Context:
+    """On whose behalf, with its certificate where it has one."""
+    if not case.has_identity:
+        return case.context
+    folder = f"{places['folder']}/id"
+    files = (f"{folder}/cert-chain.pem", f"{folder}/key.pem", f"{folder}/root-cert.pem")
+    identity = workload_identity("", files, spiffe("default"), ("cluster.local",))
+    return replace(case.context, identity=replace(identity, is_held=True))
+
+
 def builder_of(case: Case, documents: Sequence[Document], places: Mapping[str, object]) -> Builder:
     """The desired state of an Envoy for these objects."""
-    world = World(case.context)
+    world = World(context_of(case, places))
     for document in documents:
         world.change(document)
     port = places["outbound"]

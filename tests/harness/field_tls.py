@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from tests.harness.field_cases import Ask
 from tests.harness.field_envoy import Seeing
+from tests.harness.identities import MeshAuthority, spiffe
 
 __all__ = ["NAMES", "TlsSeeing", "client_context", "pins", "write_certificates"]
 
@@ -52,6 +53,7 @@ def write_certificates(folder: Path) -> ssl.SSLContext:
     ca.cert_pem.write_to_path(str(authority / "ca.crt"))
     (folder / "crl.pem").write_bytes(_revocations(ca, (server, client)))
     (folder / "none.pem").write_bytes(_revocations(ca, ()))
+    MeshAuthority().workload(folder / "id", spiffe("default"))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.configure_cert(context)
     ca.configure_trust(context)

@@ -2,7 +2,4 @@
 
 from __future__ import annotations
 
-PENDING: tuple[str, ...] = (
-    "ServiceEntry.spec.location",
-    "Sidecar.spec.egress[].captureMode",
-)
+PENDING: tuple[str, ...] = ("Sidecar.spec.egress[].captureMode",)

@@ -165,6 +165,20 @@ spec: {hosts: [s.example.com], http: [{route: [{destination: {host: s.example.co
         accepted=_endpoint(lb_endpoints=[_MESH_TLS]),
     ),
     Case(
+        "endpoints of the mesh are reached by its own TLS, those outside never",
+        f"{_SE}.location",
+        _entry(
+            f"hosts: [s.example.com], location: MESH_INTERNAL, {_STATIC},"
+            f" endpoints: [{{{_ON}, serviceAccount: s}}]"
+        ),
+        accepted=(
+            holds(
+                "cluster", _CLUSTER, {"transport_socket_matches": [{"match": {"tlsMode": "istio"}}]}
+            ),
+        ),
+        has_identity=True,
+    ),
+    Case(
         "a selected workload with a service account can take the mesh's own TLS",
         f"{_WE}.serviceAccount",
         _workload(f"{{{_ON}, labels: {{app: s}}, serviceAccount: s}}"),
