@@ -27,7 +27,7 @@ from sidecar.registration.record import OwnPort, OwnRecord, OwnWorkload
 from sidecar.routing.table import InboundKey
 from sidecar.telemetry.party import Party
 from sidecar.xds.compile import Bind, CompileOptions, InboundPort
-from sidecar.xds.compile.listeners import inbound_listener_name
+from sidecar.xds.compile.inbound import inbound_listener_name
 from sidecar.xds.desired import BuilderSettings
 from store.objects.base import ObjectRef
 from store.objects.kinds import Kind

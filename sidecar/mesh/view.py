@@ -258,6 +258,10 @@ class View:
         found = self.rule(host).subsets.get(subset)
         return None if found is None else found[0].labels
 
+    def subsets(self, host: HostName) -> tuple[str, ...]:
+        """Names of the subsets that DestinationRules define for a host, sorted."""
+        return tuple(sorted(self.rule(host).subsets))
+
     def context_tag(self, host: HostName) -> str:
         """The context's name where the destination's policy may differ between contexts, else empty.
 

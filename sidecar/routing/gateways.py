@@ -18,6 +18,7 @@ from sidecar.routing.conditions import Place
 from sidecar.routing.gateway_hosts import Opening, gateway_virtual_hosts, rules_for
 from sidecar.routing.opaque import tcp_routes, tls_routes
 from sidecar.routing.sight import GatewaySight, GatewaySource
+from sidecar.routing.sni_routes import sni_routes
 from sidecar.routing.table import TcpRoute, VirtualHost
 from store.objects.base import ObjectRef
 from store.objects.gateway import Server, ServerTLSMode, ServerTLSSettings
@@ -74,6 +75,11 @@ class GatewayServer:
     def is_tls_terminated(self) -> bool:
         """Whether the gateway holds the server's certificate."""
         return self.tls is not None and self.tls.mode in _TERMINATING
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether mutual TLS of the mesh is passed on by server name, without any rule (AUTO_PASSTHROUGH)."""
+        return self.tls is not None and self.tls.mode is ServerTLSMode.AUTO_PASSTHROUGH
 
 
 def gateway_servers(sight: GatewaySight) -> tuple[GatewayServer, ...]:
@@ -191,13 +197,12 @@ def _unread(
 ) -> tuple[tuple[TcpRoute, ...], Notes]:
     """The routes of a server whose connections are not read as HTTP.
 
-    Passed-through TLS has the `tls` rules of every VirtualService; anything else the `tcp` rules of the
-    first that has one for this place.
+    Passed-through TLS has the `tls` rules of every VirtualService, or none (AUTO_PASSTHROUGH); anything else the
+    `tcp` rules of the first that has one for this place.
     """
     notes: list[tuple[Provenance, str]] = []
-    if server.tls is not None and server.tls.mode is ServerTLSMode.AUTO_PASSTHROUGH:
-        notes.append((opening.source, "AUTO_PASSTHROUGH is not in force: nothing is routed"))
-        return (), tuple(notes)
+    if server.is_automatic:
+        return sni_routes(sight, opening), ()
     found = rules_for(sight, opening, notes)
     context = sight.context
     place = Place(opening.gateway_name, opening.port, context.labels, context.namespace)

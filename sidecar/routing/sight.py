@@ -129,5 +129,8 @@ class GatewaySight(Sight, Protocol):
     def gateways(self) -> tuple[GatewaySource, ...]:
         """Gateways whose selector matches this workload, oldest first."""
 
+    def subsets(self, host: HostName) -> tuple[str, ...]:
+        """Names of the subsets that DestinationRules define for a host, sorted."""
+
     def virtual_services_of(self, gateway: str) -> tuple[RuleSource, ...]:
         """Every VirtualService bound to a gateway (`<namespace>/<name>`), in Istio's order."""

@@ -133,4 +133,6 @@ def _hosts_of(server: GatewayServer) -> set[HostName]:
     """Hosts that a gateway server was derived from."""
     routed = {host for vh in server.virtual_hosts for host in vh.hosts}
     keys = (cluster.cluster for route in server.tcp_routes for cluster in route.clusters)
+    if server.is_automatic:  # services that come to be below its hosts have routes as well
+        routed |= {HostName(host) for host in server.sni_hosts or ("*",)}
     return routed | {key.host for key in keys if isinstance(key, ClusterKey)}

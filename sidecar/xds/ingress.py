@@ -18,6 +18,7 @@ from sidecar.mesh.protocols import declared_protocol
 from sidecar.mesh.view import View
 from sidecar.routing.table import InboundKey
 from sidecar.xds.compile import Bind, InboundPort
+from sidecar.xds.compile.inbound import ends_tls
 from store.objects.connection_pool import ConnectionPoolSettings
 from store.objects.sidecar import CaptureMode, IstioIngressListener
 from store.objects.tls import ServerTLSSettings
@@ -173,6 +174,6 @@ def _spoken(listener: IstioIngressListener, otherwise: Protocol) -> Protocol:
     declared = declared_protocol(listener.port.protocol)
     if declared is Protocol.AUTO:
         return otherwise
-    if listener.tls is None:
+    if not ends_tls(listener.tls):
         return declared
     return {Protocol.HTTPS: Protocol.HTTP, Protocol.TLS: Protocol.TCP}.get(declared, declared)

@@ -87,6 +87,6 @@ class Local:
             else None
         )
         listener = compile_inbound_listener(
-            port, vh, self._options.observing(config), sources=local.sources
+            port, vh, self._options.observing(config), tls=local.tls, sources=local.sources
         )
         return cluster, listener

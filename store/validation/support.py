@@ -71,13 +71,6 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
         instead="localityLbSetting with outlierDetection prefers the own zone",
     ),
     Unsupported(
-        _GW,
-        ("spec.servers[].tls.mode",),
-        values=("AUTO_PASSTHROUGH",),
-        instead="use PASSTHROUGH",
-    ),
-    Unsupported(_SC, ("spec.ingress[].tls",)),
-    Unsupported(
         _SC,
         ("spec.ingress[].captureMode", "spec.egress[].captureMode"),
         values=("IPTABLES",),

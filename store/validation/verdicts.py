@@ -48,6 +48,13 @@ _VS, _DR, _GW, _SC = (
 _FAULT = "spec.http[].fault"
 _POLICIES = ("spec.trafficPolicy", "spec.subsets[].trafficPolicy")
 _SIDECAR_PORTS = ("spec.ingress[].port", "spec.egress[].port")
+_NOT_IN_INGRESS = (
+    "subjectAltNames",
+    "httpsRedirect",
+    "credentialName",
+    "credentialNames",
+    *(f"tlsCertificates[].{f}" for f in ("serverCertificate", "privateKey", "caCertificates")),
+)
 JUDGED: tuple[Judged, ...] = (
     Judged(
         _VS,
@@ -58,6 +65,12 @@ JUDGED: tuple[Judged, ...] = (
     Judged(_GW, ("spec.servers[].port.targetPort",), Standing.REFUSED, "MESH0325"),
     Judged(
         _SC, tuple(f"{port}.targetPort" for port in _SIDECAR_PORTS), Standing.REFUSED, "MESH0325"
+    ),
+    Judged(
+        _SC,
+        tuple(f"spec.ingress[].tls.{field}" for field in _NOT_IN_INGRESS),
+        Standing.REFUSED,
+        "MESH0325",
     ),
     Judged(
         _DR,

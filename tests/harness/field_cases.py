@@ -551,6 +551,16 @@ def server_tls_cases(
                 ({}, 200),
             ),
         ]
+    else:
+        cases.append(
+            _ended(
+                "the authorities lie in the folder of a credential",
+                "caCertCredentialName",
+                f"{{mode: MUTUAL, {files}, caCertCredentialName: authority}}",
+                ({}, 0),
+                ({"shows": "client"}, 200),
+            )
+        )
     where = place.partition(".")[0].lower()
     return tuple(
         Case(

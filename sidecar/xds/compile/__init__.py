@@ -14,11 +14,11 @@ from sidecar.xds.compile.clusters import (
 )
 from sidecar.xds.compile.encoding import alias_only
 from sidecar.xds.compile.endpoints import ImposedByPlace, compile_endpoints
+from sidecar.xds.compile.inbound import compile_inbound_listener
 from sidecar.xds.compile.listeners import (
     Bind,
     InboundPort,
     compile_http_egress,
-    compile_inbound_listener,
     compile_outbound_listener,
     compile_tcp_egress,
 )

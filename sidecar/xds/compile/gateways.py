@@ -19,7 +19,6 @@ from sidecar.xds.compile.listeners import HTTP_ALPN, Bind, add_addresses, listen
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.tls import MESH_ALPN, TlsSocket, downstream_socket
 from sidecar.xds.resource import Resource
-from store.objects.tls import ServerTLSMode
 
 __all__ = ["compile_gateway_listeners", "is_http_server", "route_config_name"]
 
@@ -103,7 +102,6 @@ def _chains(
     if is_http_server(server):
         yield _http_chain(server, options, suffix)
         return
-    is_automatic = server.tls is not None and server.tls.mode is ServerTLSMode.AUTO_PASSTHROUGH
     for position, route in enumerate(server.tcp_routes):
         targets = tuple((cluster_name(c.cluster), c.weight) for c in route.clusters)
         name = f"{server.route_config}-{position}"
@@ -113,7 +111,7 @@ def _chains(
             name for name in route.sni_hosts or server.sni_hosts if name != "*"
         )
         add_addresses(chain, route.destination_subnets)
-        if is_automatic:
+        if server.is_automatic:
             chain.filter_chain_match.application_protocols.extend(MESH_ALPN)
         yield chain
 

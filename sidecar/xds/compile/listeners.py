@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sidecar.certificates.model import Identity, SecretSource
 from sidecar.mesh.model import Protocol, Provenance
-from sidecar.routing.table import Flow, InboundKey, TcpRoute, VirtualHost
+from sidecar.routing.table import Flow, InboundKey, TcpRoute
 from sidecar.telemetry.packing import Observer, Reporter
 from sidecar.telemetry.party import Party
 from sidecar.xds import protos as pb
@@ -19,10 +19,8 @@ from sidecar.xds.compile.access_logs import tcp_access_logs
 from sidecar.xds.compile.actions import cluster_name
 from sidecar.xds.compile.encoding import duration, packed, resource, socket_address
 from sidecar.xds.compile.forward_proxy import look_up_server_name
-from sidecar.xds.compile.http_manager import inbound_filters, manager_filter, outbound_filters
+from sidecar.xds.compile.http_manager import manager_filter, outbound_filters
 from sidecar.xds.compile.options import CompileOptions
-from sidecar.xds.compile.routes import virtual_host
-from sidecar.xds.compile.tls import MESH_ALPN, inbound_socket
 from sidecar.xds.resource import Resource, TypeUrl
 
 __all__ = [
@@ -30,7 +28,6 @@ __all__ = [
     "InboundPort",
     "add_addresses",
     "compile_http_egress",
-    "compile_inbound_listener",
     "compile_outbound_listener",
     "compile_tcp_egress",
     "listener",
@@ -39,8 +36,6 @@ __all__ = [
 
 HTTP_ALPN = ("h2", "http/1.1")
 """What a server that ends TLS offers where requests are read."""
-SERVER_FIRST = frozenset({Protocol.MYSQL})
-"""Protocols whose clients may be silent first: waiting for bytes to look at would hold them up."""
 SILENT_CLIENT_S = 1.0
 """How long bytes to look at are waited for at a TCP port; then the connection is taken for plain text."""
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
@@ -131,88 +126,6 @@ def compile_http_egress(
     return listener(
         name, bind, [pb.FilterChain(filters=[http])], direction=pb.TrafficDirection.OUTBOUND
     )
-
-
-def inbound_listener_name(bind: Bind) -> str:
-    """Name of the listener in front of a local workload's port."""
-    return f"inbound_{bind}"
-
-
-def compile_inbound_listener(
-    port: InboundPort,
-    vh: VirtualHost | None,
-    options: CompileOptions = _DEFAULT_OPTIONS,
-    *,
-    sources: tuple[Provenance, ...] = (),
-) -> Resource:
-    """The listener in front of one port of a local workload.
-
-    It takes plain text, and mutual TLS beside it where the workload has an identity (Istio's PERMISSIVE), told apart by
-    the first bytes. TLS at a port that is not HTTP is a peer's only when it offers `istio` by ALPN; other TLS is the
-    application's own and passed on. Where nothing is to be told apart, or the server speaks first, nobody looks.
-
-    Args:
-        port: Addresses, protocol and identity.
-        vh: Routes of an HTTP port, all to the local workload; not looked at for others.
-        options: Facts about this host.
-        sources: The objects that it was made from.
-    """
-    name = inbound_listener_name(port.bind)
-    options = options.on_behalf(port.observer, port.party)
-    is_http = vh is not None and port.protocol.is_http
-    chain = (
-        _inbound_http(port, vh, options)
-        if vh is not None and is_http
-        else _inbound_tcp(port, options)
-    )
-    chains, secrets = [chain], frozenset[SecretSource]()
-    inspect = is_http or (port.identity is not None and port.protocol not in SERVER_FIRST)
-    if is_http:
-        chain.filter_chain_match.transport_protocol = "raw_buffer"
-    if port.identity is not None and inspect:
-        secure, secrets = _secured(chain, port.identity, is_http=is_http)
-        chains = [secure, chain]
-    return listener(
-        name,
-        port.bind,
-        chains,
-        direction=pb.TrafficDirection.INBOUND,
-        inspect_tls=inspect,
-        silent_clients=not is_http,
-        sources=sources,
-        secrets=secrets,
-    )
-
-
-def _inbound_http(port: InboundPort, vh: VirtualHost, options: CompileOptions) -> pb.FilterChain:
-    routes = pb.RouteConfiguration(
-        name=f"inbound|http|{port.key.port}", virtual_hosts=[virtual_host(vh, vh.name)]
-    )
-    http = manager_filter(
-        "inbound",
-        routes,
-        inbound_filters(port.protocol),
-        options,
-        client_certificates=port.identity is not None,
-    )
-    return pb.FilterChain(name="plain", filters=[http])
-
-
-def _inbound_tcp(port: InboundPort, options: CompileOptions) -> pb.FilterChain:
-    return tcp_chain("plain", "inbound", ((port.key.name, 1),), options)
-
-
-def _secured(
-    plain: pb.FilterChain, identity: Identity, *, is_http: bool
-) -> tuple[pb.FilterChain, frozenset[SecretSource]]:
-    """The same chain behind mutual TLS, and the secrets that it names."""
-    made = pb.FilterChain(name="mesh", filters=plain.filters)
-    made.filter_chain_match.transport_protocol = "tls"
-    if not is_http:
-        made.filter_chain_match.application_protocols.extend(MESH_ALPN)
-    chosen = inbound_socket(identity, alpn=HTTP_ALPN if is_http else ())
-    made.transport_socket.CopyFrom(chosen.socket)
-    return made, chosen.secrets
 
 
 def compile_tcp_egress(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds
+from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds, server_tls_cases
 
 __all__ = ["CASES"]
 
@@ -211,4 +211,15 @@ _LIMITS: tuple[tuple[str, str, str, dict[str, object]], ...] = (
     ),
 )
 
-CASES = (*_EGRESS, *_INGRESS, *_pools())
+
+def _ends_tls(tls: str) -> str:
+    """A port of ingress where TLS from outside the mesh ends."""
+    return _sidecar(
+        "ingress: [{port: {number: $port, protocol: HTTPS, name: own},"
+        f" defaultEndpoint: '127.0.0.1:$two', tls: {tls}}}]"
+    )
+
+
+_TLS = server_tls_cases(f"{_SC}.ingress[].tls", _ends_tls, "two", edge=False)
+
+CASES = (*_EGRESS, *_INGRESS, *_pools(), *_TLS)

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 
 from sidecar.mesh.model import Context
 from sidecar.routing.gateways import GatewayServer, gateway_servers
+from sidecar.routing.table import ClusterKey
 from tests.harness.catalogs import Document, Store
-from tests.harness.routing import object_of, view_of
+from tests.harness.routing import object_of, service_of, view_of
 from tests.sidecar.routing.strategies import gateway_documents, view_for
 
 INGRESS = Context("", "default", {"istio": "ingress"}, is_gateway=True)
@@ -72,12 +73,30 @@ def test_rules_for_another_port_of_the_gateway_say_so() -> None:
     assert "its port is 81 and this is port 80" in [reason for _, reason in server.passed_over]
 
 
-def test_automatic_passthrough_is_said_to_route_nothing() -> None:
+def test_automatic_passthrough_has_a_name_for_each_port_and_subset_under_its_hosts() -> None:
     port = {"number": 15443, "name": "tls", "protocol": "TLS"}
-    server = one_server({"port": port, "hosts": ["*"], "tls": {"mode": "AUTO_PASSTHROUGH"}})
-    assert server.tcp_routes == ()
-    reasons = [reason for _, reason in server.passed_over]
-    assert "AUTO_PASSTHROUGH is not in force: nothing is routed" in reasons
+    server = {"port": port, "hosts": ["default/*.local"], "tls": {"mode": "AUTO_PASSTHROUGH"}}
+    subsets = {"host": "a.local", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]}
+    store = Store(
+        [
+            object_of("Gateway", "front", {"servers": [server]}),
+            object_of("DestinationRule", "a", subsets),
+            service_of("a.local", "http:80,tcp:81,udp:82"),
+            service_of("a.elsewhere"),
+            service_of("b.local", namespace="other"),
+            service_of("c.local", location="MESH_EXTERNAL"),
+        ]
+    )
+    (found,) = gateway_servers(view_of(store, INGRESS))
+    assert [route.sni_hosts for route in found.tcp_routes] == [
+        ("outbound_.80_._.a.local",),
+        ("outbound_.80_.v1_.a.local",),
+        ("outbound_.81_._.a.local",),
+        ("outbound_.81_.v1_.a.local",),
+    ]
+    (target,) = found.tcp_routes[1].clusters
+    assert isinstance(target.cluster, ClusterKey)
+    assert (target.cluster.sni_routed, target.cluster.subset) == (True, "v1")
 
 
 def test_a_bind_makes_a_listener_of_its_own() -> None:
