@@ -136,6 +136,7 @@ def _destination(
 
 _SPECIAL = {
     Cluster.PASSTHROUGH.value: "passed through",
+    Cluster.ORIGINAL_DESTINATION.value: "passed through",
     Cluster.BLACK_HOLE.value: "dropped",
 }
 

@@ -27,6 +27,7 @@ from sidecar.registration.record import OwnPort, OwnRecord, OwnWorkload
 from sidecar.routing.table import InboundKey
 from sidecar.telemetry.party import Party
 from sidecar.xds.compile import Bind, CompileOptions, InboundPort
+from sidecar.xds.compile.capture import CaptureBind
 from sidecar.xds.compile.inbound import inbound_listener_name
 from sidecar.xds.desired import BuilderSettings
 from store.objects.base import ObjectRef
@@ -85,6 +86,7 @@ class HostFacts:
                 locality=settings.locality_value,
                 network=settings.network,
                 is_gateway=settings.role == "gateway",
+                is_captured=self._captures_outbound,
             )
             for context in settings.effective_contexts()
         )
@@ -109,6 +111,12 @@ class HostFacts:
             ),
             budget_services=settings.budget_services,
             unknown_hosts_max=settings.unknown_hosts_max,
+            captured=self._captured() if self._captures_outbound else {},
+            captured_inbound=(
+                CaptureBind(settings.capture.inbound_port, _has_ipv6())
+                if settings.capture.enabled and settings.capture.inbound
+                else None
+            ),
         )
 
     def _gateway_ports(self) -> tuple[tuple[int, int], ...]:
@@ -160,6 +168,15 @@ class HostFacts:
     def missing_groups(self) -> tuple[ObjectRef, ...]:
         """WorkloadGroups that settings name and the mesh does not have; their workloads are left out until it does."""
         return tuple(ref for ref, group in self._groups.items() if group is None)
+
+    @property
+    def _captures_outbound(self) -> bool:
+        capture = self._settings.capture
+        return capture.enabled and capture.outbound and self._settings.role == "sidecar"
+
+    def _captured(self) -> dict[str, CaptureBind]:
+        ports = self._settings.capture_ports()
+        return {name: CaptureBind(outbound, _has_ipv6()) for name, (outbound, _) in ports.items()}
 
     def record(self, gossip_address: str = "") -> OwnRecord:
         """What this host registers, with `address:port` of its gossip where there is any."""
@@ -344,6 +361,16 @@ def own_address(settings: SidecarSettings) -> str:
         if found := _leaving_for(place.hostname or "", place.port or 2379):
             return found
     return _default_address()
+
+
+def _has_ipv6() -> bool:
+    """Whether this machine (this network namespace) has IPv6: its loopback address can be bound."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def _default_address() -> str:

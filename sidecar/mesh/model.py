@@ -233,6 +233,8 @@ class Context:
     """Network of this host; empty for the common one."""
     is_gateway: bool = False
     """Whether it is in gateway role: Gateways whose selector matches `labels` open listeners here."""
+    is_captured: bool = False
+    """Whether what it sends is redirected to its sidecar (`captureMode: DEFAULT` then means IPTABLES, else NONE)."""
 
 
 @dataclass(frozen=True, slots=True)

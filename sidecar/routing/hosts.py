@@ -33,6 +33,7 @@ __all__ = [
     "DEFAULT_PORT",
     "bare_port",
     "catch_all",
+    "egress_proxy",
     "host_without_service",
     "refusal",
     "service_host",
@@ -131,7 +132,7 @@ def catch_all(sight: Sight) -> VirtualHost:
     if sight.outbound_policy == "REGISTRY_ONLY":
         reason = "no service or VirtualService names this host, and outboundTrafficPolicy is REGISTRY_ONLY"
         return VirtualHost("block_all", ("*",), (_answer(BAD_GATEWAY, reason, policy),))
-    proxy = _egress_proxy(sight)
+    proxy = egress_proxy(sight)
     if proxy is not None:
         policy = sight.sidecar_scope.source._replace(path="spec.outboundTrafficPolicy.egressProxy")
     target = (WeightedCluster(proxy or Cluster.PASSTHROUGH),)
@@ -146,7 +147,7 @@ def catch_all(sight: Sight) -> VirtualHost:
     return VirtualHost("allow_any", ("*",), routes, sources=sources, hosts=hosts)
 
 
-def _egress_proxy(sight: Sight) -> ClusterKey | None:
+def egress_proxy(sight: Sight) -> ClusterKey | None:
     """The destination that this workload's Sidecar sends unknown traffic to; None for none."""
     spec = sight.sidecar_scope.spec
     told = spec.outbound_traffic_policy if spec is not None else None

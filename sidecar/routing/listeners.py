@@ -18,8 +18,16 @@ from sidecar.routing.hosts import DEFAULT_PORT, catch_all
 from sidecar.routing.opaque import opaque_routes
 from sidecar.routing.sight import Sight
 from sidecar.routing.table import ClusterKey, TcpRoute, VirtualHost
+from store.objects.sidecar import CaptureMode, IstioEgressListener
 
-__all__ = ["LOOPBACK", "HttpListener", "TcpListener", "http_listeners", "tcp_listeners"]
+__all__ = [
+    "LOOPBACK",
+    "HttpListener",
+    "TcpListener",
+    "http_listeners",
+    "is_captured",
+    "tcp_listeners",
+]
 
 LOOPBACK = "127.0.0.1"
 """Where a declared listener without `bind` listens: nothing is captured, so only this host may use it."""
@@ -88,6 +96,14 @@ class _Declared:
         return port is None or port.protocol.is_http
 
 
+def is_captured(sight: Sight, listener: IstioEgressListener) -> bool:
+    """Whether traffic comes to an egress listener by redirection: it then has no socket of its own."""
+    mode = listener.capture_mode or CaptureMode.DEFAULT
+    return mode is CaptureMode.IPTABLES or (
+        mode is CaptureMode.DEFAULT and sight.context.is_captured
+    )
+
+
 def _declared(sight: Sight) -> Iterator[_Declared]:
     scope = sight.sidecar_scope
     for listener in scope.listeners:
@@ -99,6 +115,9 @@ def _declared(sight: Sight) -> Iterator[_Declared]:
         if not port and not bind.startswith("unix://"):
             continue
         protocol = declared_protocol(written.port.protocol if written.port else None)
+        spoken_to = bind.startswith("unix://") or protocol is Protocol.HTTP_PROXY
+        if not spoken_to and is_captured(sight, written):
+            continue
         source = scope.source._replace(path=f"spec.egress[{listener.position}]")
         any_port = not port or protocol is Protocol.HTTP_PROXY
         services = tuple(

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sidecar.mesh.facts import MESH_GATEWAY, gateway_name
-from sidecar.mesh.model import HostName, Provenance, Service, ServicePort
+from sidecar.mesh.model import HostName, Protocol, Provenance, Service, ServicePort
 from sidecar.mesh.names import subset_of
 from sidecar.routing.conditions import Place, why_not_from
 from sidecar.routing.destinations import cluster_key, doubt_about, flow_of, key_for
@@ -34,11 +34,20 @@ class OpaqueRoutes:
     """(place, reason) of each rule or block that cannot hold here."""
 
 
-def opaque_routes(sight: Sight, service: Service, port: ServicePort) -> OpaqueRoutes:
-    """The routes of one service port for a sidecar, as if it did not speak HTTP."""
+def opaque_routes(
+    sight: Sight, service: Service, port: ServicePort, *, undeclared: bool = False
+) -> OpaqueRoutes:
+    """The routes of one service port for a sidecar, as if it did not speak HTTP.
+
+    Args:
+        sight: The mesh.
+        service: The service.
+        port: One of its ports.
+        undeclared: Whether `tcp` rules hold for a port that declares no protocol: where first bytes tell HTTP apart.
+    """
     own = (WeightedCluster(key_for(sight, service.host, port.number)),)
     fallback = TcpRoute(own, service.source, flow=_flow(sight, own))
-    if port.protocol.is_http:
+    if port.protocol.is_http and not (undeclared and port.protocol is Protocol.AUTO):
         return OpaqueRoutes((fallback,), fallback)
     context = sight.context
     place = Place(MESH_GATEWAY, port.number, context.labels, context.namespace)

@@ -103,12 +103,16 @@ class ClusterKey(NamedTuple):
         """Server name (SNI) of mutual TLS to it, Istio's: `outbound_.9080_.v1_.reviews.default.svc.cluster.local`."""
         return f"outbound_.{self.port}_.{self.subset}_.{self.host}"
 
+    original: bool = False
+    """Whether captured connections go on to the very address that the client named (resolution NONE, PASSTHROUGH)."""
+
     @property
     def name(self) -> str:
         """Envoy's cluster name, Istio's spelling: `outbound|9080|v1|reviews.default.svc.cluster.local`."""
         if self.sni_routed:
             return f"{self.server_name}.{self.context}" if self.context else self.server_name
-        direction = f"outbound.{self.context}" if self.context else "outbound"
+        kind = "original" if self.original else "outbound"
+        direction = f"{kind}.{self.context}" if self.context else kind
         return f"{direction}|{self.port}|{self.subset}|{self.host}"
 
 
@@ -116,7 +120,10 @@ class Cluster(StrEnum):
     """Clusters that stand for no service."""
 
     PASSTHROUGH = "PassthroughCluster"
-    """Unknown destinations under ALLOW_ANY: a dynamic forward proxy (explicit) or original destination."""
+    """Unknown destinations under ALLOW_ANY, where applications speak to the sidecar as to a proxy: a dynamic forward
+    proxy."""
+    ORIGINAL_DESTINATION = "OriginalDestinationCluster"
+    """The same for captured connections: the address that the client named."""
     BLACK_HOLE = "BlackHoleCluster"
 
 
@@ -364,3 +371,8 @@ class TcpRoute:
     destination_subnets: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     flow: Flow = Flow()
+
+    @property
+    def clusters_named(self) -> tuple[ClusterKey, ...]:
+        """The destinations that stand for services, in order."""
+        return tuple(c.cluster for c in self.clusters if isinstance(c.cluster, ClusterKey))

@@ -101,11 +101,11 @@ def _party(side: str, party: Party, principal: str) -> Labels:
 
 
 def _destination(packed: Packed, facts: Facts) -> Destination:
-    """The destination that a cluster stands for: `outbound[.CONTEXT]|PORT|SUBSET|HOST`."""
+    """The destination that a cluster stands for: `outbound[.CONTEXT]|PORT|SUBSET|HOST`, or `original...`."""
     if packed.cluster in tuple(Cluster):
         return Destination(name=packed.cluster)
     parts = packed.cluster.split("|")
-    if len(parts) != 4 or not parts[0].startswith("outbound"):
+    if len(parts) != 4 or not parts[0].startswith(("outbound", "original")):
         return Destination()
     return facts.destination(packed.owner, parts[3], parts[2])
 

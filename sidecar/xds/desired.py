@@ -19,14 +19,17 @@ from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, Place
 from sidecar.routing.table import ClusterKey
 from sidecar.telemetry.party import NOBODY, Party
+from sidecar.xds.captured import Captured
 from sidecar.xds.compile import (
     Bind,
     CompileOptions,
     InboundPort,
     alias_only,
     compile_black_hole,
+    compile_original_destination,
     compile_passthrough,
 )
+from sidecar.xds.compile.capture import CaptureBind
 from sidecar.xds.compile.tls import compile_secret
 from sidecar.xds.compile.tracing import COLLECTOR, compile_collector
 from sidecar.xds.destinations import BalancerLike, Destinations
@@ -62,6 +65,10 @@ class BuilderSettings:
     """Services up to which a mesh is loaded whole; 0 loads everything on demand."""
     unknown_hosts_max: int = UNKNOWN_HOSTS_MAX
     """Cap on unknown authorities, for each context."""
+    captured: Mapping[str, CaptureBind] = field(default_factory=dict)
+    """Where redirected connections of each context arrive, by its name; empty where nothing is captured."""
+    captured_inbound: CaptureBind | None = None
+    """Where redirected connections to local workloads arrive; None where they are not captured."""
 
 
 class Builder:
@@ -81,7 +88,9 @@ class Builder:
         self._balancer = balancer
         self._holdings = Holdings()
         self._destinations = Destinations(self._holdings, settings.options)
-        self._local = Local(settings.inbound, self._holdings, settings.options)
+        self._local = Local(
+            settings.inbound, self._holdings, settings.options, settings.captured_inbound
+        )
         self._contexts: dict[str, Outbound] = {}
         self._views: Mapping[str, View] = {}
         self._label = ""
@@ -150,6 +159,8 @@ class Builder:
             self._holdings.put(compile_passthrough(config, self._settings.options))
             self._holdings.put(compile_black_hole())
             self._put_collector(config)
+            if self._settings.captured or self._settings.captured_inbound:
+                self._holdings.put(compile_original_destination(config))
         self._local.update(views, change)
         for name in sorted(views):
             self._context(name).update(views[name], change)
@@ -250,7 +261,11 @@ class Builder:
         for name in names:
             route_config, _, authority = name.rpartition("/")
             by_route_config.setdefault(route_config, []).append(authority)
-        owners = {context.route_config: name for name, context in self._contexts.items()}
+        owners = {
+            route_config: name
+            for name, context in self._contexts.items()
+            for route_config in context.route_configs
+        }
         for route_config, authorities in sorted(by_route_config.items()):
             owner = owners.get(route_config)
             missed: Iterable[str] = authorities
@@ -282,6 +297,8 @@ class Builder:
                 budget_services=settings.budget_services,
                 unknown_max=settings.unknown_hosts_max,
             )
+            if name in settings.captured:
+                self._contexts[name].capture(self._capture(name, settings.captured[name]))
         return self._contexts[name]
 
     def _put_collector(self, config: MeshConfigSpec) -> None:
@@ -290,6 +307,15 @@ class Builder:
             self._holdings.put(compile_collector(tracing, config.connect_timeout))
         else:
             self._holdings.drop(TypeUrl.CLUSTER, COLLECTOR)
+
+    def _capture(self, name: str, bind: CaptureBind) -> Captured:
+        return Captured(
+            name,
+            bind,
+            self._holdings,
+            self._destinations,
+            alone=len(self._settings.captured) == 1,
+        )
 
 
 def _refusal(name: str) -> Resource:

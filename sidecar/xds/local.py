@@ -13,13 +13,17 @@ from sidecar.xds.compile import (
     compile_inbound_cluster,
     compile_inbound_listener,
 )
+from sidecar.xds.compile.capture import CaptureBind, InboundChains, compile_inbound_capture
 from sidecar.xds.dependencies import Dependencies
 from sidecar.xds.holdings import Holdings
 from sidecar.xds.ingress import LocalPort, local_ports
 from sidecar.xds.resource import Resource, TypeUrl
 from store.objects.mesh_config import MeshConfigSpec
 
-__all__ = ["Local"]
+__all__ = ["CAPTURED", "Local"]
+
+CAPTURED = "captured-inbound"
+"""Name of the listener for redirected connections to local workloads."""
 
 
 class Local:
@@ -29,14 +33,20 @@ class Local:
         registered: Ports of the workloads that this host registers.
         holdings: Where resources are put.
         options: Facts about this host.
+        captured: Where redirected connections to them arrive; None where they are not captured.
     """
 
     def __init__(
-        self, registered: Iterable[InboundPort], holdings: Holdings, options: CompileOptions
+        self,
+        registered: Iterable[InboundPort],
+        holdings: Holdings,
+        options: CompileOptions,
+        captured: CaptureBind | None = None,
     ) -> None:
         self._registered = tuple(registered)
         self._holdings = holdings
         self._options = options
+        self._captured = captured
         self._dependencies: Dependencies[str] = Dependencies()
         self._held: frozenset[tuple[TypeUrl, str]] = frozenset()
 
@@ -57,11 +67,16 @@ class Local:
         self._dependencies.file("ports", hosts)
         address = next(iter(self._options.own_addresses), "0.0.0.0")
         contexts = [each.context for each in views.values()]
-        made = [
-            resource
-            for port in local_ports(view.mesh, self._registered, contexts, address)
-            for resource in self._compiled(port, view.config)
-        ]
+        ports = local_ports(view.mesh, self._registered, contexts, address)
+        compiled = [(one, *self._compiled(one, view.config)) for one in ports]
+        made = [resource for _, *both in compiled for resource in both]
+        if self._captured is not None:
+            chains = [
+                InboundChains(local.port.app_port, listener)
+                for local, _, listener in compiled
+                if local.port.app_port
+            ]
+            made.append(compile_inbound_capture(CAPTURED, self._captured, chains, self._options))
         for resource in made:
             self._holdings.put(resource)
         held = frozenset((resource.type_url, resource.name) for resource in made)

@@ -11,8 +11,11 @@ from collections.abc import Iterable
 from sidecar.mesh.model import MeshChange
 from sidecar.mesh.view import View
 from sidecar.routing.build import catch_all
+from sidecar.routing.originals import captured_host
+from sidecar.routing.table import VirtualHost
 from sidecar.telemetry.packing import Observer, Reporter
 from sidecar.telemetry.party import NOBODY, Party
+from sidecar.xds.captured import Captured
 from sidecar.xds.compile import Bind, CompileOptions, compile_outbound_listener
 from sidecar.xds.destinations import Destinations
 from sidecar.xds.eager import EagerHosts
@@ -59,8 +62,19 @@ class Outbound:
         self._unknown_max = unknown_max
         self._tables = RouteTables(context, holdings, destinations)
         self._edges = Edges(context, holdings, destinations, self._tables)
+        self._captured: Captured | None = None
         self._eager: EagerHosts | None = EagerHosts() if budget_services else None
         self._asked: OnDemandHosts | None = None if budget_services else OnDemandHosts(unknown_max)
+
+    def capture(self, captured: Captured) -> None:
+        """Serve captured connections of this context as well; before the first update."""
+        self._captured = captured
+
+    @property
+    def route_configs(self) -> tuple[str, ...]:
+        """Names of the route configurations that Envoy may ask for hosts of."""
+        captured = () if self._captured is None else (self._captured.route_config,)
+        return (self.route_config, *captured)
 
     @property
     def on_demand(self) -> bool:
@@ -93,6 +107,8 @@ class Outbound:
                     )
                 )
             self._update_hosts(view, change)
+        if self._captured is not None:
+            self._captured.update(view, change, options)
         self._edges.update(view, change, options)
 
     def ask(self, view: View, authorities: Iterable[str]) -> set[str]:
@@ -105,32 +121,49 @@ class Outbound:
             if found is None:
                 refused.add(authority)
             else:
-                self._tables.put(self.route_config, found, asked=authority)
+                self._put(view, found, asked=authority)
         return refused
+
+    def _put(self, view: View, found: VirtualHost, *, asked: str | None = None) -> None:
+        """Have a virtual host, for captured requests as well."""
+        self._tables.put(self.route_config, found, asked=asked)
+        if self._captured is not None:
+            captured = captured_host(view, found)
+            self._tables.put(self._captured.route_config, captured, asked=asked)
+
+    def _drop(self, name: str) -> None:
+        for route_config in self.route_configs:
+            self._tables.drop(route_config, name)
+
+    def _put_base(self, view: View, base: tuple[VirtualHost, ...]) -> None:
+        self._tables.put_base(self.route_config, base)
+        if self._captured is not None:
+            captured = tuple(captured_host(view, one) for one in base)
+            self._tables.put_base(self._captured.route_config, captured)
 
     def _update_hosts(self, view: View, change: MeshChange) -> None:
         if self._eager is not None and view.service_count() > self._budget:
             self._go_on_demand(view)
             return
         if self._eager is not None:
-            self._tables.put_base(self.route_config, (catch_all(view),))
+            self._put_base(view, (catch_all(view),))
             for name, found in self._eager.update(view, change).items():
                 if found is None:
-                    self._tables.drop(self.route_config, name)
+                    self._drop(name)
                 else:
-                    self._tables.put(self.route_config, found)
+                    self._put(view, found)
         elif self._asked is not None:
-            self._tables.put_base(self.route_config, ())
+            self._put_base(view, ())
             for authority, given in self._asked.update(view, change).items():
-                self._tables.put(self.route_config, given, asked=authority)
+                self._put(view, given, asked=authority)
 
     def _go_on_demand(self, view: View) -> None:
         """Load on demand from now on; keep what Envoy has, but no wildcard: it would swallow later questions."""
         held = self._tables.names(self.route_config)
         self._eager = None
         self._asked = OnDemandHosts(self._unknown_max)
-        self._tables.put_base(self.route_config, ())
+        self._put_base(view, ())
         for name in sorted(held):
             if name.startswith("*"):
-                self._tables.drop(self.route_config, name)
+                self._drop(name)
         self.ask(view, [name for name in held if not name.startswith("*")])

@@ -55,8 +55,9 @@ from envoy.config.listener.v3.listener_components_pb2 import (
     FilterChain,
     FilterChainMatch,
     ListenerFilter,
+    ListenerFilterChainMatchPredicate,
 )
-from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.listener.v3.listener_pb2 import AdditionalAddress, Listener
 from envoy.config.rbac.v3.rbac_pb2 import RBAC, Permission, Policy, Principal
 from envoy.config.route.v3.route_components_pb2 import (
     DirectResponseAction,
@@ -93,6 +94,8 @@ from envoy.extensions.filters.http.grpc_web.v3.grpc_web_pb2 import GrpcWeb
 from envoy.extensions.filters.http.on_demand.v3.on_demand_pb2 import OnDemand
 from envoy.extensions.filters.http.rbac.v3.rbac_pb2 import RBAC as RbacFilter
 from envoy.extensions.filters.http.router.v3.router_pb2 import Router
+from envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2 import HttpInspector
+from envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2 import OriginalDst
 from envoy.extensions.filters.listener.tls_inspector.v3.tls_inspector_pb2 import TlsInspector
 from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
@@ -148,6 +151,7 @@ __all__ = [
     "AccessLog",
     "AccessLogFilter",
     "AccessLogType",
+    "AdditionalAddress",
     "Address",
     "AggregatedConfigSource",
     "Any",
@@ -193,6 +197,7 @@ __all__ = [
     "Http2ProtocolOptions",
     "HttpConnectionManager",
     "HttpFilter",
+    "HttpInspector",
     "HttpProtocolOptions",
     "Int32Range",
     "Int64Range",
@@ -200,6 +205,7 @@ __all__ = [
     "LbEndpoint",
     "Listener",
     "ListenerFilter",
+    "ListenerFilterChainMatchPredicate",
     "Locality",
     "LocalityLbEndpoints",
     "Message",
@@ -207,6 +213,7 @@ __all__ = [
     "MetadataMatcher",
     "OnDemand",
     "OpenTelemetryConfig",
+    "OriginalDst",
     "OutlierDetection",
     "Percent",
     "Permission",

@@ -35,6 +35,7 @@ __all__ = [
     "compile_black_hole",
     "compile_cluster",
     "compile_inbound_cluster",
+    "compile_original_destination",
     "compile_passthrough",
     "is_dynamic",
     "needs_endpoints",
@@ -89,7 +90,9 @@ def compile_cluster(
     add_breakers(cluster, policy.connection_pool, policy.retry_budget)
     add_outlier_detection(cluster, policy.outlier_detection)
     sources = list(plan.sources)
-    if is_dynamic(plan):
+    if plan.key.original:
+        _make_original(cluster)
+    elif is_dynamic(plan):
         _make_dynamic(cluster, plan, options)
     else:
         eds = needs_endpoints(plan)
@@ -115,6 +118,11 @@ def _make_dynamic(cluster: pb.Cluster, plan: ClusterPlan, options: CompileOption
     # Names not taken from each request are the publisher's own decision, said in the rule.
     insecure = originates_tls(plan.policy.tls) and not all(_checks_by_request(plan))
     cluster.cluster_type.CopyFrom(forward_proxy.cluster_type(options, insecure=insecure))
+    cluster.lb_policy = pb.Cluster.CLUSTER_PROVIDED
+
+
+def _make_original(cluster: pb.Cluster) -> None:
+    cluster.type = pb.Cluster.ORIGINAL_DST
     cluster.lb_policy = pb.Cluster.CLUSTER_PROVIDED
 
 
@@ -180,6 +188,20 @@ def compile_passthrough(
     add_breakers(cluster, None, None)
     client_decides = upstream_http_options(Protocol.AUTO, None, None, auto_sni=True, auto_san=True)
     cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(client_decides)
+    return resource(TypeUrl.CLUSTER, cluster.name, cluster)
+
+
+def compile_original_destination(mesh_config: MeshConfigSpec) -> Resource:
+    """`OriginalDestinationCluster`: captured connections go on to the address that the client named."""
+    cluster = pb.Cluster(
+        name=Cluster.ORIGINAL_DESTINATION.value,
+        connect_timeout=duration(mesh_config.connect_timeout),
+    )
+    _make_original(cluster)
+    add_breakers(cluster, None, None)
+    client_decides = upstream_http_options(Protocol.AUTO, None, None)
+    if client_decides is not None:
+        cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(client_decides)
     return resource(TypeUrl.CLUSTER, cluster.name, cluster)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "compile_outbound_listener",
     "compile_tcp_egress",
     "listener",
+    "listener_message",
     "tcp_chain",
 ]
 
@@ -187,18 +188,26 @@ def listener(
         sources: Objects that it was made from.
         secrets: Secrets that the chains name.
     """
-    compiled = pb.Listener(
+    compiled = listener_message(name, bind, chains, direction=direction)
+    if inspect_tls:
+        compiled.listener_filters.append(_TLS_INSPECTOR)
+    if inspect_tls and silent_clients:
+        compiled.listener_filters_timeout.CopyFrom(duration(SILENT_CLIENT_S))
+        compiled.continue_on_listener_filters_timeout = True
+    return resource(TypeUrl.LISTENER, name, compiled, sources=sources, secrets=secrets)
+
+
+def listener_message(
+    name: str, bind: Bind, chains: list[pb.FilterChain], *, direction: int
+) -> pb.Listener:
+    """The message of a listener, for what `listener` does not know of."""
+    return pb.Listener(
         name=name,
         address=socket_address(bind.address, bind.port),
         filter_chains=chains,
         traffic_direction=direction,
         enable_reuse_port=pb.BoolValue(value=False),
-        listener_filters=[_TLS_INSPECTOR] if inspect_tls else [],
     )
-    if inspect_tls and silent_clients:
-        compiled.listener_filters_timeout.CopyFrom(duration(SILENT_CLIENT_S))
-        compiled.continue_on_listener_filters_timeout = True
-    return resource(TypeUrl.LISTENER, name, compiled, sources=sources, secrets=secrets)
 
 
 def tcp_chain(

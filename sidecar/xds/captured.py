@@ -1,0 +1,171 @@
+"""Listeners for captured connections of one context, kept up to date service by service.
+
+Each service has shares in places (address and port); a change touches the services that it names, and those touch
+their places. A place whose content is the same is not compiled again. HTTP needs no more here than that its port is
+known: its hosts are the business of the route configuration, and are loaded when asked for in a large mesh. Places of
+TCP and TLS are all loaded: Envoy has no listeners on demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sidecar.mesh.model import HostName, MeshChange
+from sidecar.mesh.view import View
+from sidecar.routing.capture import CapturedPlace, CapturedPort, Share, captured_port, shares_of
+from sidecar.routing.originals import unclaimed
+from sidecar.routing.table import ClusterKey, TcpRoute
+from sidecar.xds.compile import CompileOptions
+from sidecar.xds.compile.capture import (
+    CaptureBind,
+    compile_entry,
+    compile_place,
+    compile_places,
+    place_name,
+)
+from sidecar.xds.dependencies import Dependencies
+from sidecar.xds.destinations import Destinations
+from sidecar.xds.holdings import Holdings
+from sidecar.xds.resource import TypeUrl
+
+__all__ = ["Captured"]
+
+
+@dataclass(slots=True)
+class _Places:
+    """What is met where, by the services that say so."""
+
+    shares: dict[CapturedPlace, dict[HostName, Share]]
+    of_host: dict[HostName, tuple[CapturedPlace, ...]]
+    made: dict[CapturedPlace, CapturedPort]
+
+
+class Captured:
+    """See the module's text.
+
+    Args:
+        context: Name of the context; empty on a host with one.
+        bind: Where redirected connections of the context arrive.
+        alone: Whether this host has one context: then each place has a listener of its own.
+        holdings: Where listeners are put.
+        destinations: Where the destinations of TCP routes are kept.
+    """
+
+    def __init__(
+        self,
+        context: str,
+        bind: CaptureBind,
+        holdings: Holdings,
+        destinations: Destinations,
+        *,
+        alone: bool,
+    ) -> None:
+        self.route_config = f"captured.{context}" if context else "captured"
+        """Name of its route configuration, and of its entry."""
+        self._context = context
+        self._bind = bind
+        self._alone = alone
+        self._holdings = holdings
+        self._destinations = destinations
+        self._options: CompileOptions | None = None
+        self._places = _Places({}, {}, {})
+        self._depends: Dependencies[HostName] = Dependencies()
+        self._rest: TcpRoute | None = None
+
+    def update(self, view: View, change: MeshChange, options: CompileOptions) -> None:
+        """Follow a change of the mesh; `options` are facts about this host, with the telemetry in force."""
+        rest = unclaimed(view)
+        renewed = (rest, options) != (self._rest, self._options)
+        self._rest, self._options = rest, options
+        dirty: set[CapturedPlace] = set()
+        for host in self._touched(view, change):
+            dirty |= self._take(view, host)
+        changed = self._merge(sorted(dirty))
+        if renewed:
+            changed = set(self._places.made)
+            self._use("rest", rest.clusters_named)
+        if self._alone:
+            self._put_places(changed, rest, options, renewed=renewed)
+        elif changed or renewed:
+            self._put_context(rest, options)
+
+    def _touched(self, view: View, change: MeshChange) -> Iterable[HostName]:
+        if change.everything:
+            now = {service.host for service in view.services()}
+            return sorted(now | set(self._places.of_host))
+        return sorted(self._depends.touched(change) | change.hosts | change.patterns)
+
+    def _take(self, view: View, host: HostName) -> set[CapturedPlace]:
+        """Put a service's shares in the place of those it had; returns the places that may differ."""
+        places = self._places
+        dirty = set(places.of_host.pop(host, ()))
+        for place in dirty:
+            places.shares[place].pop(host, None)
+        service = view.service(host)
+        shares = tuple(shares_of(view, service)) if service is not None else ()
+        for place, share in shares:
+            places.shares.setdefault(place, {})[host] = share
+        if service is None:
+            self._depends.forget(host)
+            return dirty
+        places.of_host[host] = tuple(dict.fromkeys(place for place, _ in shares))
+        targets = {
+            key.host
+            for _, share in shares
+            for route in share.routes
+            for key in route.clusters_named
+        }
+        self._depends.file(host, targets | {host})
+        return dirty | set(places.of_host[host])
+
+    def _merge(self, dirty: Iterable[CapturedPlace]) -> set[CapturedPlace]:
+        """Make the dirty places anew; returns those that are different now."""
+        places, changed = self._places, set()
+        for place in dirty:
+            shares = places.shares.get(place)
+            if not shares:
+                places.shares.pop(place, None)
+                if places.made.pop(place, None) is not None:
+                    changed.add(place)
+                    self._use(_user(place), ())
+                continue
+            found = captured_port(place, shares.values())
+            if places.made.get(place) != found:
+                places.made[place] = found
+                changed.add(place)
+                self._use(_user(place), found.cluster_keys)
+        return changed
+
+    def _put_places(
+        self,
+        changed: Iterable[CapturedPlace],
+        rest: TcpRoute,
+        options: CompileOptions,
+        *,
+        renewed: bool,
+    ) -> None:
+        entry, ipv6 = self.route_config, self._bind.ipv6
+        if renewed:
+            self._holdings.put(compile_entry(entry, self._bind, rest, options))
+        for place in sorted(changed):
+            found = self._places.made.get(place)
+            if found is None or not (found.routes or found.http):
+                name = place_name(entry, CapturedPort(place))
+                self._holdings.drop(TypeUrl.LISTENER, name)
+                continue
+            made = compile_place(entry, found, rest, self.route_config, ipv6=ipv6, options=options)
+            self._holdings.put(made)
+
+    def _put_context(self, rest: TcpRoute, options: CompileOptions) -> None:
+        places = [self._places.made[place] for place in sorted(self._places.made)]
+        self._holdings.put(
+            compile_places(self.route_config, self._bind, places, rest, self.route_config, options)
+        )
+
+    def _use(self, user: str, keys: Iterable[ClusterKey]) -> None:
+        self._destinations.use((self._context, user), keys)
+
+
+def _user(place: CapturedPlace) -> str:
+    return f"captured {place.address} {place.port}"
