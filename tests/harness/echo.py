@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import socket
 import socketserver
 import ssl
 import threading
@@ -80,6 +81,8 @@ class EchoBackend:
     """Serve HTTPS with this context."""
     port: int = 0
     """0: one that is free."""
+    address: str = "127.0.0.1"
+    """Where it listens."""
     hits: int = 0
     """Requests answered."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -91,13 +94,15 @@ class EchoBackend:
 
     def __enter__(self) -> EchoBackend:
         handler = type("Handler", (_Handler,), {"backend": self})
-        self._server = _Server(("127.0.0.1", self.port), handler)
+        self._server = _Server((self.address, self.port), handler)
         if self.tls is not None:
             self._server.socket = self.tls.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
         self.port = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
         return self
 
@@ -132,18 +137,26 @@ class _TcpHandler(socketserver.StreamRequestHandler):
 
 class _TcpServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
+    allow_reuse_address = True
+
+
+class _TcpServerV6(_TcpServer):
+    address_family = socket.AF_INET6
 
 
 class TcpEcho:
     """A TCP application that answers each line with its name and the line; use as a context manager."""
 
-    def __init__(self, name: str) -> None:
-        self._server = _TcpServer(("127.0.0.1", 0), _TcpHandler)
+    def __init__(self, name: str, port: int = 0, address: str = "127.0.0.1") -> None:
+        kind = _TcpServerV6 if ":" in address else _TcpServer
+        self._server = kind((address, port), _TcpHandler)
         self._server.name = name.encode()  # type: ignore[attr-defined] # read by the handler
         self.port: int = self._server.server_address[1]
 
     def __enter__(self) -> TcpEcho:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
         return self
 

@@ -13,7 +13,7 @@ Source: Istio core/listener_builder.go (virtualOutbound), Envoy's listener filte
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 from sidecar.mesh.model import FROM_DEFAULTS
@@ -197,8 +197,10 @@ def _chains(
 ) -> list[pb.FilterChain]:
     """The chains of one place: HTTP by its first bytes, then bytes by server name and address."""
     chains = []
+    # Requests that Envoy resolves itself and that come back are stopped where they come back: at the listener that
+    # applications speak to, since Envoy's own connections are not captured.
+    filters = outbound_filters(replace(options, outbound_ports=()), on_demand=True)
     for position, ranges in enumerate(captured.http):
-        filters = outbound_filters(options, on_demand=True)
         http = manager_filter("captured", route_config, filters, options, cold_hosts=True)
         match = pb.FilterChainMatch(
             transport_protocol="raw_buffer", application_protocols=PLAIN_HTTP
@@ -213,6 +215,13 @@ def _chains(
         for subnet in route.destination_subnets:
             _add_range(chain, subnet)
         chains.append(chain)
+        if captured.http and not route.sni_hosts:
+            # Envoy looks no further than the chains of a connection's transport, once there is one: those of HTTP.
+            twin = pb.FilterChain()
+            twin.CopyFrom(chain)
+            twin.name = f"{chain.name}-plain"
+            twin.filter_chain_match.transport_protocol = "raw_buffer"
+            chains.append(twin)
     return chains
 
 
