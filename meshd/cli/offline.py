@@ -17,6 +17,7 @@ from sidecar.mesh.model import Context, Locality
 from sidecar.mesh.view import View
 from sidecar.routing.asking import request_asked
 from sidecar.routing.explain import explain, explain_at_gateway
+from sidecar.routing.explain_connection import CONNECTION_SCHEMES
 from sidecar.routing.match import Request
 from sidecar.routing.trace import Trace
 from store.errors import NotFoundError
@@ -51,6 +52,8 @@ def trace_offline(
     with session.store() as client:
         catalog = load_catalog(client)
     context = _context(session, catalog, node, labels, is_gateway=gateway_port is not None)
+    # Whether a host captures is its own setting; connections are asked about where they are.
+    context = replace(context, is_captured=request.scheme in CONNECTION_SCHEMES)
     view = View(Mesh.build(catalog, catalog.hosts), context)
     if gateway_port is not None:
         trace = explain_at_gateway(view, request, Balancer(view), gateway_port)

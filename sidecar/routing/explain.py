@@ -12,6 +12,7 @@ from sidecar.mesh.model import Provenance
 from sidecar.routing import wording
 from sidecar.routing.authority import parse_authority
 from sidecar.routing.build import outbound_virtual_host
+from sidecar.routing.explain_connection import CONNECTION_SCHEMES, explain_connection
 from sidecar.routing.gateways import GatewayServer, gateway_servers
 from sidecar.routing.match import Decision, Request, choose_virtual_host, match
 from sidecar.routing.sight import GatewaySight, Sight
@@ -39,7 +40,7 @@ _TLS_SCHEME = "https"
 def explain(
     sight: Sight, request: Request, destinations: Destinations, listener: str = "outbound"
 ) -> Trace:
-    """Trace a request that leaves a workload through its sidecar.
+    """Trace a request, or a connection (`tcp://`, `tls://`), that leaves a workload through its sidecar.
 
     Args:
         sight: The mesh as the sending workload sees it.
@@ -47,6 +48,8 @@ def explain(
         destinations: Policies and endpoints, with health.
         listener: Where it enters, in words.
     """
+    if request.scheme in CONNECTION_SCHEMES:
+        return explain_connection(sight, request, destinations)
     host = outbound_virtual_host(sight, request.authority)
     rule = _rule_in_words(host, request.authority)
     decision = match(host, request)

@@ -86,7 +86,7 @@ def _known(
     return DestinationStep(
         cluster=key.name,
         percent=share[0],
-        policy=_balancing(plan.policy),
+        policy="the address that the client named" if key.original else _balancing(plan.policy),
         policy_origin=origin(plan.policy.source),
         edits=share[1],
         endpoints=tuple(

@@ -53,12 +53,6 @@ def _in_policies(field: str) -> tuple[str, ...]:
 
 NOT_IN_FORCE: tuple[Unsupported, ...] = (
     Unsupported(
-        _VS,
-        ("spec.tls", "spec.tcp"),
-        effect="has an effect only at gateways and on the ports of a Sidecar's egress listeners yet",
-        partly=True,
-    ),
-    Unsupported(
         _DR,
         _in_policies("loadBalancer.zoneAwareLbSetting"),
         effect="has an effect on the order of regions only: zones of one region share requests evenly",
@@ -69,12 +63,6 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
         _DR,
         _in_policies("loadBalancer.zoneAwareLbSetting.minClusterSize"),
         instead="localityLbSetting with outlierDetection prefers the own zone",
-    ),
-    Unsupported(
-        _SC,
-        ("spec.ingress[].captureMode", "spec.egress[].captureMode"),
-        values=("IPTABLES",),
-        instead="traffic is not captured yet",
     ),
 )
 """Everything that is stored and shown but has no effect yet."""

@@ -9,6 +9,7 @@ trace GET http://reviews/x                       the same as `meshd trace` shows
 host reviews:9080                                the virtual host that answers an authority
 hosts                                            every virtual host with its domains
 servers / listeners                              what a gateway or a Sidecar opens
+captured                                         where captured connections go, by address and port
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ from sidecar.routing.build import (
     outbound_virtual_hosts,
     tcp_listeners,
 )
+from sidecar.routing.capture import captured_ports
 from sidecar.routing.explain import explain, explain_at_gateway
 from sidecar.routing.match import Request
+from sidecar.routing.originals import unclaimed
 from sidecar.routing.table import (
     Cluster,
     ClusterKey,
@@ -123,6 +126,8 @@ class RoutingDriver:
         elif verb == "hosts":
             for host in outbound_virtual_hosts(self._view()):
                 yield f"{host.name}: {' '.join(host.domains)}"
+        elif verb == "captured":
+            yield from self._captured()
         elif verb in ("servers", "listeners"):
             yield from self._servers() if verb == "servers" else self._listeners()
         else:
@@ -134,7 +139,10 @@ class RoutingDriver:
             case "workload":
                 pairs = [pair.split(":") for pair in command.option("labels").split(",") if pair]
                 is_gateway = command.option("gateway") == "true"
-                self.context = Context("", namespace, dict(pairs), is_gateway=is_gateway)
+                is_captured = command.option("captured") == "true"
+                self.context = Context(
+                    "", namespace, dict(pairs), is_gateway=is_gateway, is_captured=is_captured
+                )
             case "service":
                 more: dict[str, object] = dict(yaml.safe_load("\n".join(command.lines)) or {})
                 if command.option("external") == "true":
@@ -169,6 +177,16 @@ class RoutingDriver:
                 yield from (f"  {line}" for line in host_lines(host))
             yield from (f"  {tcp_line(route)}" for route in server.tcp_routes)
             yield from (f"  note: {at}: {reason}" for at, reason in server.passed_over)
+
+    def _captured(self) -> Iterator[str]:
+        view = self._view()
+        for found in captured_ports(view):
+            yield f"{found.place.address or 'any'}:{found.place.port}"
+            for ranges in found.http:
+                yield f"  HTTP by host{' in ' + ' '.join(ranges) if ranges else ''}"
+            yield from (f"  {tcp_line(route)}" for route in found.routes)
+            yield from (f"  note: {at}: {reason}" for at, reason in found.passed_over)
+        yield f"the rest: {tcp_line(unclaimed(view))}"
 
     def _listeners(self) -> Iterator[str]:
         view = self._view()

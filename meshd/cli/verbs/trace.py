@@ -26,6 +26,7 @@ _METHOD = re.compile(r"[A-Za-z][A-Za-z-]*")
     examples=(
         "meshd trace --from vm-7 GET http://reviews:9080/x -H 'cookie: user=jason'",
         "meshd trace http://reviews.shop:9080/            # the only sidecar of this machine",
+        "meshd trace tls://api.example.com:443              # a connection that is not read; tcp:// too",
         "meshd trace --offline -n shop -l app=web GET http://reviews:9080/",
     ),
 )
