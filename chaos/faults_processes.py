@@ -95,6 +95,22 @@ def _backend_told(word: str, rig: Rig, rng: random.Random) -> Fault:
     )
 
 
+def _most_backends_told(word: str, rig: Rig, rng: random.Random) -> Fault:
+    """Three of four applications are ill: no cap may be broken over it."""
+    names = rng.sample(sorted(rig.hosts), max(1, len(rig.hosts) * 3 // 4))
+
+    def tell(word: str) -> None:
+        for name in names:
+            rig.hosts[name].tell(word)
+
+    return Fault(
+        lambda rig: tell(word),
+        lambda rig: tell("ok"),
+        backends=tuple(names),
+        permits=BACKEND_GONE,
+    )
+
+
 def _wrong_key(rig: Rig, rng: random.Random) -> Fault:
     """A host starts with a gossip key that no other host has: it is alone, and serves on from etcd."""
     host = _victim(rig, rng)
@@ -142,6 +158,7 @@ PROCESS_PLANS = every(
     Plan("backend-5xx", "an application answers 500", partial(_backend_told, "5xx")),
     Plan("backend-hanging", "an application never answers", partial(_backend_told, "hang")),
     Plan("backend-resetting", "an application breaks connections", partial(_backend_told, "reset")),
+    Plan("backends-most-5xx", "most applications answer 500", partial(_most_backends_told, "5xx")),
     Plan("wrong-keys", "a host has another gossip key", _wrong_key),
     Plan(
         "rolling-restart",
