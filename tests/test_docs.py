@@ -23,8 +23,9 @@ from meshd.demo.processes import Processes, clean_environment
 from sidecar.agent.main import command
 from sidecar.agent.settings import SidecarSettings
 from store.errors import AgentUnavailable
-from store.objects.kinds import Kind
-from store.validation.support import NOT_IN_FORCE, NOT_IN_ISTIO, Unsupported
+from tests.e2e.fields.table import GROUPS
+from tests.harness.field_cases import proven
+from tests.harness.fields_page import fields_page
 from tests.harness.processes import free_ports, wait_until
 
 TOP = Path(__file__).parents[1]
@@ -233,47 +234,12 @@ def anchors(file: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-FIELDS_HEAD = """# What of Istio's API is in force
-
-Every field of VirtualService, DestinationRule, Gateway, ServiceEntry, WorkloadEntry, WorkloadGroup and Sidecar is read,
-checked and stored (`meshd explain KIND.path` tells what each means). What this page does not list is in force. What it
-lists is stored and shown, and `meshd put` and `meshd validate` warn of it (MESH0290).
-
-This page is made from the table that the warnings come from (`store/validation/support.py`); a test keeps it true
-(`pytest tests/test_docs.py --rewrite` writes it anew).
-
-"""
-
-
-FIELDS_NEITHER = """# What Istio itself does not put in force
-
-These fields belong to Istio's API, but Istio has not implemented them. meshd accepts them and warns (MESH0291).
-
-"""
-
-
-def fields_page() -> str:
-    text = FIELDS_HEAD
-    for kind in Kind:
-        rows = [row for row in NOT_IN_FORCE if row.kind is kind]
-        if rows:
-            text += f"## {kind.value}\n\n| field | what of it | until then |\n| --- | --- | --- |\n"
-            text += "".join(f"{fields_row(row)}\n" for row in rows) + "\n"
-    text += FIELDS_NEITHER + "| kind | field | what of it | instead |\n| --- | --- | --- | --- |\n"
-    return text + "".join(f"| {row.kind.value} {fields_row(row)}\n" for row in NOT_IN_ISTIO)
-
-
-def fields_row(row: Unsupported) -> str:
-    paths = "<br>".join(f"`{path}`" for path in row.paths)
-    values = f"{', '.join(str(value) for value in row.values)}: " if row.values else ""
-    return f"| {paths} | {values}{row.effect} | {row.instead} |"
-
-
-def test_the_page_of_fields_is_the_table_that_warns(rewrite: bool) -> None:
+def test_the_page_of_fields_says_what_models_verdicts_and_proofs_say(rewrite: bool) -> None:
     page = TOP / "docs" / "fields.md"
+    made = fields_page(proven([case for group in GROUPS.values() for case in group]))
     if rewrite:
-        page.write_text(fields_page(), encoding="utf-8")
-    assert page.read_text(encoding="utf-8") == fields_page()
+        page.write_text(made, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == made
 
 
 # -- names ------------------------------------------------------------------------------------------

@@ -19,7 +19,11 @@ from store.objects.base import MeshObject
 from store.objects.kinds import Kind
 from store.validation.findings import Findings
 
-__all__ = ["NOT_IN_FORCE", "NOT_IN_ISTIO", "Unsupported", "check_support"]
+__all__ = ["NEITHER", "NOT_IN_FORCE", "NOT_IN_ISTIO", "NO_EFFECT", "Unsupported", "check_support"]
+
+
+NO_EFFECT = "has no effect yet"
+"""Said of a field of which nothing is in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Unsupported:
     """Where they are."""
     values: tuple[object, ...] = ()
     """Only these values have no effect; empty: none has."""
-    effect: str = "has no effect yet"
+    effect: str = NO_EFFECT
     """What it does, for fields that do a part of what they say."""
     instead: str = ""
     """What to do until then."""
@@ -67,19 +71,20 @@ NOT_IN_FORCE: tuple[Unsupported, ...] = (
 )
 """Everything that is stored and shown but has no effect yet."""
 
-_NEITHER = "Istio itself does not implement this: it has no effect there, and none here"
+NEITHER = "Istio itself does not implement this: it has no effect there, and none here"
+"""Said of a field that has no effect in Istio either."""
 
 NOT_IN_ISTIO: tuple[Unsupported, ...] = (
     Unsupported(
         _VS,
         ("spec.tcp[].match[].sourceSubnet",),
-        effect=_NEITHER,
+        effect=NEITHER,
         instead="match on sourceLabels or sourceNamespace",
     ),
     Unsupported(
         _DR,
         _in_policies("loadBalancer.backendUtilization"),
-        effect=_NEITHER,
+        effect=NEITHER,
         instead="take loadBalancer.simple: LEAST_REQUEST, which is also what stays in force",
     ),
     Unsupported(
@@ -94,7 +99,7 @@ NOT_IN_ISTIO: tuple[Unsupported, ...] = (
     Unsupported(
         _GW,
         ("spec.servers[].tls.tlsCertificates[].caCertificates",),
-        effect=_NEITHER,
+        effect=NEITHER,
         instead="set tls.caCertificates",
     ),
     Unsupported(
@@ -106,7 +111,7 @@ NOT_IN_ISTIO: tuple[Unsupported, ...] = (
     Unsupported(
         _GW,
         ("spec.servers[].defaultEndpoint",),
-        effect=_NEITHER,
+        effect=NEITHER,
         instead="bind a VirtualService to the Gateway",
     ),
     Unsupported(

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache
 
 from store.objects.kinds import Kind
-from store.validation.support import NOT_IN_FORCE, NOT_IN_ISTIO, Unsupported
+from store.validation.support import NEITHER, NO_EFFECT, NOT_IN_FORCE, NOT_IN_ISTIO, Unsupported
 
 __all__ = ["JUDGED", "Exempt", "Judged", "Standing", "Verdict", "verdict_of"]
 
@@ -110,6 +110,14 @@ class Verdict:
     values: tuple[Exempt, ...] = ()
     """Values that have no effect though the field has."""
 
+    @property
+    def text(self) -> str:
+        """The verdict in one sentence."""
+        said = _said(self.standing, self.reason)
+        return "; ".join(
+            [said, *(f"`{v.value}`: {_said(v.standing, v.reason)}" for v in self.values)]
+        )
+
 
 def verdict_of(kind: Kind, path: str) -> Verdict:
     """The verdict on a field.
@@ -134,8 +142,19 @@ def verdict_of(kind: Kind, path: str) -> Verdict:
     return Verdict(Standing.IN_FORCE, limits, tuple(values))
 
 
+def _said(standing: Standing, reason: str) -> str:
+    if not reason:
+        return standing.value
+    return (
+        f"{standing.value}, but {reason}"
+        if standing is Standing.IN_FORCE
+        else f"{standing.value}: {reason}"
+    )
+
+
 def _reason(row: Unsupported) -> str:
-    return "; ".join(part for part in (row.effect, row.instead) if part)
+    effect = "" if row.effect in (NEITHER, NO_EFFECT) else row.effect
+    return "; ".join(part for part in (effect, row.instead) if part)
 
 
 @cache

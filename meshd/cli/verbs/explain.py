@@ -75,7 +75,7 @@ def _text(field: FieldDoc) -> Iterator[str]:
         ("limits", field.limits),
         ("one of", ", ".join(field.choices)),
     )
-    told = [f"  {name}: {value}" for name, value in facts if value]
+    told = [f"  {name}: {value}" for name, value in (*facts, *_effect(field)) if value]
     yield from ["", *told] if told else []
     for group in field.exclusive:
         yield f"  at most one of: {', '.join(group)}"
@@ -86,6 +86,18 @@ def _text(field: FieldDoc) -> Iterator[str]:
         yield f"  {child.name}  <{child.type}>{'  required' if child.required else ''}"
         first = child.description.split(". ")[0].rstrip(".")
         yield textwrap.fill(first, _WIDTH, initial_indent="      ", subsequent_indent="      ")
+
+
+def _effect(field: FieldDoc) -> tuple[tuple[str, str], ...]:
+    """What a field of Istio's becomes, and whether it is in force."""
+    from store.objects.becomes import becomes
+    from store.objects.kinds import Kind
+    from store.validation.verdicts import verdict_of
+
+    word, _, path = field.path.partition(".")
+    if Kind(word) is Kind.MESH_CONFIG or not path.startswith("spec."):
+        return ()
+    return ("becomes", becomes(Kind(word), path)), ("effect", verdict_of(Kind(word), path).text)
 
 
 def _tree(field: FieldDoc) -> Iterator[str]:
@@ -114,5 +126,6 @@ def _as_json(field: FieldDoc) -> Mapping[str, Any]:
         "limits": field.limits,
         "choices": list(field.choices),
         "exclusive": [list(group) for group in field.exclusive],
+        **dict(_effect(field)),
         "fields": [_as_json(child) for child in field.children],
     }

@@ -575,7 +575,7 @@ spec: {{hosts: [db], tcp: [{{route: [{{destination: {to}}}]}}]}}
         }
         cases.append(
             Case(
-                f"connections are tunnelled through a proxy, at {place}",
+                f"connections are tunnelled through a proxy, at {place.removeprefix('spec.')}",
                 f"DestinationRule.{place}.tunnel.{{protocol,targetHost,targetPort}}",
                 rules,
                 services=_PROXIED,
