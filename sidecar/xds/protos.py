@@ -72,7 +72,6 @@ from envoy.config.route.v3.route_components_pb2 import (
     WeightedCluster,
 )
 from envoy.config.route.v3.route_pb2 import RouteConfiguration, Vhds
-from envoy.config.trace.v3.http_tracer_pb2 import Tracing
 from envoy.config.trace.v3.opentelemetry_pb2 import OpenTelemetryConfig
 from envoy.data.accesslog.v3.accesslog_pb2 import AccessLogType
 from envoy.extensions.access_loggers.file.v3.file_pb2 import FileAccessLog
@@ -109,11 +108,18 @@ from envoy.extensions.filters.network.tcp_proxy.v3.tcp_proxy_pb2 import TcpProxy
 from envoy.extensions.rbac.matchers.upstream_ip_port.v3.upstream_ip_port_matcher_pb2 import (
     UpstreamIpPortMatcher,
 )
+from envoy.extensions.request_id.uuid.v3.uuid_pb2 import UuidRequestIdConfig
 from envoy.extensions.retry.host.previous_hosts.v3.previous_hosts_pb2 import (
     PreviousHostsPredicate,
 )
 from envoy.extensions.retry.priority.previous_priorities.v3.previous_priorities_config_pb2 import (
     PreviousPrioritiesConfig,
+)
+from envoy.extensions.tracers.opentelemetry.samplers.v3.parent_based_sampler_pb2 import (
+    ParentBasedSamplerConfig,
+)
+from envoy.extensions.tracers.opentelemetry.samplers.v3.trace_id_ratio_based_sampler_pb2 import (
+    TraceIdRatioBasedSamplerConfig,
 )
 from envoy.extensions.transport_sockets.proxy_protocol.v3.upstream_proxy_protocol_pb2 import (
     ProxyProtocolUpstreamTransport,
@@ -215,6 +221,7 @@ __all__ = [
     "OpenTelemetryConfig",
     "OriginalDst",
     "OutlierDetection",
+    "ParentBasedSamplerConfig",
     "Percent",
     "Permission",
     "Pipe",
@@ -253,7 +260,7 @@ __all__ = [
     "TlsCertificate",
     "TlsInspector",
     "TlsParameters",
-    "Tracing",
+    "TraceIdRatioBasedSamplerConfig",
     "TrafficDirection",
     "TransportSocket",
     "TypedExtensionConfig",
@@ -264,6 +271,7 @@ __all__ = [
     "UpstreamHttpProtocolOptions",
     "UpstreamIpPortMatcher",
     "UpstreamTlsContext",
+    "UuidRequestIdConfig",
     "Vhds",
     "VirtualHost",
     "WeightedCluster",

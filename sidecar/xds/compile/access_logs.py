@@ -148,9 +148,14 @@ def _errors(http: bool) -> pb.AccessLogFilter:
     status.status_code_filter.comparison.op = pb.ComparisonFilter.GE
     status.status_code_filter.comparison.value.default_value = _ERROR_STATUS
     status.status_code_filter.comparison.value.runtime_key = "meshd.access_log.errors_from"
+    # What is not gRPC has a status as well, in Envoy's eyes: 200 is UNKNOWN.
+    is_grpc, not_ok = pb.AccessLogFilter(), pb.AccessLogFilter()
+    header = is_grpc.header_filter.header
+    header.name, header.string_match.prefix = "content-type", "application/grpc"
+    not_ok.grpc_status_filter.exclude = True
+    not_ok.grpc_status_filter.statuses.append(pb.GrpcStatusFilter.OK)
     grpc = pb.AccessLogFilter()
-    grpc.grpc_status_filter.exclude = True
-    grpc.grpc_status_filter.statuses.append(pb.GrpcStatusFilter.OK)
+    grpc.and_filter.filters.extend((is_grpc, not_ok))
     any_of = pb.AccessLogFilter()
     any_of.or_filter.filters.extend((status, flagged, grpc))
     return any_of

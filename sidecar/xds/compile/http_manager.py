@@ -15,7 +15,7 @@ from sidecar.xds.compile.encoding import ads, duration, packed
 from sidecar.xds.compile.forward_proxy import forward_proxy_filters
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.routes import CORS_FILTER, FAULT_FILTER
-from sidecar.xds.compile.tracing import tracing
+from sidecar.xds.compile.tracing import add_tracing
 from sidecar.xds.compile.upstream_http import HEADERS_MAX
 
 __all__ = ["HTTP_MANAGER", "inbound_filters", "manager_filter", "outbound_filters"]
@@ -96,9 +96,9 @@ def manager_filter(
         # Whether a body is wanted is for the application to say (Istio: ENABLE_100_CONTINUE_HEADERS).
         proxy_100_continue=True,
         access_log=http_access_logs(options),
-        tracing=tracing(options),
         use_remote_address=pb.BoolValue(value=edge),
     )
+    add_tracing(manager, options)
     if isinstance(routes, str):
         manager.rds.route_config_name = routes
         # For ever: the listener that was there goes on serving until its routes are (reference: xds.md M10).

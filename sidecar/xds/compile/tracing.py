@@ -12,12 +12,19 @@ import ipaddress
 from sidecar.telemetry.model import Tracing
 from sidecar.telemetry.party import UNKNOWN
 from sidecar.xds import protos as pb
-from sidecar.xds.compile.encoding import duration, packed, resource, socket_address
+from sidecar.xds.compile.encoding import (
+    duration,
+    extension,
+    packed,
+    parts_per_million,
+    resource,
+    socket_address,
+)
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.upstream_http import HTTP_OPTIONS
 from sidecar.xds.resource import Resource, TypeUrl
 
-__all__ = ["COLLECTOR", "compile_collector", "tracing"]
+__all__ = ["COLLECTOR", "add_tracing", "compile_collector"]
 
 COLLECTOR = "meshd_tracing"
 """Cluster of the collector; no mesh object can have this name (it has no `|`)."""
@@ -26,29 +33,45 @@ COLLECTOR_TIMEOUT_S = 0.25
 _PERCENT = 100.0
 
 
-def tracing(options: CompileOptions) -> pb.HttpConnectionManager.Tracing | None:
-    """What a listener says of spans; None while there are none."""
+def add_tracing(manager: pb.HttpConnectionManager, options: CompileOptions) -> None:
+    """Have a listener make spans, where telemetry says so."""
     told, party = options.telemetry.tracing, options.party
     if told is None:
-        return None
+        return
+    # Envoy would write its decision into the client's own x-request-id, and sample by it, whatever an application that
+    # began a trace decided. The decision travels in `traceparent`, and is the tracer's sampler's alone.
+    plain = pb.UuidRequestIdConfig()
+    plain.pack_trace_reason.value = False
+    plain.use_request_id_for_trace_sampling.value = False
+    manager.request_id_extension.typed_config.CopyFrom(packed(plain))
     config = pb.OpenTelemetryConfig(
         service_name=f"{party.service or UNKNOWN}.{party.namespace or UNKNOWN}"
     )
+    config.sampler.CopyFrom(_sampler(told.sampling_percent))
     config.grpc_service.envoy_grpc.cluster_name = COLLECTOR
     config.grpc_service.timeout.CopyFrom(duration(COLLECTOR_TIMEOUT_S))
-    made = pb.HttpConnectionManager.Tracing(
-        client_sampling=pb.Percent(value=_PERCENT),
-        random_sampling=pb.Percent(value=told.sampling_percent),
-        overall_sampling=pb.Percent(value=_PERCENT),
-        provider=pb.Tracing.Http(name="envoy.tracers.opentelemetry", typed_config=packed(config)),
-    )
+    made = manager.tracing
+    made.random_sampling.value = made.client_sampling.value = made.overall_sampling.value = _PERCENT
+    made.provider.name = "envoy.tracers.opentelemetry"
+    made.provider.typed_config.CopyFrom(packed(config))
     for tag, value in (
         ("istio.canonical_revision", party.revision),
         ("istio.canonical_service", party.service),
         ("istio.namespace", party.namespace),
     ):
         made.custom_tags.add(tag=tag).literal.value = value or UNKNOWN
-    return made
+
+
+def _sampler(percent: float) -> pb.TypedExtensionConfig:
+    """A trace that somebody began goes on as it was decided there; of the others so many percent, by trace id."""
+    ratio = pb.TraceIdRatioBasedSamplerConfig(
+        sampling_percentage=parts_per_million(round(percent * 10_000))
+    )
+    by_id = extension("envoy.tracers.opentelemetry.samplers.trace_id_ratio_based", ratio)
+    return extension(
+        "envoy.tracers.opentelemetry.samplers.parent_based",
+        pb.ParentBasedSamplerConfig(wrapped_sampler=by_id),
+    )
 
 
 def compile_collector(told: Tracing, connect_timeout_s: float) -> Resource:

@@ -94,7 +94,9 @@ def test_errors_only_takes_codes_flags_and_grpc_statuses() -> None:
     status, flags, grpc = log.filter.or_filter.filters
     assert status.status_code_filter.comparison.value.default_value == 400
     assert flags.HasField("response_flag_filter")
-    assert grpc.grpc_status_filter.exclude
+    is_grpc, not_ok = grpc.and_filter.filters
+    assert is_grpc.header_filter.header.name == "content-type"
+    assert not_ok.grpc_status_filter.exclude
     (tcp,) = tcp_access_logs(logging("/a", errors_only=True))
     assert len(tcp.filter.and_filter.filters) == 2
 
