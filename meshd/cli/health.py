@@ -100,6 +100,12 @@ def _troubles(status: Json) -> Iterator[Trouble]:
     yield from _store_troubles(_part(status, "store"), config)
     yield from _relay_troubles(_part(status, "relay"), config)
     yield from _envoy_troubles(_part(status, "envoy"))
+    if error := _part(status, "last_known_good").get("error"):
+        yield Trouble(
+            Severity.DEGRADED,
+            f"warning: the last known good is not written: {error}",
+            ("Without etcd and peers a restart would begin with an older one.",),
+        )
     for row in status.get("rejected") or ():
         sources = ", ".join(map(str, row.get("sources") or ())) or "no object"
         yield Trouble(

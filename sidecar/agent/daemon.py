@@ -11,6 +11,7 @@ daemon attaches to it again.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -37,6 +38,8 @@ __all__ = ["run_daemon"]
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter from the others: Python's 5 ms would hold up a change while the last known
 good is packed, and each hand-over from gRPC's threads."""
+PRIVATE = 0o700
+"""Mode of the directories: what is in them is for this user alone."""
 DRAIN_S = 5.0
 """How long requests in flight may take when the daemon leaves with its Envoy."""
 
@@ -89,13 +92,14 @@ def _make_own(directory: Path) -> None:
     """A directory that only this user can open; one that somebody else made is refused (it may be in /tmp)."""
     try:
         directory.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        directory.mkdir(mode=0o700, exist_ok=True)
+        directory.mkdir(mode=PRIVATE, exist_ok=True)
         if directory.stat().st_uid != os.geteuid():
             raise InputError(
                 f"directory {directory} belongs to another user",
                 hint="Set run_dir and data_dir to directories of this user's own",
             )
-        directory.chmod(0o700)
+        if stat.S_IMODE(directory.stat().st_mode) != PRIVATE:
+            directory.chmod(PRIVATE)
     except OSError as problem:
         raise InputError(
             f"directory {directory} cannot be made: {problem.strerror}",

@@ -25,7 +25,7 @@ from sidecar.agent.envoy_admin import AdminClient
 from sidecar.agent.envoy_program import EnvoyLaunch, spawn
 from sidecar.agent.envoy_record import EnvoyRecord, start_ticks
 from sidecar.agent.run_files import hold_lock, write_atomically
-from store.errors import AgentUnavailable
+from store.errors import AgentUnavailable, InputError
 
 __all__ = [
     "EnvoyExited",
@@ -142,7 +142,6 @@ class EnvoyProcess:
         """
         launch = self.launch
         launch.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        launch.log_file.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(launch.run_dir / "envoy.lock"):
             self._record = self._adopt() or self._start()
             task_status.started()
@@ -200,7 +199,7 @@ class EnvoyProcess:
     async def _take_over(self, before: EnvoyRecord, epoch: int) -> str:
         """Start the next one and wait until it serves; why it does not, or empty."""
         launch = self.launch
-        write_atomically(launch.bootstrap_file, launch.bootstrap)
+        _write(launch)
         pid = spawn(launch, epoch)
         after = EnvoyRecord(pid, start_ticks(pid) or 0, launch.digest(), epoch, before)
         after.write(launch.record_file)
@@ -283,13 +282,20 @@ class EnvoyProcess:
     def _start(self) -> EnvoyRecord:
         launch = self.launch
         self._end_older(signal.SIGTERM)  # nobody takes over from them any more
-        write_atomically(launch.bootstrap_file, launch.bootstrap)
+        _write(launch)
         launch.admin_socket.unlink(missing_ok=True)
         pid = spawn(launch)
         self.is_outdated = False
         epoch = None if launch.hand_over_s is None else 0
         record = EnvoyRecord(pid, start_ticks(pid) or 0, launch.digest(), epoch)
-        record.write(launch.record_file)
+        try:
+            record.write(launch.record_file)
+        except OSError as problem:
+            os.kill(pid, signal.SIGKILL)  # nobody would ever find it again
+            raise InputError(
+                f"{launch.record_file} cannot be written: {problem.strerror}",
+                hint="Make room for run_dir, or correct its permissions",
+            ) from problem
         self._report(EnvoyStarted(pid, adopted=False))
         return record
 
@@ -311,6 +317,23 @@ class EnvoyProcess:
                 return log.read().decode(errors="replace")
         except OSError:
             return ""
+
+
+def _write(launch: EnvoyLaunch) -> None:
+    """Write the bootstrap for Envoy to read, where it is not there as it is.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    try:
+        if launch.bootstrap_file.exists() and launch.bootstrap_file.read_text() == launch.bootstrap:
+            return
+        write_atomically(launch.bootstrap_file, launch.bootstrap)
+    except OSError as problem:
+        raise InputError(
+            f"{launch.bootstrap_file} cannot be written: {problem.strerror}",
+            hint="Make room for run_dir, or correct its permissions",
+        ) from problem
 
 
 def restart_delay_s(failures: int) -> float:

@@ -135,18 +135,28 @@ def spawn(launch: EnvoyLaunch, epoch: int = 0) -> int:
     Raises:
         InputError: It cannot be started.
     """
-    command = launch.command(epoch)
+    command, log_file = launch.command(epoch), _writable(launch.log_file)
     try:
         if not os.access(command[0], os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if launch.hand_over_s is None:
-            return _spawn(command, launch.log_file, stdin=None, stdout=None)
-        return _spawn_orphan(command, launch.log_file)
+            return _spawn(command, log_file, stdin=None, stdout=None)
+        return _spawn_orphan(command, log_file)
     except OSError as problem:
         raise InputError(
             f'cannot start Envoy "{command[0]}": {problem}',
             hint="Check envoy.path and its permissions",
         ) from problem
+
+
+def _writable(log_file: Path) -> Path:
+    """The log, or nowhere: a disk that is full or read-only must not keep Envoy from starting."""
+    try:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("ab"):
+            return log_file
+    except OSError:
+        return Path(os.devnull)
 
 
 def _spawn(command: Sequence[str], log_file: Path, *, stdin: int | None, stdout: int | None) -> int:

@@ -32,6 +32,15 @@ TROUBLES: list[tuple[str, dict[str, Any], Severity, str]] = [
     ("store", {"state": "backoff", "error": "refused"}, Severity.NOTE, "backoff for 1m: refused"),
     ("envoy", {"state": "backoff", "error": "ended with 1"}, Severity.BROKEN, "ended with 1"),
     ("envoy", {"connected": False}, Severity.DEGRADED, "no stream"),
+    ("envoy", {"not_replaced": "version mismatch"}, Severity.NOTE, "of before: version mismatch"),
+    ("last_known_good", {"error": "no space"}, Severity.DEGRADED, "not written: no space"),
+    ("config", {"age_s": 65.0}, Severity.DEGRADED, "serving revision 12, 1m 5s old"),
+    (
+        "config",
+        {"held": {"reason": "all gone", "by": "peers"}},
+        Severity.DEGRADED,
+        "held off: all gone",
+    ),
     ("registration", {"error": "denied"}, Severity.DEGRADED, "registration: denied"),
     ("gossip", {"rival": "10.0.0.9:7946"}, Severity.DEGRADED, "another process at 10.0.0.9:7946"),
     ("gossip", {"problems": ["the disk is full"]}, Severity.NOTE, "gossip: the disk is full"),
@@ -43,7 +52,7 @@ def test_each_trouble_is_seen_and_said(
     part: str, fields: dict[str, Any], severity: Severity, text: str
 ) -> None:
     status = healthy_status("vm-1")
-    status[part] = {**status[part], **fields}
+    status[part] = {**status.get(part, {}), **fields}
     (trouble,) = health_of("vm-1", status).troubles
     assert trouble.severity is severity
     assert text in trouble.text
