@@ -349,11 +349,19 @@ async def _ended(pid: int) -> None:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         return
-    except OSError:  # No pidfd in this kernel or sandbox.
-        while start_ticks(pid) is not None:  # noqa: ASYNC110 - nothing to wait on here
+    except OSError:  # No pidfd in this kernel or sandbox, or no descriptor left.
+        while _is_there(pid):  # noqa: ASYNC110 - nothing to wait on here
             await trio.sleep(POLL_S)
         return
     try:
         await trio.lowlevel.wait_readable(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_there(pid: int) -> bool:
+    """Whether it has not ended, as far as can be looked at."""
+    try:
+        return start_ticks(pid) is not None
+    except OSError:
+        return True

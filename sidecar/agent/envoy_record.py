@@ -65,8 +65,11 @@ class EnvoyRecord:
         write_atomically(path, json.dumps(asdict(self)) + "\n")
 
     def is_running(self) -> bool:
-        """Whether this very process is still alive."""
-        return self.started > 0 and start_ticks(self.pid) == self.started
+        """Whether this very process is still alive; it is, where that cannot be looked at."""
+        try:
+            return self.started > 0 and start_ticks(self.pid) == self.started
+        except OSError:
+            return True
 
     @staticmethod
     def digest(bootstrap: str, command: Sequence[str]) -> str:
@@ -76,10 +79,14 @@ class EnvoyRecord:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot; None when it has ended (zombies have, too)."""
+    """Start time of a process in clock ticks since boot; None when it has ended (zombies have, too).
+
+    Raises:
+        OSError: It cannot be looked at: this process has no descriptor left. That says nothing about the other one.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     # The second field is the program's name in parentheses and may itself hold spaces and parentheses.
     fields = text.rpartition(")")[2].split()

@@ -60,6 +60,7 @@ class LastGood:
         self._written: _Content | None = None
         self._is_outdated = False
         self._saved_at: float | None = None
+        self._born_s = 0.0
         self._error = ""
         self._lock = trio.Lock()
         self.memory: CatalogMemory = ()
@@ -85,6 +86,8 @@ class LastGood:
         # What other rules judged is written once more, judged by these: the next start is faster.
         self._is_outdated = not loaded.is_judged
         self._saved_at = loaded.saved_at
+        # The one look at the wall clock: from here on the age grows with the time that passes, whoever sets the clock.
+        self._born_s = time.monotonic() - max(0.0, time.time() - (loaded.saved_at or 0.0))
         self._written = _Content(
             loaded.snapshot, self.memory, self.kept, self.names, loaded.is_judged
         )
@@ -144,6 +147,8 @@ class LastGood:
             except MeshError as problem:
                 self._error = str(problem)  # It stays wanted.
                 return
+            if is_new:
+                self._born_s = time.monotonic()
             self._error, self._written, self._saved_at = "", wanted, saved_at
             self._is_outdated = False
             if self._wanted is wanted:
@@ -165,7 +170,7 @@ class LastGood:
 
     def age_s(self) -> float | None:
         """Seconds since the snapshot on disk was first written; None where there is none."""
-        return None if self._saved_at is None else max(0.0, round(time.time() - self._saved_at, 3))
+        return None if self._saved_at is None else round(time.monotonic() - self._born_s, 3)
 
     def describe(self) -> Mapping[str, Any]:
         """The `last_known_good` part of the status."""
