@@ -42,6 +42,13 @@ class Authority:
         made.private_key_pem.write_to_path(str(self.path(f"{name}.key")))
         return name
 
+    def issue_as(self, kind: str, name: str, folder: Path) -> None:
+        """Write `tls.crt` and `tls.key` of a server with a key of this kind."""
+        folder.mkdir()
+        made = self.ca.issue_cert(name, key_type=trustme.KeyType[kind])
+        made.cert_chain_pems[0].write_to_path(str(folder / "tls.crt"))
+        made.private_key_pem.write_to_path(str(folder / "tls.key"))
+
     def server(self, name: str, *, mutual: bool = False) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.ca.issue_cert(name).configure_cert(context)

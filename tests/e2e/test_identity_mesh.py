@@ -216,3 +216,40 @@ def test_a_broken_file_keeps_the_old_certificate_and_says_so(meshed: Meshed) -> 
     key.write_bytes(good)
     meshed.client.wait_status("a whole identity", lambda status: not kept(status))
     assert meshed.caller("web") == name
+
+
+def test_a_sidecar_that_starts_with_broken_files_takes_nothing_from_its_envoy(
+    meshed: Meshed,
+) -> None:
+    meshed.mesh.put(rule("mode: ISTIO_MUTUAL", policy=FRESH))
+    key = meshed.files("web") / "key.pem"
+    good, name = key.read_bytes(), meshed.caller("web")
+    key.write_bytes(b"")
+    meshed.client.kill()
+    meshed.client.start().wait_ready()
+
+    def missing(status: dict[str, list[dict[str, str]]]) -> bool:
+        return status["identities"][0]["state"] == "missing"
+
+    status = meshed.client.wait_status("a missing identity", missing)
+    assert any(
+        row["type"] == "Secret" and row["name"] == "default.web" for row in status["rejected"]
+    )
+    assert meshed.caller("web") == name
+    key.write_bytes(good)
+    meshed.client.wait_status("a whole identity", lambda status: not missing(status))
+    assert meshed.caller("web") == name
+
+
+def test_a_rule_for_mutual_tls_is_never_kept_by_plain_text(meshed: Meshed) -> None:
+    bare = meshed.mesh.sidecar("bare")
+    try:
+        assert bare.ask(REVIEWS).status == 200
+        meshed.mesh.put(rule("mode: ISTIO_MUTUAL"))
+        refused = bare.ask(REVIEWS)
+        assert refused.status == 503
+        detail = {row["detail"] for row in bare.status()["rejected"]}
+        assert any("no identity; name its files under `identity`" in text for text in detail)
+    finally:
+        bare.remove()
+        del meshed.mesh.sidecars["bare"]

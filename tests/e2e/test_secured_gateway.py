@@ -224,12 +224,11 @@ def test_no_field_of_these_objects_is_said_to_be_without_effect(edge: Edge) -> N
     assert "no effect" not in ran.stdout
 
 
-def test_renewed_certificates_are_taken_up_under_a_new_credential_name(edge: Edge) -> None:
-    """A file that changes under its name is read by the next Envoy only (docs/operations.md)."""
+def test_renewed_certificates_are_taken_up_under_their_own_name(edge: Edge) -> None:
     renewed = Authority(edge.mesh.root / "renewed")
     write_credential(edge.credentials / "shop-2", renewed)
-    _, secure = GATEWAYS.replace("SECURE", str(edge.secure)).split("---")
-    edge.mesh.put(secure.replace("credentialName: shop", "credentialName: shop-2"))
+    for name in ("ca.crt", "tls.crt", "tls.key"):
+        (edge.credentials / "shop-2" / name).rename(edge.credentials / "shop" / name)
     old, edge.public = edge.public, renewed
     wait_until(lambda: edge.https("/", user="bob").status == 200, 20, "the renewed certificate")
     edge.public = old

@@ -104,7 +104,11 @@ def _flat(change: DesiredChange) -> tuple[Resource, ...]:
 
 @asynccontextmanager
 async def follow(
-    *texts: str, context: Context = WEB, outbound: bool = True, **settings: object
+    *texts: str,
+    context: Context = WEB,
+    outbound: bool = True,
+    credentials: str = "/etc/meshd/credentials",
+    **settings: object,
 ) -> AsyncIterator[Followed]:
     """An Envoy brought to the state of these objects; settings are those of the builder."""
     async with open_lab() as lab:
@@ -113,7 +117,7 @@ async def follow(
             world.change(document)
         made = {
             "outbound": {context.name: Bind("127.0.0.1", lab.port)} if outbound else {},
-            "options": CompileOptions(outbound_ports=(lab.port,)),
+            "options": CompileOptions(credentials=credentials, outbound_ports=(lab.port,)),
             **settings,
         }
         builder = Builder(BuilderSettings(**made))  # type: ignore[arg-type] # named by tests
