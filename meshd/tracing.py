@@ -99,6 +99,8 @@ def _destination(verb: str, step: DestinationStep, *, wide: bool) -> Tree:
     if step.policy:
         said = f" by {step.policy_origin}" if step.policy_origin.kind else ""
         below.append((f"endpoint by {step.policy}{said}", []))
+    if step.transport:
+        below.append((f"in {step.transport}", []))
     below += [(edit, []) for edit in step.edits]
     shown = step.endpoints if wide else step.endpoints[:ENDPOINTS_SHOWN]
     below += [(_endpoint(endpoint), []) for endpoint in shown]
@@ -116,6 +118,8 @@ def _endpoint(step: EndpointStep) -> str:
         words.append(f"priority {step.priority}")
     if step.locality:
         words.append(step.locality)
+    if step.secured:
+        words.append("mutual TLS")
     if step.origin.kind or step.origin.path:
         words.append(f"from {step.origin}")
     return "  ".join(words)

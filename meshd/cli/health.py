@@ -106,8 +106,18 @@ def _troubles(status: Json) -> Iterator[Trouble]:
             f"warning: the last known good is not written: {error}",
             ("Without etcd and peers a restart would begin with an older one.",),
         )
+    yield from _certificate_troubles(status)
     for row in status.get("rejected") or ():
         sources = ", ".join(map(str, row.get("sources") or ())) or "no object"
+        if row.get("type") == "Secret":
+            yield Trouble(
+                Severity.DEGRADED,
+                f"error: no certificate for {sources}: {row.get('detail')}",
+                (
+                    "What needs it refuses connections until it is there; nothing is to be restarted.",
+                ),
+            )
+            continue
         yield Trouble(
             Severity.DEGRADED,
             f"error: Envoy refuses {row.get('type')} {row.get('name')}; made from {sources}",
@@ -135,6 +145,26 @@ def _troubles(status: Json) -> Iterator[Trouble]:
             Severity.NOTE,
             f"host {row.get('host')} is kept though its registration ran out {for_s} ago: {row.get('reason')}",
         )
+
+
+def _certificate_troubles(status: Json) -> Iterator[Trouble]:
+    """Files of certificates that are bad while older contents serve, and identities that peers will not know."""
+    broken = _part(status, "secrets").get("broken") or ()
+    for row in broken:
+        if row.get("keeps_old"):
+            yield Trouble(
+                Severity.DEGRADED,
+                f"warning: certificate {row.get('name')}: {row.get('reason')}",
+                (
+                    "What its files held before serves on; replace them, nothing is to be restarted.",
+                ),
+            )
+    for row in status.get("identities") or ():
+        if row.get("state") == "held" and row.get("problem"):
+            yield Trouble(
+                Severity.NOTE,
+                f"warning: identity {row.get('spiffe_id')}: {row['problem']}",
+            )
 
 
 def _config_troubles(config: Json) -> Iterator[Trouble]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from meshd.cli.catalogs import load_catalog
 from meshd.cli.session import Session
 from sidecar.balancing.balancer import Balancer
+from sidecar.certificates.model import Identity, presumed_identity
 from sidecar.mesh.mesh import Mesh
 from sidecar.mesh.model import Context, Locality
 from sidecar.mesh.view import View
@@ -77,7 +78,8 @@ def _context(
 ) -> Context:
     """On whose behalf the request leaves."""
     if node is None:
-        return Context("", session.namespace, labels, is_gateway=is_gateway)
+        identity = _presumed(session.namespace, "default")
+        return Context("", session.namespace, labels, identity=identity, is_gateway=is_gateway)
     registration = catalog.hosts.get(node)
     if registration is None:
         has = ", ".join(sorted(catalog.hosts)) or "none"
@@ -87,14 +89,23 @@ def _context(
         )
     first = next(iter(registration.workloads), None)
     namespace = first.namespace if first is not None else session.namespace
+    namespace = session.namespace_given or namespace
+    account = (first.service_account if first is not None else "") or "default"
     return Context(
         "",
-        session.namespace_given or namespace,
+        namespace,
         labels or (first.labels if first is not None else {}),
+        service_account=account,
+        identity=_presumed(namespace, account),
         locality=Locality.parse(registration.locality),
         network=registration.network,
         is_gateway=is_gateway,
     )
+
+
+def _presumed(namespace: str, account: str) -> Identity:
+    """Who the workload would be; its trust domain, and whether its files are there, are known on its host alone."""
+    return presumed_identity(f"spiffe://<trust domain>/ns/{namespace}/sa/{account}")
 
 
 def _request(query: Sequence[tuple[str, str]]) -> Request:

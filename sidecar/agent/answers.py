@@ -43,7 +43,7 @@ from sidecar.node.status import (
 )
 from sidecar.registration.record import Stage
 from sidecar.standing.model import Standing
-from sidecar.xds.events import SessionState, SessionView
+from sidecar.xds.events import ResourceRejected, SessionState, SessionView
 from sidecar.xds.resource import TypeUrl
 
 __all__ = ["NodeAnswers"]
@@ -107,7 +107,7 @@ class NodeAnswers:
         return own_standing(
             self.node,
             self.sources.sync(trio.current_time()),
-            self.driver.view().rejected,
+            self._refused(self.driver.view()),
             is_current=self._is_current(),
             version=_VERSION,
         )
@@ -135,12 +135,12 @@ class NodeAnswers:
             "revision_in_force": mark.snapshot.revision,
             "took_s": trio.current_time() - began_s,
             "quarantined": quarantined(self.node),
-            "rejected": self._rejected(self.driver.view()),
+            "rejected": rejected(self._refused(self.driver.view())),
         }
 
-    def _rejected(self, session: SessionView) -> list[dict[str, Any]]:
+    def _refused(self, session: SessionView) -> tuple[ResourceRejected, ...]:
         """What Envoy refuses, and what it cannot serve because this host has no certificate for it."""
-        return [*rejected(session), *certificate_troubles(self.node, self.secrets)]
+        return (*session.rejected, *certificate_troubles(self.node, self.secrets))
 
     def _in_force(self) -> InForceMark | None:
         """What is in force of the epoch that is followed; None while it is in doubt which one that is."""
@@ -194,7 +194,7 @@ class NodeAnswers:
                 "lists": counters.lists,
             },
             "envoy": self.envoy.describe(now_s),
-            "rejected": self._rejected(session),
+            "rejected": rejected(self._refused(session)),
             "identities": identities(self.node, self.secrets),
             "secrets": secrets_answer(self.node, self.secrets, now_s),
             "quarantined": quarantined(self.node),

@@ -11,6 +11,8 @@ from typing import Any
 from sidecar.certificates.keeping import Keeper
 from sidecar.certificates.model import Identity, Leaf, SecretSource
 from sidecar.node.node import Node
+from sidecar.xds.events import ResourceRejected
+from sidecar.xds.resource import TypeUrl
 
 __all__ = ["certificate_troubles", "identities", "secrets_answer"]
 
@@ -57,18 +59,15 @@ def secrets_answer(node: Node, keeper: Keeper, now_s: float) -> dict[str, Any]:
     }
 
 
-def certificate_troubles(node: Node, keeper: Keeper) -> list[dict[str, Any]]:
-    """What has no certificate at all, as rows of what is refused: nothing passes there until the files are good."""
-    return [
-        {
-            "type": "Secret",
-            "name": source.name,
-            "detail": trouble.reason,
-            "sources": sorted({str(one) for one in node.builder.naming(source)}),
-        }
+def certificate_troubles(node: Node, keeper: Keeper) -> tuple[ResourceRejected, ...]:
+    """What has no certificate at all, as what Envoy refuses: nothing passes there until the files are good."""
+    return tuple(
+        ResourceRejected(
+            TypeUrl.SECRET, source.name, "", trouble.reason, node.builder.naming(source)
+        )
         for source, trouble in sorted(keeper.troubles.items())
         if trouble.is_told and source not in keeper.held
-    ]
+    )
 
 
 def _state(identity: Identity, keeper: Keeper) -> str:

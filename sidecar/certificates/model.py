@@ -20,6 +20,7 @@ __all__ = [
     "certificate_files",
     "credential",
     "credential_authorities",
+    "presumed_identity",
     "workload_identity",
 ]
 
@@ -141,6 +142,11 @@ def workload_identity(
         spiffe_id,
         trust_domains,
     )
+
+
+def presumed_identity(spiffe_id: str) -> Identity:
+    """An identity of which only the name is known: of another host, whose files nobody here can read."""
+    return Identity(SecretSource("default"), SecretSource("ROOTCA"), spiffe_id, ())
 
 
 NO_IDENTITY = Identity(SecretSource("default"), SecretSource("ROOTCA"), "", ())

@@ -177,6 +177,11 @@ class Endpoint:
     source: Provenance = FROM_DEFAULTS
     """Object or registration it comes from."""
 
+    @property
+    def carries_tls(self) -> bool:
+        """Whether its own sidecar takes mutual TLS of the mesh."""
+        return self.tls_mode == "istio"
+
 
 @dataclass(frozen=True, slots=True)
 class Service:

@@ -6,11 +6,11 @@ Pure: what only the daemon knows (Envoy's process, the store's connection, clock
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sidecar.node.node import Node
-from sidecar.xds.events import SessionState, SessionView
+from sidecar.xds.events import ResourceRejected, SessionState, SessionView
 from sidecar.xds.resource import TypeUrl
 
 __all__ = ["config_state", "kept_hosts", "mesh_counts", "quarantined", "refused_claims", "rejected"]
@@ -82,8 +82,8 @@ def quarantined(node: Node) -> list[dict[str, Any]]:
     return rows
 
 
-def rejected(session: SessionView) -> list[dict[str, Any]]:
-    """Resources that Envoy refuses now, with the objects behind them."""
+def rejected(rows: Iterable[ResourceRejected]) -> list[dict[str, Any]]:
+    """Resources that Envoy refuses now, or cannot have, with the objects behind them."""
     return [
         {
             "type": row.type_url.rpartition(".")[2],
@@ -91,7 +91,7 @@ def rejected(session: SessionView) -> list[dict[str, Any]]:
             "detail": row.detail,
             "sources": sorted({str(source) for source in row.sources}),
         }
-        for row in session.rejected
+        for row in rows
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from sidecar.balancing.model import ClusterPlan, EndpointSet, Policy
+from sidecar.balancing.transport import is_automatic, lacks_identity, transport
 from sidecar.mesh.model import Endpoint, Health, Resolution
 from sidecar.routing import wording
 from sidecar.routing.destinations import doubt_about
@@ -88,9 +89,10 @@ def _known(
         percent=share[0],
         policy="the address that the client named" if key.original else _balancing(plan.policy),
         policy_origin=origin(plan.policy.source),
+        transport=transport(plan),
         edits=share[1],
         endpoints=tuple(
-            _endpoint(endpoint, priority)
+            _endpoint(endpoint, priority, secured=is_automatic(plan) and endpoint.carries_tls)
             for endpoint, priority in zip(found.endpoints, priorities, strict=True)
         ),
         problem=_problem(plan, found),
@@ -106,7 +108,7 @@ def _balancing(policy: Policy) -> str:
     return _DEFAULT_BALANCING
 
 
-def _endpoint(endpoint: Endpoint, priority: int) -> EndpointStep:
+def _endpoint(endpoint: Endpoint, priority: int, *, secured: bool) -> EndpointStep:
     literal = f"[{endpoint.address}]" if ":" in endpoint.address else endpoint.address
     return EndpointStep(
         address=f"{literal}:{endpoint.port}" if endpoint.port else endpoint.address,
@@ -115,11 +117,16 @@ def _endpoint(endpoint: Endpoint, priority: int) -> EndpointStep:
         priority=priority,
         locality=str(endpoint.locality),
         origin=origin(endpoint.source),
+        secured=secured,
     )
 
 
 def _problem(plan: ClusterPlan, found: EndpointSet) -> str:
-    """What is wrong with the endpoints; a destination that takes the request's own address needs none."""
+    """What is wrong with a destination; one that takes the request's own address needs no endpoints."""
+    if lacks_identity(plan):
+        return (
+            "a rule asks for mutual TLS, and this workload has no identity: requests to it get 503"
+        )
     if plan.resolution in (Resolution.NONE, Resolution.DYNAMIC_DNS):
         return ""
     if not found.endpoints:

@@ -133,6 +133,8 @@ class EndpointStep:
     priority: int = 0
     locality: str = ""
     origin: Origin = Origin()
+    secured: bool = False
+    """Whether it is reached in mutual TLS because its own host has an identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class DestinationStep:
     endpoints: tuple[EndpointStep, ...] = ()
     problem: str = ""
     """Why requests to it fail; empty when nothing is wrong."""
+    transport: str = ""
+    """How connections are secured, and as whom; empty for plain text that no rule speaks of."""
 
 
 class Outcome(StrEnum):

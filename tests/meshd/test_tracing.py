@@ -29,12 +29,22 @@ def trace(**more: object) -> Trace:
 def test_each_step_is_a_branch_with_the_object_behind_it() -> None:
     first = Origin("VirtualService", "default", "reviews", 3, "spec.http[0].match[0]")
     rule = Origin("DestinationRule", "default", "reviews", 1, "spec.trafficPolicy")
-    endpoint = EndpointStep("10.0.0.1:9080", "HEALTHY", 2, 1, "eu/a", Origin(path="hosts/vm-1"))
+    endpoint = EndpointStep(
+        "10.0.0.1:9080", "HEALTHY", 2, 1, "eu/a", Origin(path="hosts/vm-1"), secured=True
+    )
     shown = trace(
         passed_over=(PassedOver("jason", first, 'header cookie: "user=bob" is not "user=jason"'),),
         route=RouteStep("", RULES, ("any request",), (Setting("timeout", "none"),)),
         destinations=(
-            DestinationStep("outbound|9080|v1|reviews", 90, "RANDOM", rule, (), (endpoint,)),
+            DestinationStep(
+                "outbound|9080|v1|reviews",
+                90,
+                "RANDOM",
+                rule,
+                (),
+                (endpoint,),
+                transport="mutual TLS (ISTIO_MUTUAL) as spiffe://td/x",
+            ),
             DestinationStep("outbound|9080|v2|reviews", 10, problem="it has no endpoints"),
         ),
         mirrors=(DestinationStep("outbound|9080|v3|reviews", 5),),
@@ -56,7 +66,8 @@ def test_each_step_is_a_branch_with_the_object_behind_it() -> None:
             "│  └─ timeout: none",
             "├─ 90 % to outbound|9080|v1|reviews",
             "│  ├─ endpoint by RANDOM by DestinationRule/default/reviews@1 spec.trafficPolicy",
-            "│  └─ 10.0.0.1:9080  HEALTHY  weight 2  priority 1  eu/a  from hosts/vm-1",
+            "│  ├─ in mutual TLS (ISTIO_MUTUAL) as spiffe://td/x",
+            "│  └─ 10.0.0.1:9080  HEALTHY  weight 2  priority 1  eu/a  mutual TLS  from hosts/vm-1",
             "├─ 10 % to outbound|9080|v2|reviews",
             "│  └─ problem: it has no endpoints",
             "└─ 5 % copied to outbound|9080|v3|reviews",

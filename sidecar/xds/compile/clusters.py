@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sidecar.balancing.model import ClusterPlan, EndpointSet
+from sidecar.balancing.transport import accepted_names
 from sidecar.mesh.model import Protocol, Provenance, Resolution
 from sidecar.routing.table import Cluster, InboundKey
 from sidecar.xds import protos as pb
@@ -24,7 +25,7 @@ from sidecar.xds.compile.cluster_policies import (
 from sidecar.xds.compile.encoding import ads, duration, packed, resource, socket_address
 from sidecar.xds.compile.endpoints import load_assignment
 from sidecar.xds.compile.options import CompileOptions, DnsFamily
-from sidecar.xds.compile.sockets import accepted_names, add_sockets
+from sidecar.xds.compile.sockets import add_sockets
 from sidecar.xds.compile.tls import originates_tls
 from sidecar.xds.compile.upstream_http import HTTP_OPTIONS, upstream_http_options
 from sidecar.xds.resource import Resource, TypeUrl

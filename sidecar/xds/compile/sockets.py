@@ -1,13 +1,13 @@
 """Which transport a cluster's connections take: plain, TLS of a rule, mutual TLS of the mesh, or each endpoint its own.
 
-A rule decides where there is one. Where there is none, mutual TLS is taken by itself towards endpoints whose own
-sidecar says that it has an identity (`tlsMode: istio` in the endpoint's metadata, so that this is an endpoint change
-and never one of the cluster), when the caller has one as well. Source: Istio cluster_tls.go (auto mTLS).
+What is decided is in `sidecar.balancing.transport`. Endpoints decide by `tlsMode: istio` in their metadata, so that a
+host that gets an identity changes endpoints and never a cluster. Source: Istio cluster_tls.go.
 """
 
 from __future__ import annotations
 
 from sidecar.balancing.model import ClusterPlan
+from sidecar.balancing.transport import accepted_names, is_automatic
 from sidecar.certificates.model import SecretSource
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.options import CompileOptions
@@ -21,7 +21,7 @@ from sidecar.xds.compile.tls import (
 )
 from sidecar.xds.compile.upstream_http import client_decides, speaks_http2
 
-__all__ = ["accepted_names", "add_sockets", "is_automatic"]
+__all__ = ["add_sockets"]
 
 
 def add_sockets(
@@ -48,25 +48,6 @@ def add_sockets(
     if chosen is not PLAIN:
         cluster.transport_socket.CopyFrom(chosen.socket)
     return chosen.secrets
-
-
-def is_automatic(plan: ClusterPlan) -> bool:
-    """Whether each endpoint decides: no rule speaks of TLS, and the caller has an identity to show inside the mesh."""
-    identity = plan.identity
-    is_inside = not plan.external and not plan.key.sni_routed
-    return (
-        plan.policy.tls is None
-        and plan.automatic_tls
-        and is_inside
-        and identity is not None
-        and identity.is_held
-    )
-
-
-def accepted_names(plan: ClusterPlan) -> tuple[str, ...]:
-    """Names that the server's certificate may bear: the rule's, else the ServiceEntry's."""
-    tls = plan.policy.tls
-    return (tuple(tls.subject_alt_names) if tls else ()) or plan.subject_alt_names
 
 
 def _of_rule(plan: ClusterPlan, options: CompileOptions) -> TlsSocket:

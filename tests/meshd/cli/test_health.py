@@ -122,3 +122,20 @@ def test_json_is_the_status_with_the_judgement() -> None:
     document = health_of("vm-1", healthy_status("vm-1")).as_json()
     assert document["well"] is True
     assert document["config"]["revision_in_force"] == 12
+
+
+def test_certificates_that_are_missing_kept_or_under_another_name_are_told_apart() -> None:
+    status = healthy_status("vm-1")
+    missing = {"type": "Secret", "name": "file-cert:/c~/k", "detail": "/c cannot be read: gone"}
+    status["rejected"] = [{**missing, "sources": ["Gateway/a/b"]}]
+    kept = {"name": "default", "reason": "/k does not belong to /c", "keeps_old": True}
+    gone = {"name": "file-cert:/c~/k", "reason": "gone", "keeps_old": False}
+    status["secrets"] = {"broken": [kept, gone]}
+    named = {"spiffe_id": "spiffe://td/x", "state": "held", "problem": "the certificate bears y"}
+    status["identities"] = [named, {**named, "state": "kept"}]
+    health = health_of("vm-1", status)
+    assert [(one.severity, one.text) for one in health.troubles] == [
+        (Severity.DEGRADED, "warning: certificate default: /k does not belong to /c"),
+        (Severity.DEGRADED, "error: no certificate for Gateway/a/b: /c cannot be read: gone"),
+        (Severity.NOTE, "warning: identity spiffe://td/x: the certificate bears y"),
+    ]

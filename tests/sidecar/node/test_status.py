@@ -79,7 +79,7 @@ def test_what_envoy_refused_is_listed_as_found_by_envoy() -> None:
     (row,) = quarantined(node)
     assert row["by"] == "envoy"
     assert "no such thing" in row["diagnostics"][0]["message"]
-    (shown,) = rejected(session(SessionState.SYNCING, refused))
+    (shown,) = rejected([refused])
     assert (shown["type"], shown["name"]) == ("VirtualHost", name)
     assert any("probe" in source for source in shown["sources"])
 
