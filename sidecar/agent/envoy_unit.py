@@ -10,7 +10,6 @@ import os
 from typing import NoReturn
 
 from sidecar.agent.launch import envoy_launch
-from sidecar.agent.run_files import write_atomically
 from sidecar.agent.settings import SidecarSettings
 from store.errors import InputError
 
@@ -32,7 +31,7 @@ def become_envoy(settings: SidecarSettings) -> NoReturn:
     try:
         for directory in (launch.run_dir, launch.log_file.parent):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(launch.bootstrap_file, launch.bootstrap)
+        launch.write_files()
         launch.admin_socket.unlink(missing_ok=True)
         os.execv(launch.binary, launch.command())
     except OSError as problem:

@@ -102,6 +102,7 @@ class HostFacts:
             },
             parties=self.parties(),
             inbound=self.inbound(),
+            members=self.record().workloads,
             options=CompileOptions(
                 credentials=settings.envoy.credentials,
                 own_telemetry=settings.telemetry.local,

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 
-from sidecar.agent.envoy_program import SHARED_MEMORY, SHELL, EnvoyLaunch, find_envoy
+from sidecar.agent.envoy_program import (
+    SHARED_MEMORY,
+    SHELL,
+    SIBLINGS_FILE,
+    EnvoyLaunch,
+    find_envoy,
+)
+from sidecar.agent.log import log
+from sidecar.agent.run_files import write_atomically
 from sidecar.agent.settings import SidecarSettings
 from sidecar.xds.bootstrap import BootstrapSettings, bootstrap_json
 
-__all__ = ["envoy_launch"]
+__all__ = ["envoy_launch", "write_siblings"]
 
 
 def envoy_launch(settings: SidecarSettings) -> EnvoyLaunch:
@@ -23,6 +31,7 @@ def envoy_launch(settings: SidecarSettings) -> EnvoyLaunch:
         ads_socket=str(run_dir / "ads.sock"),
         admin_socket=str(run_dir / "admin.sock"),
         locality=settings.locality_value,
+        siblings_file=str(run_dir / SIBLINGS_FILE),
     )
     return EnvoyLaunch(
         binary=find_envoy(settings.envoy.path),
@@ -35,6 +44,15 @@ def envoy_launch(settings: SidecarSettings) -> EnvoyLaunch:
         log_level=settings.envoy.log_level,
         hand_over_s=settings.envoy.hand_over_s if _can_hand_over(settings) else None,
     )
+
+
+def write_siblings(settings: SidecarSettings, text: str) -> None:
+    """Have Envoy know the endpoints that send as this host does (`sidecar.xds.siblings`)."""
+    file = settings.run_dir / settings.node / SIBLINGS_FILE
+    try:
+        write_atomically(file, text)
+    except OSError as problem:
+        log.error("siblings_not_written", file=str(file), reason=str(problem))
 
 
 def _can_hand_over(settings: SidecarSettings) -> bool:

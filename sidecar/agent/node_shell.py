@@ -26,6 +26,7 @@ from sidecar.agent.envoy_watch import EnvoyWatch
 from sidecar.agent.gossip_side import GossipSide
 from sidecar.agent.host_facts import HostFacts
 from sidecar.agent.last_good import LastGood
+from sidecar.agent.launch import write_siblings
 from sidecar.agent.log import log
 from sidecar.agent.metrics import Metrics
 from sidecar.agent.outcomes_reports import LoadReported
@@ -56,6 +57,7 @@ from sidecar.node.events import (
     LookUp,
     ParticipantsChanged,
     SecretsRead,
+    SiblingsChanged,
     SnapshotArrived,
     Source,
     Tick,
@@ -396,6 +398,8 @@ class NodeShell:
                     )
                 case CompareRegistration():
                     self._registrar.compare(effect.entry, effect.revision)
+                case SiblingsChanged():
+                    write_siblings(self._settings, effect.text)
                 case ParticipantsChanged():
                     self._outlier.follow(effect)
                 case WantSecrets():

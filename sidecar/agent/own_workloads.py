@@ -70,7 +70,7 @@ class OwnWorkloads:
         ports = self._facts.inbound()
         if ports != self._ports:
             self._ports = ports
-            self._serve(LocalPortsChanged(ports))
+            self._serve(LocalPortsChanged(ports, self._facts.record().workloads))
         return True
 
     async def register(self) -> None:

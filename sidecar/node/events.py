@@ -14,6 +14,7 @@ from sidecar.certificates.model import Material, SecretSource
 from sidecar.node.participants import ObservedCluster
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, DestinationFacts, Place
+from sidecar.registration.record import OwnWorkload
 from sidecar.xds.compile import InboundPort
 from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import DesiredChange
@@ -42,6 +43,7 @@ __all__ = [
     "LookedUp",
     "ParticipantsChanged",
     "SecretsRead",
+    "SiblingsChanged",
     "SnapshotArrived",
     "Source",
     "Tick",
@@ -142,6 +144,8 @@ class LocalPortsChanged:
     """The ports of this host's own workloads are these from now on."""
 
     ports: tuple[InboundPort, ...]
+    workloads: tuple[OwnWorkload, ...] = ()
+    """The workloads themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +234,13 @@ class WantSecrets:
 
 
 @dataclass(frozen=True, slots=True)
+class SiblingsChanged:
+    """The file of the endpoints that send as this host does is to hold this."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Transition:
     """Something changed that a person may want to read in the log."""
 
@@ -246,6 +257,7 @@ Effect = (
     | KeepLastGood
     | CompareRegistration
     | ParticipantsChanged
+    | SiblingsChanged
     | WantSecrets
     | Transition
 )

@@ -39,6 +39,7 @@ from sidecar.node.events import (
     LookUp,
     ParticipantsChanged,
     SecretsRead,
+    SiblingsChanged,
     SnapshotArrived,
     Source,
     Tick,
@@ -130,6 +131,7 @@ class Node:
         self.participants = Participants()
         """Destinations that take part in shared ejection and are used here."""
         self._refused_claims: dict[str, tuple[RefusedClaim, ...]] = {}
+        self._siblings = ""
         self._waiting: dict[str, InForceMark] = {}
         self._wanted_secrets: frozenset[SecretSource] = frozenset()
         self._out: list[Effect] = []
@@ -193,7 +195,7 @@ class Node:
             case JudgeSome():
                 self._judge(event.count, now_s)
             case LocalPortsChanged():
-                self._desire(self._builder.serve(event.ports))
+                self._desire(self._builder.serve(event.ports, event.workloads))
             case SecretsRead():
                 self._read_secrets(event.materials)
             case Tick():
@@ -339,6 +341,9 @@ class Node:
         """Tell Envoy's session, `always` for the label's sake; then who takes part, where that changed with it."""
         if change or always:
             self._out.append(Desire(change))
+        if self.mesh is not None and self._builder.siblings != self._siblings:
+            self._siblings = self._builder.siblings
+            self._out.append(SiblingsChanged(self._siblings))
         touched = {name: self._builder.clusters_of(name) for name in self._builder.take_touched()}
         if touched and self.participants.refresh(touched, self.views):
             facts, clusters = self.participants.facts, self.participants.clusters

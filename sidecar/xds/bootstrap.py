@@ -13,10 +13,12 @@ from typing import TypeAlias
 
 from sidecar.mesh.model import Locality
 
-__all__ = ["ADS_CLUSTER", "BootstrapSettings", "bootstrap_json"]
+__all__ = ["ADS_CLUSTER", "SIBLINGS_CLUSTER", "BootstrapSettings", "bootstrap_json"]
 
 ADS_CLUSTER = "meshd_ads"
 """Static cluster under which Envoy finds its sidecar; no mesh object can have this name (it has no `|`)."""
+SIBLINGS_CLUSTER = "meshd_siblings"
+"""Static cluster of the endpoints that send as this host does: see `sidecar.xds.siblings`."""
 ADMIN_MODE = 0o600
 """Only Envoy's own user may use the admin socket."""
 RETRY_BASE = "0.1s"
@@ -44,6 +46,8 @@ class BootstrapSettings:
     """`node.cluster`: name of the mesh, shown in Envoy's own tools."""
     locality: Locality = field(default_factory=Locality)
     """Where the host is, for zone-aware load balancing."""
+    siblings_file: str = ""
+    """File of the endpoints of `SIBLINGS_CLUSTER`, which must exist when Envoy starts; empty: no zone-aware routing."""
     max_downstream_connections: int = 50_000
     """Connections from clients that Envoy accepts in all; more are closed at once. Some 4 kB each when idle."""
     outlier_log: str = ""
@@ -70,7 +74,7 @@ def bootstrap_json(settings: BootstrapSettings) -> str:
             "cds_config": _ads(),
             "lds_config": _ads(),
         },
-        "static_resources": {"clusters": [_ads_cluster(settings.ads_socket)]},
+        "static_resources": {"clusters": _clusters(settings)},
         "overload_manager": {"resource_monitors": [_connection_limit(settings)]},
         "layered_runtime": {
             "layers": [
@@ -83,6 +87,8 @@ def bootstrap_json(settings: BootstrapSettings) -> str:
         "stats_flush_interval": f"{settings.stats_flush_s:g}s",
     }
     manager: dict[str, Json] = {"load_stats_config": _load_stats()}
+    if settings.siblings_file:
+        manager["local_cluster_name"] = SIBLINGS_CLUSTER
     if settings.outlier_log:
         manager["outlier_detection"] = {"event_log_path": settings.outlier_log}
     document["cluster_manager"] = manager
@@ -118,6 +124,24 @@ def _grpc_service() -> dict[str, Json]:
             "retry_back_off": {"base_interval": RETRY_BASE, "max_interval": RETRY_MAX}
         },
     }
+
+
+def _clusters(settings: BootstrapSettings) -> list[Json]:
+    clusters: list[Json] = [_ads_cluster(settings.ads_socket)]
+    if settings.siblings_file:
+        source: Json = {
+            "resource_api_version": "V3",
+            "path_config_source": {"path": settings.siblings_file},
+        }
+        clusters.append(
+            {
+                "name": SIBLINGS_CLUSTER,
+                "type": "EDS",
+                "connect_timeout": "1s",
+                "eds_cluster_config": {"eds_config": source},
+            }
+        )
+    return clusters
 
 
 def _ads_cluster(ads_socket: str) -> dict[str, Json]:

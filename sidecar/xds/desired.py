@@ -17,6 +17,7 @@ from sidecar.mesh.model import MeshChange, Provenance
 from sidecar.mesh.view import View
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, Place
+from sidecar.registration.record import OwnWorkload
 from sidecar.routing.table import ClusterKey
 from sidecar.telemetry.party import NOBODY, Party
 from sidecar.xds.captured import Captured
@@ -38,6 +39,7 @@ from sidecar.xds.local import Local
 from sidecar.xds.local_ejections import EjectedUntil
 from sidecar.xds.outbound import Outbound
 from sidecar.xds.resource import DesiredChange, Resource, TypeUrl
+from sidecar.xds.siblings import Siblings
 from store.objects.mesh_config import MeshConfigSpec
 
 __all__ = ["Builder", "BuilderSettings"]
@@ -57,6 +59,8 @@ class BuilderSettings:
     """Outbound listener of each workload context, by its name; contexts without one (pure gateways) are left out."""
     inbound: tuple[InboundPort, ...] = ()
     """Ports of local workloads."""
+    members: tuple[OwnWorkload, ...] = ()
+    """The workloads that this host registers, for zone-aware routing."""
     parties: Mapping[str, Party] = field(default_factory=dict)
     """The workload that each context speaks for, by the context's name."""
     options: CompileOptions = field(default_factory=CompileOptions)
@@ -91,6 +95,7 @@ class Builder:
         self._local = Local(
             settings.inbound, self._holdings, settings.options, settings.captured_inbound
         )
+        self._siblings = Siblings(settings.members)
         self._contexts: dict[str, Outbound] = {}
         self._views: Mapping[str, View] = {}
         self._label = ""
@@ -162,6 +167,7 @@ class Builder:
             if self._settings.captured or self._settings.captured_inbound:
                 self._holdings.put(compile_original_destination(config))
         self._local.update(views, change)
+        self._siblings.update(next(iter(views.values())), change)
         for name in sorted(views):
             self._context(name).update(views[name], change)
         self._have_preloaded()
@@ -176,11 +182,21 @@ class Builder:
         self._destinations.impose(imposed)
         return self._retell()
 
-    def serve(self, ports: Iterable[InboundPort]) -> DesiredChange:
-        """Serve these ports of local workloads from now on, in the place of those of the settings."""
+    @property
+    def siblings(self) -> str:
+        """The file of the endpoints that send as this host does, see `sidecar.xds.siblings`."""
+        return self._siblings.text
+
+    def serve(
+        self, ports: Iterable[InboundPort], members: Iterable[OwnWorkload] = ()
+    ) -> DesiredChange:
+        """Serve these ports and workloads from now on, in the place of those of the settings."""
         self._local.serve(ports)
+        self._siblings.join(members)
         if self._views:
-            self._local.update(self._views, MeshChange(everything=True))
+            everything = MeshChange(everything=True)
+            self._local.update(self._views, everything)
+            self._siblings.update(next(iter(self._views.values())), everything)
         return self._retell()
 
     def put_secrets(self, materials: Mapping[SecretSource, Material]) -> DesiredChange:

@@ -55,21 +55,8 @@ def _in_policies(field: str) -> tuple[str, ...]:
     return tuple(f"{place}.{field}" for place in (*_POLICIES, *_PORT_POLICIES))
 
 
-NOT_IN_FORCE: tuple[Unsupported, ...] = (
-    Unsupported(
-        _DR,
-        _in_policies("loadBalancer.zoneAwareLbSetting"),
-        effect="has an effect on the order of regions only: zones of one region share requests evenly",
-        instead="localityLbSetting with outlierDetection prefers the own zone",
-        partly=True,
-    ),
-    Unsupported(
-        _DR,
-        _in_policies("loadBalancer.zoneAwareLbSetting.minClusterSize"),
-        instead="localityLbSetting with outlierDetection prefers the own zone",
-    ),
-)
-"""Everything that is stored and shown but has no effect yet."""
+NOT_IN_FORCE: tuple[Unsupported, ...] = ()
+"""Everything that is stored and shown but has no effect yet: nothing, but for matches on claims of tokens (below)."""
 
 NEITHER = "Istio itself does not implement this: it has no effect there, and none here"
 """Said of a field that has no effect in Istio either."""

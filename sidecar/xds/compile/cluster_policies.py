@@ -5,7 +5,7 @@ Follows Istio's cluster_traffic_policy.go; the numbered rules are in the referen
 
 from __future__ import annotations
 
-from sidecar.balancing.locality import locality_setting
+from sidecar.balancing.locality import LocalitySetting, locality_setting
 from sidecar.balancing.model import Policy
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.encoding import duration, raw_field
@@ -68,8 +68,7 @@ def add_balancing(
     elif not default_panic:
         common.healthy_panic_threshold.value = 0.0
     _add_algorithm(cluster, policy.load_balancer)
-    if _weighs_localities(policy, mesh_wide):
-        common.locality_weighted_lb_config.SetInParent()
+    _add_localities(common, policy, locality_setting(policy.load_balancer, mesh_wide))
 
 
 def _add_algorithm(cluster: pb.Cluster, balancer: LoadBalancerSettings | None) -> None:
@@ -119,16 +118,29 @@ def _add_warmup(
     slow.min_weight_percent.value = 10.0 if smallest is None else smallest
 
 
-def _weighs_localities(policy: Policy, mesh_wide: LocalityLoadBalancerSetting | None) -> bool:
-    """Locality weights count with `distribute`, and with explicit failover once outliers make it active."""
-    setting = locality_setting(policy.load_balancer, mesh_wide)
-    if setting is None or setting.by_region:
-        return False
-    if setting.distribute:
-        return True
-    return bool(setting.failover or setting.failover_priority) and (
-        policy.outlier_detection is not None
-    )
+def _add_localities(
+    common: pb.Cluster.CommonLbConfig, policy: Policy, setting: LocalitySetting | None
+) -> None:
+    """Say whether zones are looked at: by the weights of localities, by Envoy's zone-aware routing, or not at all.
+
+    Weights count with `distribute`, and with explicit failover once outliers make it active. Envoy routes by zone
+    wherever it knows its siblings, unless told not to.
+    """
+    if setting is not None and setting.by_region:
+        balancer = policy.load_balancer
+        zones = balancer.zone_aware_lb_setting if balancer is not None else None
+        common.zone_aware_lb_config.SetInParent()
+        if zones is not None and zones.min_cluster_size is not None:
+            common.zone_aware_lb_config.min_cluster_size.value = zones.min_cluster_size
+    elif setting is not None and _are_weighed(setting, policy):
+        common.locality_weighted_lb_config.SetInParent()
+    else:
+        common.zone_aware_lb_config.routing_enabled.value = 0.0
+
+
+def _are_weighed(setting: LocalitySetting, policy: Policy) -> bool:
+    fails_over = bool(setting.failover or setting.failover_priority)
+    return bool(setting.distribute) or (fails_over and policy.outlier_detection is not None)
 
 
 def add_breakers(

@@ -350,6 +350,14 @@ _NEARNESS = (
         accepted=[_ranked(r1=0, r2=0, r3=0)],
     ),
     *policy_cases(
+        "Envoy keeps requests in their zone where a destination has so many endpoints",
+        f"{_ZONES}.minClusterSize",
+        "loadBalancer: {zoneAwareLbSetting: {minClusterSize: 3}}",
+        services=_REGIONS,
+        context=_THERE,
+        accepted=[_cluster(common_lb_config={"zone_aware_lb_config": {"min_cluster_size": 3}})],
+    ),
+    *policy_cases(
         "zone-aware routing may be turned off, and near zones then come first",
         f"{_ZONES}.enabled",
         f"{{loadBalancer: {{zoneAwareLbSetting: {{enabled: false}}}}, {_OUT}}}",
