@@ -2,4 +2,5 @@
 
 from __future__ import annotations
 
-PENDING: tuple[str, ...] = ("Sidecar.spec.egress[].captureMode",)
+PENDING: tuple[str, ...] = (
+)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds, server_tls_cases
+from tests.harness.worlds import WEB
 
 __all__ = ["CASES"]
 
@@ -51,6 +53,17 @@ _EGRESS = (
         ),
         services=_ON_PORT,
         asks=(ask("any/", at="port", by="three"),),
+    ),
+    Case(
+        "a port of egress has a listener of its own although traffic is captured",
+        f"{_SC}.egress[].captureMode",
+        _sidecar(
+            "egress: [{port: {number: $port, protocol: HTTP, name: own}, captureMode: NONE,"
+            f" hosts: ['./b.default.svc.cluster.local']}}, {_ALL}]"
+        ),
+        services=_ON_PORT,
+        context=replace(WEB, is_captured=True),
+        asks=(ask("b/", at="port", by="three"),),
     ),
     Case(
         "a listener of egress may be bound to an address",
