@@ -24,7 +24,7 @@ from sidecar.agent.main import command
 from sidecar.agent.settings import SidecarSettings
 from store.errors import AgentUnavailable
 from tests.e2e.fields.table import GROUPS
-from tests.harness.field_cases import proven
+from tests.harness.field_claims import proven
 from tests.harness.fields_page import fields_page
 from tests.harness.processes import free_ports, wait_until
 

@@ -15,7 +15,7 @@ from tests.harness.envoys import Lab
 from tests.harness.processes import wait_until_async
 from tests.harness.upstreams import Answer, Upstream, request
 
-__all__ = ["Seeing", "Served", "contains"]
+__all__ = ["Seeing", "Served", "contains", "is_named"]
 
 
 class Seeing(Upstream):
@@ -74,7 +74,7 @@ class Served:
         """What Envoy's `/config_dump` holds of that kind and name."""
         if self._dump is None:
             self._dump = await self.lab.admin.config_dump("include_eds")
-        return [one for one in _all_of(self._dump, kind) if _is_named(one, kind, name)]
+        return [one for one in _all_of(self._dump, kind) if is_named(one, kind, name)]
 
 
 def _all_of(dump: Any, kind: str) -> Iterable[Any]:
@@ -94,7 +94,8 @@ def _all_of(dump: Any, kind: str) -> Iterable[Any]:
                 yield from (host for one in routes for host in one.get("virtual_hosts", ()))
 
 
-def _is_named(one: Any, kind: str, name: str) -> bool:
+def is_named(one: Any, kind: str, name: str) -> bool:
+    """Whether a resource, as `/config_dump` shows it, is the one of that name: a virtual host by a domain."""
     if kind == "host":
         return name in one["domains"]
     if kind == "listener" and name.isdigit():

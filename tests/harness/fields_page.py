@@ -8,7 +8,7 @@ from store.objects.becomes import becomes
 from store.objects.fields import FieldDoc
 from store.objects.kinds import Kind
 from store.validation.verdicts import Standing, verdict_of
-from tests.harness.field_cases import POLICY_PLACES
+from tests.harness.field_places import POLICY_PLACES
 from tests.harness.fields import FIELDS, fields_of
 
 __all__ = ["fields_page"]

@@ -13,7 +13,8 @@ import grpc
 from sidecar.agent.probing import ask as probe_once
 from sidecar.registration.readiness import ProbeTimes
 from store.objects.workload_group import ReadinessProbe
-from tests.harness.field_cases import STAND_INS, Case, Holds, ask, holds, registered
+from tests.harness.field_building import STAND_INS, registered
+from tests.harness.field_cases import Case, Holds, ask, holds
 from tests.harness.field_envoy import Served
 
 __all__ = ["CASES"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sidecar.mesh.model import Context, Locality
-from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds, policy_cases
+from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds
+from tests.harness.field_places import policy_cases
 
 __all__ = ["CASES"]
 
@@ -202,17 +203,22 @@ _POOLS = (
     ),
     *policy_cases(
         "retries are limited in proportion to requests",
-        "retryBudget.{percent,minRetryConcurrency,budgetInterval}",
-        "retryBudget: {percent: 25, minRetryConcurrency: 5, budgetInterval: 2s}",
+        "retryBudget.{percent,minRetryConcurrency}",
+        "retryBudget: {percent: 25, minRetryConcurrency: 5}",
         accepted=[
             _limits(
-                retry_budget={
-                    "budget_percent": {"value": 25.0},
-                    "min_retry_concurrency": 5,
-                    "budget_interval": "2s",
-                }
+                retry_budget={"budget_percent": {"value": 25.0}, "min_retry_concurrency": 5},
             )
         ],
+        ports=False,
+    ),
+    *policy_cases(
+        "requests are counted over a time for that",
+        "retryBudget.budgetInterval",
+        "retryBudget: {percent: 25, budgetInterval: 2s}",
+        # Our messages do not know the field yet, so that it is seen at Envoy alone.
+        accepted=[_limits(retry_budget={"budget_interval": "2s"})],
+        asks=(ask("a:9080/"),),
         ports=False,
     ),
     *policy_cases(
@@ -299,7 +305,7 @@ _OUT = "outlierDetection: {consecutive5xxErrors: 5}"
 def _ranked(**places: int) -> Any:
     """Priorities by region."""
     parts = [
-        {"locality": {"region": region}, **({"priority": number} if number else {})}
+        {"locality": {"region": region}, "priority": number or None}
         for region, number in places.items()
     ]
     return holds("endpoints", "$cluster", {"endpoints": parts})

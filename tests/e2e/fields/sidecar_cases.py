@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds, server_tls_cases
+from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds
+from tests.harness.field_places import server_tls_cases
 from tests.harness.worlds import WEB
 
 __all__ = ["CASES"]

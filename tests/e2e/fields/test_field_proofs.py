@@ -13,7 +13,8 @@ import trio
 
 from tests.e2e.fields.table import GROUPS
 from tests.harness.envoys import open_lab
-from tests.harness.field_cases import Ask, Case, resources
+from tests.harness.field_building import resources
+from tests.harness.field_cases import Ask, Case
 from tests.harness.field_envoy import Seeing, Served, contains
 from tests.harness.field_tls import TlsSeeing, client_context, pins, write_certificates
 from tests.harness.processes import free_ports
