@@ -34,7 +34,7 @@ from store.objects.base import ObjectRef
 from store.objects.kinds import Kind
 from store.objects.workload_group import ReadinessProbe, WorkloadGroup
 
-__all__ = ["HostFacts", "find_address", "own_address"]
+__all__ = ["HostFacts", "find_address", "has_ipv6", "own_address"]
 
 ADDRESS_WITHIN_S = 1.0
 """How long names of etcd's members may take to be looked up: a host must start when DNS is away, too."""
@@ -114,7 +114,7 @@ class HostFacts:
             unknown_hosts_max=settings.unknown_hosts_max,
             captured=self._captured() if self._captures_outbound else {},
             captured_inbound=(
-                CaptureBind(settings.capture.inbound_port, _has_ipv6())
+                CaptureBind(settings.capture.inbound_port, has_ipv6())
                 if settings.capture.enabled and settings.capture.inbound
                 else None
             ),
@@ -177,7 +177,7 @@ class HostFacts:
 
     def _captured(self) -> dict[str, CaptureBind]:
         ports = self._settings.capture_ports()
-        return {name: CaptureBind(outbound, _has_ipv6()) for name, (outbound, _) in ports.items()}
+        return {name: CaptureBind(outbound, has_ipv6()) for name, (outbound, _) in ports.items()}
 
     def record(self, gossip_address: str = "") -> OwnRecord:
         """What this host registers, with `address:port` of its gossip where there is any."""
@@ -364,7 +364,7 @@ def own_address(settings: SidecarSettings) -> str:
     return _default_address()
 
 
-def _has_ipv6() -> bool:
+def has_ipv6() -> bool:
     """Whether this machine (this network namespace) has IPv6: its loopback address can be bound."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:

@@ -20,6 +20,7 @@ from sidecar.agent.bell import Bell
 from sidecar.agent.catch_up import catch_up
 from sidecar.agent.collection import Collection
 from sidecar.agent.convergence import Convergence
+from sidecar.agent.dns_side import DnsSide
 from sidecar.agent.envoy import EnvoyEvent, EnvoyStarted
 from sidecar.agent.envoy_side import EnvoySide
 from sidecar.agent.envoy_watch import EnvoyWatch
@@ -120,6 +121,7 @@ class NodeShell:
         self._seed = self._last_good.load()
         built = facts.builder()
         builder = partial(Builder, built)
+        self._dns = DnsSide(settings)
         self._node = Node(
             settings.node,
             facts.contexts(),
@@ -127,6 +129,7 @@ class NodeShell:
             memory=self._last_good.memory,
             is_judged=self._last_good.is_judged,
             kept=self._last_good.kept,
+            addresses=self._dns.addresses,
         )
         self._node.preload(self._last_good.names)
         self._client = EtcdClient(settings.etcd, start_at=random.randrange(1 << 16))
@@ -206,6 +209,7 @@ class NodeShell:
                 self._nursery = nursery
                 if self._last_good.refused:
                     log.warning("last_known_good_refused", reason=self._last_good.refused)
+                await nursery.start(self._dns.run)
                 self._outlier.recall()
                 # Before anything is built: an identity that comes later changes every cluster.
                 self._secrets.want(self._node.identity_secrets)
@@ -374,7 +378,9 @@ class NodeShell:
         log.error("last_known_good_not_written", reason=reason)
 
     def _handle(self, event: Event) -> None:
-        self._perform(self._node.handle(event, trio.current_time()))
+        effects = self._node.handle(event, trio.current_time())
+        self._dns.follow(self._node.views)
+        self._perform(effects)
         if isinstance(event, SnapshotArrived):
             self.gossip.follow(self._node.catalog, self._node.mesh)
             self.sources.follow()

@@ -9,6 +9,7 @@ alone, since destinations of imported virtual services are imported with them).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
@@ -24,6 +25,7 @@ from sidecar.mesh.policies import NO_RULE, MergedRule, combined_policy, merge_ru
 from sidecar.mesh.references import GatewayRef, VirtualServiceRef
 from sidecar.mesh.scopes import EVERYTHING, EgressListener, SidecarScope, scope_for, scope_of
 from sidecar.mesh.services import Definition
+from sidecar.mesh.virtual_addresses import VirtualAddresses, wants_address
 from sidecar.mesh.visibility import export_list, seen_by
 from store.objects.base import ObjectRef
 from store.objects.gateway import Gateway
@@ -45,7 +47,13 @@ class View:
     """
 
     def __init__(
-        self, mesh: Mesh, context: Context, contexts: int = 1, *, is_apart: bool = False
+        self,
+        mesh: Mesh,
+        context: Context,
+        contexts: int = 1,
+        *,
+        is_apart: bool = False,
+        addresses: VirtualAddresses | None = None,
     ) -> None:
         self.mesh = mesh
         """The mesh."""
@@ -53,6 +61,7 @@ class View:
         """The workload."""
         self._contexts = contexts
         self._is_apart = is_apart
+        self._addresses = addresses
         self._services: dict[HostName, Service] = {}
         self._destinations: dict[HostName, Service] = {}
         self._rules: dict[HostName, MergedRule] = {}
@@ -153,6 +162,8 @@ class View:
         if found is None:
             found = self._find(host, scope)
             if found is not None:
+                if self._addresses is not None and wants_address(found):
+                    found = replace(found, addresses=self._addresses.of(host))
                 memory[host] = found
         return found
 
@@ -199,7 +210,11 @@ class View:
 
     def _service_at(self, address: str) -> Service | None:
         entries = self.mesh.services.by_address.get(address)
-        services = (self.service(host) for facts in entries for host in facts.hosts)
+        hosts = [host for facts in entries for host in facts.hosts]
+        if self._addresses is not None:
+            own = self._addresses.name_at(address)
+            hosts += [] if own is None else [own]
+        services = (self.service(host) for host in hosts)
         return next((s for s in services if s is not None and address in s.addresses), None)
 
     def _hosts_in_scope(self) -> Iterator[HostName]:

@@ -19,6 +19,7 @@ from sidecar.certificates.model import Material, SecretSource
 from sidecar.mesh.mesh import CONFIG_REF, Mesh
 from sidecar.mesh.model import Context, MeshChange
 from sidecar.mesh.view import View
+from sidecar.mesh.virtual_addresses import VirtualAddresses
 from sidecar.node.events import (
     CompareRegistration,
     Desire,
@@ -99,6 +100,7 @@ class Node:
         memory: What a former run remembered beside the snapshot that comes first.
         is_judged: Whether the rules of this very program found everything else in that snapshot valid.
         kept: Registrations that a former run had in force although they had run out.
+        addresses: Virtual addresses for services that have none; None where nothing is captured by name.
         put_off_from: Keys from which on a load puts the judgement of what nobody asks for off; see `JudgeSome`.
     """
 
@@ -112,8 +114,10 @@ class Node:
         is_judged: bool = False,
         kept: Mapping[str, HostRegistration] | None = None,
         put_off_from: int = PUT_OFF_FROM,
+        addresses: VirtualAddresses | None = None,
     ) -> None:
         self._own_key = host_key(host)
+        self._addresses = addresses
         self._contexts = tuple(contexts)
         self._builder = make_builder(self._contexts)
         self._registrations = Registrations()
@@ -315,9 +319,9 @@ class Node:
     def _see(self, mesh: Mesh) -> dict[str, View]:
         contexts = self._contexts
         shown = {one.identity.certificate if one.identity else None for one in contexts}
-        is_apart = len(shown) > 1
+        is_apart, addresses = len(shown) > 1, self._addresses
         return {
-            context.name: View(mesh, context, len(contexts), is_apart=is_apart)
+            context.name: View(mesh, context, len(contexts), is_apart=is_apart, addresses=addresses)
             for context in contexts
         }
 

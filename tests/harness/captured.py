@@ -76,7 +76,14 @@ class CapturedMesh:
         document = json.loads(self.capture("status", "-o", "json").stdout)
         return sum(row["packets"] for row in document["rules"] if row["rule"] == rule)
 
-    def curl(self, url: str, *words: str, user: int = CLIENT, cgroup: Path | None = None) -> Curled:
+    def curl(
+        self,
+        url: str,
+        *words: str,
+        user: int = CLIENT,
+        cgroup: Path | None = None,
+        resolver: str = "",
+    ) -> Curled:
         """An unmodified client, as another user."""
 
         def asked() -> tuple[int, str, str]:
@@ -89,7 +96,7 @@ class CapturedMesh:
             body, _, code = done.stdout.rpartition("\n")
             return int(code or 0), body, done.stderr.strip()
 
-        return Curled(*as_user(user, asked, cgroup=cgroup))
+        return Curled(*as_user(user, asked, cgroup=cgroup, resolver=resolver))
 
     def as_client(self, deed: Callable[[], T], user: int = CLIENT) -> T:
         """What a captured client gets."""

@@ -16,6 +16,7 @@ import os
 import pickle
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from tests.harness.processes import wait_until
 
 __all__ = ["Host", "World", "as_user", "needs_namespaces", "own_host", "run"]
 
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNET, CLONE_NEWNS = 0x40000000, 0x00020000
 HOST_V4, WORLD_V4 = "10.77.0.1", "10.77.0.2"
 HOST_V6, WORLD_V6 = "fd77::1", "fd77::2"
 
@@ -120,6 +121,18 @@ def _address(link: str, *addresses: str) -> None:
     run("ip", "link", "set", link, "up")
 
 
+def _see_resolver(address: str) -> None:
+    """Give this process an /etc/resolv.conf of its own."""
+    if _libc.unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    run("mount", "--make-rprivate", "/")
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(f"nameserver {address}\n")
+        file.flush()
+        os.chmod(file.name, 0o644)
+        run("mount", "--bind", file.name, str(Path("/etc/resolv.conf").resolve()))
+
+
 @contextlib.contextmanager
 def own_host() -> Iterator[Host]:
     """A namespace of its own for this thread and all that it starts."""
@@ -134,8 +147,17 @@ def own_host() -> Iterator[Host]:
         os.close(before)
 
 
-def as_user(user: int, deed: Callable[[], T], *, cgroup: Path | None = None) -> T:
-    """What `deed` returns when it is done by another user (and in a control group), in a process of its own."""
+def as_user(
+    user: int, deed: Callable[[], T], *, cgroup: Path | None = None, resolver: str = ""
+) -> T:
+    """What `deed` returns when it is done by another user, in a process of its own.
+
+    Args:
+        user: Its number.
+        deed: What is done.
+        cgroup: Control group that the process enters.
+        resolver: Address in its /etc/resolv.conf, where it is to see one of its own.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -143,6 +165,8 @@ def as_user(user: int, deed: Callable[[], T], *, cgroup: Path | None = None) -> 
             os.close(reading)
             if cgroup is not None:
                 (cgroup / "cgroup.procs").write_text("0")
+            if resolver:
+                _see_resolver(resolver)
             os.setgroups([])
             os.setgid(user)
             os.setuid(user)
