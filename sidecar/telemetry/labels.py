@@ -7,7 +7,7 @@ istio/proxy extensions/common/context.h.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sidecar.routing.table import Cluster
@@ -112,11 +112,11 @@ def _destination(packed: Packed, facts: Facts) -> Destination:
 
 def _peer(packed: Packed) -> Party:
     """Who sent it: what mutual TLS proved, and beside it what the peer says of itself."""
-    workload, namespace, app, version, service, revision = [*packed.peer.split(";"), *[""] * 6][:6]
+    peer = Party.heard(packed.peer)
     proven = packed.principal.split("/")
     if len(proven) == _SPIFFE_PARTS and proven[3] == "ns" and proven[5] == "sa":
         # The certificate's word counts; of a peer that claims another namespace nothing is believed.
-        if namespace not in ("", proven[4]):
+        if peer.namespace not in ("", proven[4]):
             return Party(namespace=proven[4])
-        namespace = proven[4]
-    return Party(workload, namespace, app, version, service, revision)
+        return replace(peer, namespace=proven[4])
+    return peer

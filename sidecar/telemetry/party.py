@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,10 @@ __all__ = ["NOBODY", "UNKNOWN", "Party"]
 
 UNKNOWN = "unknown"
 """Istio's word for what is not known."""
+_SAID = 6
+"""How many things a workload says of itself."""
+_UNSAID = re.compile(r"[^A-Za-z0-9._/-]")
+"""What names and labels do not have, and a header should not."""
 _SERVICE_LABELS = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
 _REVISION_LABELS = (
     "service.istio.io/canonical-revision",
@@ -34,6 +39,17 @@ class Party:
     """Istio's canonical revision."""
     principal: str = ""
     """SPIFFE id, where mutual TLS proved it."""
+
+    @property
+    def word(self) -> str:
+        """What it says of itself to its peers, see `heard`; empty where nothing is known."""
+        said = (self.workload, self.namespace, self.app, self.version, self.service, self.revision)
+        return ";".join(_UNSAID.sub("_", one) for one in said) if self.workload else ""
+
+    @classmethod
+    def heard(cls, word: str) -> Party:
+        """What a peer says of itself; anything may be missing."""
+        return cls(*[*word.split(";"), *[""] * _SAID][:_SAID])
 
     @classmethod
     def of(cls, workload: str, namespace: str, labels: Mapping[str, str]) -> Party:

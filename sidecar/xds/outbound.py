@@ -22,6 +22,7 @@ from sidecar.xds.eager import EagerHosts
 from sidecar.xds.edges import Edges
 from sidecar.xds.holdings import Holdings
 from sidecar.xds.on_demand import OnDemandHosts
+from sidecar.xds.peers import peer_word
 from sidecar.xds.route_tables import RouteTables
 
 __all__ = ["Outbound"]
@@ -99,6 +100,7 @@ class Outbound:
     def update(self, view: View, change: MeshChange) -> None:
         """Follow a change of the mesh."""
         options = self._options.observing(view.config)
+        self._tables.peer_of = peer_word(view, options)
         if self._bind is not None:
             if change.everything:
                 self._holdings.put(

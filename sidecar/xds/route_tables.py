@@ -13,6 +13,7 @@ from sidecar.routing.table import VirtualHost
 from sidecar.xds.compile import compile_route_configuration, compile_virtual_host
 from sidecar.xds.destinations import Destinations
 from sidecar.xds.holdings import Holdings
+from sidecar.xds.peers import PeerWord
 from sidecar.xds.resource import TypeUrl
 
 __all__ = ["RouteTables"]
@@ -31,8 +32,11 @@ class RouteTables:
         self._context = context
         self._holdings = holdings
         self._destinations = destinations
-        self._hosts: dict[str, dict[str, VirtualHost]] = {}
+        self._hosts: dict[str, dict[str, tuple[VirtualHost, str | None]]] = {}
         self._bases: dict[str, tuple[VirtualHost, ...]] = {}
+
+        self.peer_of: PeerWord = lambda _: None
+        """What virtual hosts that are put from now on say of who sends."""
 
     def __contains__(self, route_config: str) -> bool:
         return route_config in self._bases
@@ -55,12 +59,15 @@ class RouteTables:
         """
         name = asked or vh.name
         hosts = self._hosts.setdefault(route_config, {})
-        if hosts.get(name) == vh:
+        peer = self.peer_of(vh)
+        if hosts.get(name) == (vh, peer):
             return
-        hosts[name] = vh
+        hosts[name] = (vh, peer)
         full_name = f"{route_config}/{name}"
         aliases = (full_name,) if asked else ()
-        self._holdings.put(compile_virtual_host(vh, route_config, name=name, aliases=aliases))
+        self._holdings.put(
+            compile_virtual_host(vh, route_config, name=name, aliases=aliases, peer=peer)
+        )
         self._use(full_name, (vh,))
 
     def drop(self, route_config: str, name: str) -> None:

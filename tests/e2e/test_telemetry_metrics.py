@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import socket
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,49 +11,12 @@ from tests.harness.echo import TcpEcho
 from tests.harness.mesh import MeshFixture
 from tests.harness.processes import wait_until
 from tests.harness.reviews import REVIEWS, reviews_mesh, reviews_to
+from tests.harness.scraped import COUNTED_S, counted, scrape, value
 from tests.harness.sidecars import SidecarProcess, listen_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 Meshed = tuple[MeshFixture, SidecarProcess]
-COUNTED_S = 20.0
-"""Envoy counts a request just after its answer; histograms are gathered every five seconds."""
-_LINE = re.compile(r"(istio_\w+)\{(.*)\} (\S+)")
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line of `/metrics`."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
-
-    def has(self, **labels: str) -> bool:
-        return labels.items() <= self.labels.items()
-
-
-def scrape(sidecar: SidecarProcess) -> list[Series]:
-    """Istio's metrics on a host."""
-    code, text = sidecar.page("/metrics")
-    assert code == 200, text
-    found = (_LINE.fullmatch(line) for line in text.splitlines())
-    return [Series(m[1], dict(_LABEL.findall(m[2])), float(m[3])) for m in found if m]
-
-
-def value(sidecar: SidecarProcess, name: str, **labels: str) -> float:
-    """Sum of the series with these labels."""
-    return sum(one.value for one in scrape(sidecar) if one.name == name and one.has(**labels))
-
-
-def counted(sidecar: SidecarProcess, name: str, wanted: float, **labels: str) -> None:
-    """Wait until the sum is so."""
-    wait_until(
-        lambda: value(sidecar, name, **labels) == wanted,
-        COUNTED_S,
-        f"{name} {labels} to be {wanted} on {sidecar.node}: {scrape(sidecar)}",
-    )
 
 
 @pytest.fixture(scope="module")

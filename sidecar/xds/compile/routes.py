@@ -20,6 +20,7 @@ from sidecar.routing.table import (
     Route,
     VirtualHost,
 )
+from sidecar.telemetry.packing import PEER_HEADER
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.actions import (
     add_header_edits,
@@ -61,6 +62,7 @@ def compile_virtual_host(
     *,
     name: str | None = None,
     aliases: tuple[str, ...] = (),
+    peer: str | None = None,
 ) -> Resource:
     """A virtual host as a VHDS resource named `<route_config>/<name>`.
 
@@ -69,12 +71,13 @@ def compile_virtual_host(
         route_config: Name of the route configuration that it belongs to.
         name: Last part of the resource's name; `vh.name` unless given (on demand: the authority asked for).
         aliases: Full names (`<route config>/<authority>`) under which Envoy asked for it.
+        peer: What the workload that sends says of itself; empty: what clients say there is taken out; None: it is left.
     """
     full_name = f"{route_config}/{name or vh.name}"
     return resource(
         TypeUrl.VIRTUAL_HOST,
         full_name,
-        virtual_host(vh, full_name),
+        _with_peer(virtual_host(vh, full_name), peer),
         sources=[*vh.sources, *(route.source for route in vh.routes)],
         aliases=aliases,
         needs=frozenset(key.name for key in vh.cluster_keys),
@@ -109,6 +112,18 @@ def virtual_host(vh: VirtualHost, name: str) -> pb.VirtualHost:
         require_tls=pb.VirtualHost.ALL if vh.require_tls else pb.VirtualHost.NONE,
         include_request_attempt_count=True,
     )
+
+
+def _with_peer(compiled: pb.VirtualHost, peer: str | None) -> pb.VirtualHost:
+    """Say to peers who sends, or see to it that nobody says it to strangers."""
+    if peer:
+        compiled.request_headers_to_add.add(
+            header=pb.HeaderValue(key=PEER_HEADER, value=peer),
+            append_action=pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+        )
+    elif peer is not None:
+        compiled.request_headers_to_remove.append(PEER_HEADER)
+    return compiled
 
 
 def compile_route(route: Route) -> pb.Route:
