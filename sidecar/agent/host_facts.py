@@ -280,7 +280,9 @@ class HostFacts:
             own = from_group(own, local.group, **place)
         own = replace(own, service_account=own.service_account or settings.service_account)
         context = self._context_of(local, own)
-        return replace(own, carries_tls=context is not None and context.name in self._secured)
+        # A gateway's servers end TLS as their Gateway says, so mutual TLS to them is for a rule to ask for.
+        takes_tls = context is not None and context.name in self._secured
+        return replace(own, carries_tls=takes_tls and settings.role != "gateway")
 
     def _context_of(self, local: _Local, own: OwnWorkload) -> ContextSettings | None:
         return self._settings.context_of(local.settings, own.namespace, own.service_account)

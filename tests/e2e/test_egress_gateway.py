@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness.certificates import Authority
 from tests.harness.echo import EchoBackend
+from tests.harness.identities import MeshAuthority, spiffe
 from tests.harness.mesh import MeshFixture
 from tests.harness.processes import wait_until
 from tests.harness.sidecars import SidecarProcess, listen_port
@@ -160,3 +161,106 @@ def test_the_client_waits_out_a_gateway_that_leaves(way: Way) -> None:
     assert way.gateway.end() == 0
     way.gateway.remove()
     wait_until(lambda: way.client.ask("stranger.example.com").status == 503, 45, "no gateway")
+
+
+@pytest.fixture(scope="module")
+def secured() -> Iterator[Way]:
+    """The same with an identity for each: one port of the gateway is plain, the other takes mutual TLS alone."""
+    with MeshFixture() as mesh:
+        authority = MeshAuthority()
+        ids = {}
+        for account in ("web", "egress"):
+            ids[account] = {"directory": str(mesh.root / "ids" / account)}
+            authority.workload(mesh.root / "ids" / account, spiffe(account))
+        plain, mutual = listen_port(), listen_port()
+        stranger = mesh.backend("stranger")
+        mesh.put(
+            f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: stranger}}
+spec:
+  hosts: [stranger.example.com, other.example.com]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 127.0.0.1, ports: {{http: {stranger.port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: egress}}
+spec:
+  selector: {{istio: egress}}
+  servers:
+  - port: {{number: 80, name: http, protocol: HTTP}}
+    bind: 127.0.0.1
+    hosts: [other.example.com]
+  - port: {{number: 443, name: https, protocol: HTTPS}}
+    bind: 127.0.0.1
+    hosts: [stranger.example.com]
+    tls: {{mode: ISTIO_MUTUAL}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: egress}}
+spec:
+  host: egress
+  subsets:
+  - name: stranger
+    trafficPolicy:
+      portLevelSettings:
+      - {{port: {{number: 443}}, tls: {{mode: ISTIO_MUTUAL, sni: stranger.example.com}}}}
+---
+{through("stranger", 443)}
+---
+{through("other", 80, subset="")}
+"""
+        )
+        gate = {
+            "service": "egress",
+            "ports": [
+                {"number": 80, "app_port": plain},
+                {"number": 443, "app_port": mutual, "protocol": "HTTPS"},
+            ],
+        }
+        gateway = mesh.sidecar(
+            "gate",
+            gate,
+            role="gateway",
+            labels={"istio": "egress"},
+            service_account="egress",
+            identity=ids["egress"],
+        )
+        client = mesh.sidecar("client", service_account="web", identity=ids["web"])
+        yield Way(mesh, client, gateway, stranger)
+
+
+def through(name: str, port: int, subset: str = "stranger") -> str:
+    """A host's way through the gateway's port."""
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: {name}}}
+spec:
+  hosts: [{name}.example.com]
+  gateways: [mesh, egress]
+  http:
+  - match: [{{gateways: [mesh], port: 80}}]
+    route: [{{destination: {{host: egress, port: {{number: {port}}}, subset: "{subset}"}}}}]
+  - match: [{{gateways: [egress], port: {port}}}]
+    route: [{{destination: {{host: {name}.example.com, port: {{number: 80}}}}}}]
+"""
+
+
+def test_a_plain_server_of_a_gateway_with_an_identity_is_spoken_to_in_plain_text(
+    secured: Way,
+) -> None:
+    answer = secured.client.ask("other.example.com")
+    assert (answer.status, answer.name) == (200, "stranger")
+
+
+def test_a_gateway_takes_mutual_tls_of_the_mesh(secured: Way) -> None:
+    answer = secured.client.ask("stranger.example.com")
+    assert (answer.status, answer.name) == (200, "stranger")
+    stats = secured.gateway.envoy_stats(r"ssl\.handshake$")
+    assert sum(value for name, value in stats.items() if name.startswith("listener.")) >= 1
