@@ -64,6 +64,7 @@ class AdsDriver:
         self._queue: deque[Event] = deque()
         self._draining = False
         self._wake = trio.Event()
+        self._wakes_at_s: float | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; Envoy keeps what it has. `started` when the socket listens."""
@@ -71,7 +72,7 @@ class AdsDriver:
             await nursery.start(self._server.run)
             task_status.started()
             while True:
-                deadline = self._session.deadline()
+                deadline = self._wakes_at_s = self._session.deadline()
                 with trio.move_on_at(math.inf if deadline is None else deadline) as scope:
                     await self._wake.wait()
                 self._wake = trio.Event()
@@ -82,12 +83,18 @@ class AdsDriver:
     def desire(self, change: DesiredChange) -> None:
         """Take a new desired state; what can go to Envoy now is queued when this returns."""
         self._queue.append(Desired(change))
-        self._wake.set()
         self._drain()
+        if self._session.deadline() != self._wakes_at_s:
+            self._wake.set()
 
     def report(self, reporting: Reporting) -> None:
         """Have Envoy report load so from now on; see `loads`."""
         self._server.report(reporting)
+
+    @property
+    def rejected(self) -> tuple[ResourceRejected, ...]:
+        """What Envoy refuses now; cheaper than all of `view`."""
+        return self._session.rejected
 
     def view(self) -> SessionView:
         """How far Envoy is, for status and metrics."""

@@ -107,7 +107,7 @@ class NodeAnswers:
         return own_standing(
             self.node,
             self.sources.sync(trio.current_time()),
-            self._refused(self.driver.view()),
+            self._refused(self.driver.rejected),
             is_current=self._is_current(),
             version=_VERSION,
         )
@@ -135,12 +135,12 @@ class NodeAnswers:
             "revision_in_force": mark.snapshot.revision,
             "took_s": trio.current_time() - began_s,
             "quarantined": quarantined(self.node),
-            "rejected": rejected(self._refused(self.driver.view())),
+            "rejected": rejected(self._refused(self.driver.rejected)),
         }
 
-    def _refused(self, session: SessionView) -> tuple[ResourceRejected, ...]:
+    def _refused(self, by_envoy: tuple[ResourceRejected, ...]) -> tuple[ResourceRejected, ...]:
         """What Envoy refuses, and what it cannot serve because this host has no certificate for it."""
-        return (*session.rejected, *certificate_troubles(self.node, self.secrets))
+        return (*by_envoy, *certificate_troubles(self.node, self.secrets))
 
     def _in_force(self) -> InForceMark | None:
         """What is in force of the epoch that is followed; None while it is in doubt which one that is."""
@@ -194,7 +194,7 @@ class NodeAnswers:
                 "lists": counters.lists,
             },
             "envoy": self.envoy.describe(now_s),
-            "rejected": rejected(self._refused(session)),
+            "rejected": rejected(self._refused(session.rejected)),
             "identities": identities(self.node, self.secrets),
             "secrets": secrets_answer(self.node, self.secrets, now_s),
             "quarantined": quarantined(self.node),

@@ -20,6 +20,10 @@ class Bell:
         self._event.set()
         self._event = trio.Event()
 
+    async def rung(self) -> None:
+        """Return when it rings next."""
+        await self._event.wait()
+
     async def until(self, predicate: Callable[[], bool]) -> None:
         """Return when `predicate` holds; it is looked at now and after every ring."""
         while not predicate():

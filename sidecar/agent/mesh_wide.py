@@ -184,7 +184,7 @@ class MeshWide:
         while True:
             self._look()
             with trio.move_on_after(LOOK_AGAIN_S):
-                await self._changed.until(lambda: self._own() != self._said)
+                await self._changed.rung()
 
     async def _keep_time(self) -> None:
         while True:

@@ -164,6 +164,7 @@ class NodeShell:
         )
         self._nursery: trio.Nursery | None = None
         self._wake = trio.Event()
+        self._wakes_at_s: float | None = None
         self.answers = NodeAnswers(
             settings=settings,
             node=self._node,
@@ -288,7 +289,7 @@ class NodeShell:
 
     async def _tick(self) -> None:
         while True:
-            deadline = self._node.deadline()
+            deadline = self._wakes_at_s = self._node.deadline()
             with trio.move_on_at(math.inf if deadline is None else deadline) as scope:
                 await self._wake.wait()
             self._wake = trio.Event()
@@ -297,14 +298,12 @@ class NodeShell:
 
     async def _judge_the_rest(self) -> None:
         """Judge, in small slices, what a load put off: after the start, and never in the way of a change for long."""
-        while True:
-            await self.wait_ready()
-            await self._changed.until(lambda: self._node.catalog.unjudged > 0)
-            await trio.sleep(JUDGE_AFTER_S)
-            while self._node.catalog.unjudged:
-                began_s = trio.current_time()
-                self._handle(JudgeSome(JUDGE_AT_ONCE))
-                await trio.sleep((trio.current_time() - began_s) * JUDGE_PAUSES)
+        await self.wait_ready()
+        await trio.sleep(JUDGE_AFTER_S)
+        while self._node.catalog.unjudged:
+            began_s = trio.current_time()
+            self._handle(JudgeSome(JUDGE_AT_ONCE))
+            await trio.sleep((trio.current_time() - began_s) * JUDGE_PAUSES)
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -387,7 +386,8 @@ class NodeShell:
             if self._own_workloads.follow(self._node.mesh) and self._nursery is not None:
                 self._nursery.start_soon(self._own_workloads.say_when_served)
         self._outlier.held_changed()
-        self._wake.set()
+        if self._node.deadline() != self._wakes_at_s:
+            self._wake.set()
         self._changed.ring()
 
     def _perform(self, effects: Iterable[Effect]) -> None:

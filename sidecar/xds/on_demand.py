@@ -60,7 +60,7 @@ class OnDemandHosts:
         """Follow a change of the mesh: the virtual hosts that may differ, by authority."""
         given: dict[str, VirtualHost] = {}
         touched = self._dependencies.touched(change)
-        if any(_has_address(sight, host) for host in change.hosts):
+        if self._addresses and any(_has_address(sight, host) for host in change.hosts):
             # An address names no host that it could be filed under.
             touched |= self._addresses
         for authority in sorted(touched):

@@ -28,6 +28,7 @@ from sidecar.xds.events import (
     Effect,
     Event,
     InForce,
+    ResourceRejected,
     SendResponse,
     SessionView,
     StreamClosed,
@@ -47,7 +48,7 @@ from sidecar.xds.session_order import (
     send_deadlines,
     settled,
 )
-from sidecar.xds.session_view import Tally, told, view_of
+from sidecar.xds.session_view import Tally, rejected_of, told, view_of
 
 __all__ = ["REMOVAL_GRACE_S", "WARM_WAIT_S", "Session"]
 
@@ -121,6 +122,11 @@ class Session:
             if not self._refused_routes():
                 times += [max(quiet, since) + REMOVAL_GRACE_S for since in leaving.values()]
         return min((time for time in times if time > self._now_s), default=None)
+
+    @property
+    def rejected(self) -> tuple[ResourceRejected, ...]:
+        """What Envoy refuses now, by type and name."""
+        return rejected_of(self._ledgers)
 
     def snapshot(self) -> SessionView:
         """Frozen view for status and tests."""

@@ -10,7 +10,7 @@ from sidecar.xds.resource import TypeUrl
 from sidecar.xds.session_channel import Channel
 from sidecar.xds.session_ledger import Ledger, Rejection
 
-__all__ = ["Tally", "told", "view_of"]
+__all__ = ["Tally", "rejected_of", "told", "view_of"]
 
 
 @dataclass(slots=True)
@@ -56,15 +56,20 @@ def view_of(
         label=label,
         in_force=in_force,
         warming_since_s=warming,
-        rejected=tuple(
-            told(type_url, rejection)
-            for type_url, ledger in ledgers.items()
-            for _, rejection in sorted(ledger.rejected.items(), key=lambda item: item[0])
-        ),
+        rejected=rejected_of(ledgers),
         types={
             type_url: _count(ledgers[type_url], channels.get(type_url), tally[type_url])
             for type_url in TypeUrl
         },
+    )
+
+
+def rejected_of(ledgers: Mapping[TypeUrl, Ledger]) -> tuple[ResourceRejected, ...]:
+    """What is refused, by type and name."""
+    return tuple(
+        told(type_url, rejection)
+        for type_url, ledger in ledgers.items()
+        for _, rejection in sorted(ledger.rejected.items(), key=lambda item: item[0])
     )
 
 

@@ -207,6 +207,8 @@ class Catalog:
 
     def settle(self) -> CatalogStep:
         """Quarantine what was found to be bad since the last step; changes nothing when there is nothing."""
+        if not self._decodings.has_news:
+            return CatalogStep(self, CatalogChange())
         folding = self._folding()
         for entry in self._decodings.take_spoilt():
             state = folding.state(entry.key)

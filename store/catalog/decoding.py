@@ -113,6 +113,11 @@ class Decodings:
         for _ in range(min(count, len(self._put_off))):
             self._judge(self._put_off[next(reversed(self._put_off))], keep_model=False)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `take_spoilt` has something."""
+        return bool(self._news)
+
     def take_spoilt(self) -> list[Entry]:
         """Entries found to be bad since this was last asked."""
         taken, self._news = self._news, []
