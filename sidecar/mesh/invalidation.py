@@ -46,7 +46,7 @@ class Affected:
 
     def __init__(self) -> None:
         self._hosts: set[HostName] = set()
-        self._patterns: set[HostName] = set()
+        self._routed: set[HostName] = set()
         self._gateways: set[ObjectRef] = set()
         self._everything = False
 
@@ -80,20 +80,22 @@ class Affected:
 
     def change(self) -> MeshChange:
         """All that was noted."""
+        every = self._hosts | self._routed
+        patterns = frozenset(filter(is_wildcard, every))
         return MeshChange(
-            hosts=frozenset(self._hosts),
-            patterns=frozenset(self._patterns),
+            hosts=frozenset(every) - patterns,
+            patterns=patterns,
             gateways=frozenset(self._gateways),
             everything=self._everything,
+            routed=frozenset(self._routed - self._hosts),
         )
 
     def _note_virtual_service(self, facts: VirtualServiceFacts) -> None:
-        self._note_hosts(facts.hosts)
+        self._routed.update(facts.hosts)
         for gateway in facts.gateways:
             if gateway != MESH_GATEWAY:
                 namespace, _, name = gateway.partition("/")
                 self._gateways.add(ObjectRef(Kind.GATEWAY, namespace, name))
 
     def _note_hosts(self, hosts: Iterable[HostName]) -> None:
-        for host in hosts:
-            (self._patterns if is_wildcard(host) else self._hosts).add(host)
+        self._hosts.update(hosts)

@@ -254,9 +254,22 @@ class MeshChange:
     """Gateways that changed or whose virtual services changed."""
     everything: bool = False
     """Whether all derived state must be considered (MeshConfig or a Sidecar changed, first load)."""
+    routed: frozenset[HostName] = frozenset()
+    """Those of `hosts` and `patterns` of which only VirtualServices say something else: service, endpoints and policy
+    are the same."""
 
     def __bool__(self) -> bool:
         return bool(self.hosts or self.patterns or self.gateways or self.everything)
+
+    def of_destinations(self) -> MeshChange:
+        """What of it services, endpoints and policies may depend on."""
+        if not self.routed:
+            return self
+        return MeshChange(
+            hosts=self.hosts - self.routed,
+            patterns=self.patterns - self.routed,
+            everything=self.everything,
+        )
 
     def touches(self, host: HostName) -> bool:
         """Whether what was derived for `host` must be considered again (wildcards match both ways)."""

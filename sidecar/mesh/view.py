@@ -65,6 +65,7 @@ class View:
         self._services: dict[HostName, Service] = {}
         self._destinations: dict[HostName, Service] = {}
         self._rules: dict[HostName, MergedRule] = {}
+        self._endpoints: dict[tuple[str, HostName, int], tuple[Endpoint, ...]] = {}
 
     @property
     def config(self) -> MeshConfigSpec:
@@ -233,6 +234,12 @@ class View:
 
     def endpoints(self, service: Service, port: int) -> tuple[Endpoint, ...]:
         """The endpoints of one port of a service, sorted by locality, address and port."""
+        place = (service.namespace, service.host, port)
+        if place not in self._endpoints:
+            self._endpoints[place] = self._found_endpoints(service, port)
+        return self._endpoints[place]
+
+    def _found_endpoints(self, service: Service, port: int) -> tuple[Endpoint, ...]:
         definition = self.mesh.services.definition(service.namespace, service.host)
         declared = service.port(port)
         if definition is None or declared is None:

@@ -107,7 +107,7 @@ class Destinations:
 
     def touch(self, change: MeshChange) -> None:
         """Mark what a change of the mesh may make different."""
-        self._stale |= self._dependencies.touched(change)
+        self._stale |= self._dependencies.touched(change.of_destinations())
 
     def refresh(self, balancers: Mapping[str, BalancerLike], config: MeshConfigSpec) -> None:
         """Compile what is marked or newly named, drop what nobody names.

@@ -245,7 +245,14 @@ class TestChange:
         assert change == MeshChange(
             hosts=frozenset({HostName("a.x"), HostName("b.x")}),
             patterns=frozenset({HostName("*.y")}),
+            routed=frozenset({HostName("a.x"), HostName("b.x"), HostName("*.y")}),
         )
+
+    def test_what_both_routes_and_services_say_is_no_matter_of_routes_alone(self) -> None:
+        change = change_of([], virtual_service("v", ["a.x", "b.x"]), service_entry("s", ["a.x"]))
+        assert change.hosts == {"a.x", "b.x"}
+        assert change.routed == {"b.x"}
+        assert change.of_destinations() == MeshChange(hosts=frozenset({HostName("a.x")}))
 
     def test_a_virtual_service_of_a_gateway_names_the_gateway(self) -> None:
         change = change_of([], virtual_service("v", ["a.x"], "m", gateways=["edge/g"]))
