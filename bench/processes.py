@@ -37,8 +37,10 @@ def free_port() -> int:
         return int(bound.getsockname()[1])
 
 
-def wait_for(what: str, is_so: Callable[[], bool], deadline_s: float = READY_S) -> None:
-    """Return when `is_so`.
+def wait_for(
+    what: str, is_so: Callable[[], bool], deadline_s: float = READY_S, *, every_s: float = 0.005
+) -> None:
+    """Return when `is_so`, which is looked at every `every_s` seconds.
 
     Raises:
         TimeoutError: It was not within the deadline.
@@ -47,7 +49,7 @@ def wait_for(what: str, is_so: Callable[[], bool], deadline_s: float = READY_S) 
     while not is_so():
         if time.monotonic() > end:
             raise TimeoutError(f"waited {deadline_s:g} s for {what}; it did not come")
-        time.sleep(0.005)
+        time.sleep(every_s)
 
 
 def get_over_socket(path: Path, target: str) -> bytes:
@@ -119,6 +121,13 @@ class Sidecar:
     def status(self) -> Any:
         """What it says of itself."""
         return json.loads(get_over_socket(self._own / "status.sock", "/v1/status"))
+
+    def metric(self, name: str) -> float:
+        """One of its own metrics that has no labels."""
+        text = get_over_socket(self._own / "status.sock", "/metrics").decode()
+        return next(
+            float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} ")
+        )
 
     def rss_mib(self) -> float:
         """Resident memory of the sidecar, in MiB."""

@@ -177,6 +177,7 @@ class LastGood:
         return {
             "revision": self._written.snapshot.revision if self._written is not None else 0,
             "age_s": self.age_s(),
+            "pending": self._wanted is not None,
             "error": self._error,
             "refused": self.refused,
         }
