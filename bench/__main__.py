@@ -13,6 +13,7 @@ BENCHES = (
     "propagate",
     "startup",
     "scale",
+    "proxy",
     "cli",
     "mirror",
     "ejection-study",

@@ -222,4 +222,6 @@ def spawn(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**kept, **(environment or {})},
+            # As the sidecar starts Envoy: Linux shares processors out among sessions (autogroup) on a busy machine.
+            start_new_session=True,
         )

