@@ -39,9 +39,10 @@ CLUSTER_WAIT_S = 0.05
 warms, and then they may be withheld for 15 s (M2), which must not hold up others."""
 REMOVAL_GRACE_S = 1.0
 """How long after Envoy took the routes a removed cluster stays: longer than requests in the middle of a pick."""
-RETRY_FIRST_S = 5.0
+RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 60.0
-"""Pauses before a listener whose port was taken is offered again: the first, doubling up to the last."""
+"""Pauses before a listener whose port was taken is offered again: the first, doubling up to the last. The first is
+short because a listener that moves to another address of its port finds it taken by its predecessor for a moment."""
 SECOND = (TypeUrl.LISTENER, TypeUrl.ROUTES, TypeUrl.VIRTUAL_HOST)
 """Types that name clusters, and therefore wait for them."""
 

@@ -1,7 +1,8 @@
 """Every object that is accepted here is accepted by Envoy when it is compiled: not one refusal over the corpus.
 
-Each file is a mesh of its own, and each folder one as a whole. What objects name and do not bring is added
-(`tests/harness/corpus_mesh.py`); only addresses of listeners and names that DNS would be asked for are exchanged.
+Each file is a mesh of its own, loaded whole and on demand, and each folder one as a whole. What objects name and do not
+bring is added (`tests/harness/corpus_mesh.py`); only addresses of listeners and names that DNS would be asked for are
+exchanged.
 """
 
 from __future__ import annotations
@@ -84,9 +85,11 @@ async def test_envoy_accepts_what_is_accepted_here(
 
 async def given(served: Served, objects: list[Document], folder: Path, name: str) -> list[str]:
     """What Envoy refuses of these objects."""
-    made = [movable(one, folder) for one in compile_corpus(objects, folder)]
-    try:
-        await served.load(made)
-    except AssertionError as problem:
-        return [f"{name}: {problem}"]
-    return []
+    refused = []
+    for on_demand in (False, True):
+        compiled = compile_corpus(objects, folder, on_demand=on_demand)
+        try:
+            await served.load([movable(one, folder) for one in compiled])
+        except AssertionError as problem:
+            refused.append(f"{name}, {'on demand' if on_demand else 'whole'}: {problem}")
+    return refused

@@ -14,7 +14,7 @@ import trio
 import trustme
 
 from tests.harness.followed import follow, service
-from tests.harness.processes import free_port
+from tests.harness.processes import free_port, wait_until_async
 from tests.harness.upstreams import Upstream, request, upstream
 from tests.harness.worlds import GATEWAY
 
@@ -264,3 +264,28 @@ async def test_a_gateway_serves_its_hosts_plain_ended_and_passed_through(
         assert await host.lab.stat("listener_manager.listener_modified") == modified == 0
         await host.delete("ns/default/gateways/gw")
         assert (await request(plain, "one.example.com")).status == 0
+
+
+MOVING = """
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: default}
+spec: {servers: [{port: {number: PORT, name: http, protocol: HTTP}, bind: ADDRESS, hosts: ['*']}]}
+"""
+
+
+async def test_a_server_that_moves_to_another_address_of_its_port_serves_on_at_once() -> None:
+    port = free_port()
+    server = MOVING.replace("PORT", str(port))
+    async with follow(
+        server.replace("ADDRESS", "0.0.0.0"), context=GATEWAY, outbound=False
+    ) as host:
+        assert (await request(port, "one.example.com")).status == 404
+        began = trio.current_time()
+        await host.put(server.replace("ADDRESS", "127.0.0.1"))
+
+        async def serves() -> bool:
+            return (await request(port, "one.example.com")).status == 404
+
+        await wait_until_async(serves, 20, "the server at its new address")
+        assert trio.current_time() - began < 4.0, "5 s was the pause before a second try"

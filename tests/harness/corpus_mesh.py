@@ -37,12 +37,15 @@ _KEYS = {"serverCertificate": "server.key", "clientCertificate": "client.key"}
 _CREDENTIALS = ("credentialName", "caCertCredentialName")
 
 
-def compile_corpus(documents: Iterable[Document], folder: Path) -> list[Resource]:
+def compile_corpus(
+    documents: Iterable[Document], folder: Path, *, on_demand: bool = False
+) -> list[Resource]:
     """Everything that an Envoy would have that all workloads of these objects share.
 
     Args:
         documents: The objects.
         folder: Where `write_certificates` has put its files.
+        on_demand: Give what Envoy gets when it asks for every host of the mesh, and for one that is not there.
     """
     objects = [_with_files(document, folder) for document in documents]
     contexts = _contexts(objects)
@@ -62,8 +65,24 @@ def compile_corpus(documents: Iterable[Document], folder: Path) -> list[Resource
     )
     builder = Builder(settings)
     builder.update(world.views, MeshChange(everything=True), "e@1")
+    if on_demand:
+        asked = set(_authorities(builder))
+        builder = Builder(replace(settings, budget_services=0))
+        builder.update(world.views, MeshChange(everything=True), "e@1")
+        builder.ask(asked)
     builder.put_secrets(materials_of(builder.secrets))
     return [one for made in builder.resources.values() for one in made.values()]
+
+
+def _authorities(builder: Builder) -> Iterator[str]:
+    """Full names, `<route config>/<authority>`, of all that the outbound listeners have when loaded whole."""
+    for name, made in builder.resources.get(TypeUrl.VIRTUAL_HOST, {}).items():
+        routes = name.rpartition("/")[0]
+        if routes.startswith("outbound"):
+            yield f"{routes}/nowhere.example.com"
+            for domain in pb.VirtualHost.FromString(made.body).domains:
+                if "*" not in domain:
+                    yield f"{routes}/{domain.lower()}"
 
 
 def movable(made: Resource, folder: Path) -> Resource:

@@ -224,7 +224,7 @@ def test_a_listener_whose_port_is_taken_is_offered_again_ever_later_and_told_onc
     assert isinstance(told, ResourceRejected)
     assert told.conflict
     assert show([in_force]) == ["in force e@2"]
-    for pause in (5.0, 10.0, 20.0, 40.0, 60.0, 60.0):
+    for pause in (*(0.1 * 2**n for n in range(10)), 60.0, 60.0):
         assert wire.session.deadline() == pytest.approx(wire.now_s + pause)
         assert show(wire.wait(pause - 0.01)) == []
         (again,) = wire.wait(0.02)
