@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -264,3 +265,73 @@ def test_a_gateway_takes_mutual_tls_of_the_mesh(secured: Way) -> None:
     assert (answer.status, answer.name) == (200, "stranger")
     stats = secured.gateway.envoy_stats(r"ssl\.handshake$")
     assert sum(value for name, value in stats.items() if name.startswith("listener.")) >= 1
+
+
+def test_tls_that_nobody_reads_leaves_by_the_gateway(tmp_path: Path) -> None:
+    """A client's own TLS by its server name: a port of its Sidecar, a PASSTHROUGH server, the stranger."""
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.server_of("stranger.example.com"))
+    trusting = ssl.create_default_context(cafile=str(authority.ca))
+    with MeshFixture() as mesh, EchoBackend("stranger", tls=context) as stranger:
+        own, port = listen_port(), listen_port()
+        mesh.put(
+            f"""
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: stranger}}
+spec:
+  hosts: [stranger.example.com]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{{number: {own}, name: tls, protocol: TLS}}]
+  endpoints: [{{address: 127.0.0.1, ports: {{tls: {stranger.port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: egress}}
+spec:
+  selector: {{istio: egress}}
+  servers:
+  - port: {{number: 443, name: tls, protocol: TLS}}
+    bind: 127.0.0.1
+    hosts: [stranger.example.com]
+    tls: {{mode: PASSTHROUGH}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: stranger}}
+spec:
+  hosts: [stranger.example.com]
+  gateways: [mesh, egress]
+  tls:
+  - match: [{{gateways: [mesh], port: {own}, sniHosts: [stranger.example.com]}}]
+    route: [{{destination: {{host: egress, port: {{number: 443}}}}}}]
+  - match: [{{gateways: [egress], port: 443, sniHosts: [stranger.example.com]}}]
+    route: [{{destination: {{host: stranger.example.com, port: {{number: {own}}}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: default}}
+spec:
+  egress:
+  - port: {{number: {own}, protocol: TLS, name: tls}}
+    bind: 127.0.0.1
+    hosts: ["*/stranger.example.com"]
+  - hosts: ["*/*"]
+"""
+        )
+        gate = {
+            "service": "egress",
+            "ports": [{"number": 443, "app_port": port, "protocol": "TLS"}],
+        }
+        gateway = mesh.sidecar("gate", gate, role="gateway", labels={"istio": "egress"})
+        mesh.sidecar("client")
+        with (
+            socket.create_connection(("127.0.0.1", own), timeout=20) as stream,
+            trusting.wrap_socket(stream, server_hostname="stranger.example.com") as secured,
+        ):
+            secured.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            assert secured.recv(65536).startswith(b"HTTP/1.1 200")
+        rows = gateway.envoy_stats(r"^cluster\..*stranger.*upstream_cx_total$")
+        assert sum(rows.values()) == 1
