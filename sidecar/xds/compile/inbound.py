@@ -15,7 +15,7 @@ from sidecar.xds.compile.http_manager import inbound_filters, manager_filter
 from sidecar.xds.compile.listeners import HTTP_ALPN, Bind, InboundPort, listener, tcp_chain
 from sidecar.xds.compile.options import CompileOptions
 from sidecar.xds.compile.routes import virtual_host
-from sidecar.xds.compile.tls import MESH_ALPN, TlsSocket, downstream_socket, inbound_socket
+from sidecar.xds.compile.tls import MESH_ALPN, PLAIN, TlsSocket, downstream_socket, inbound_socket
 from sidecar.xds.resource import Resource
 from store.objects.tls import ServerTLSMode, ServerTLSSettings
 
@@ -70,6 +70,8 @@ def compile_inbound_listener(
         socket = inbound_socket(port.identity, alpn=alpn)
         chains.append(_behind("mesh", plain, socket, MESH_ALPN if by_alpn else ()))
         secrets |= socket.secrets
+        if not is_http and not is_ended:  # Envoy does not go on to chains without a transport
+            chains.append(_behind("own", plain, PLAIN))
     if tls is not None and is_ended:
         socket = downstream_socket(tls, alpn=alpn, options=options)
         chains.append(_behind("tls", plain, socket))
@@ -111,7 +113,7 @@ def _tcp(port: InboundPort, options: CompileOptions) -> pb.FilterChain:
 def _behind(
     name: str, plain: pb.FilterChain, socket: TlsSocket, offered: tuple[str, ...] = ()
 ) -> pb.FilterChain:
-    """The same chain behind TLS, for clients that offer one of these protocols; none given: for all."""
+    """The same chain for clients that begin TLS and offer one of these protocols; none given: for all."""
     made = pb.FilterChain(name=name, filters=plain.filters, transport_socket=socket.socket)
     made.filter_chain_match.transport_protocol = "tls"
     made.filter_chain_match.application_protocols.extend(offered)

@@ -176,8 +176,10 @@ class TestInboundWithAnIdentity:
     def test_bytes_are_a_peers_by_alpn_and_the_applications_own_tls_passes(self) -> None:
         port = replace(PORT, protocol=Protocol.TCP, identity=IDENTITY)
         made = listener(compile_inbound_listener(port, None, OPTIONS))
-        secure, plain = made.filter_chains
+        secure, own, plain = made.filter_chains
         assert list(secure.filter_chain_match.application_protocols) == list(MESH_ALPN)
+        assert own.filter_chain_match.transport_protocol == "tls"
+        assert own.transport_socket.name == "envoy.transport_sockets.raw_buffer"
         assert not plain.HasField("filter_chain_match")
         assert not plain.HasField("transport_socket")
         assert made.continue_on_listener_filters_timeout
