@@ -176,7 +176,10 @@ class FaultSpan:
     restarts: tuple[str, ...] = ()
     """`sidecar@h1`: processes that are other ones afterwards."""
     new_epoch: bool = False
-    """Whether etcd began another life, so that revisions may go back."""
+    """Whether etcd began another life when it was healed: it is as it was when the fault began, and what was
+    acknowledged since is gone."""
+    healing_s: float = INFINITE_S
+    """When its healing began."""
 
 
 @dataclass

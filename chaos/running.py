@@ -105,6 +105,7 @@ async def _fault(
             if not plan.is_over_by_itself:
                 await trio.sleep_forever()
     finally:
+        healing_s = time.monotonic()
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(fault.stop, rig)
         history.faults.append(
@@ -117,6 +118,7 @@ async def _fault(
                 fault.permits,
                 fault.restarts,
                 fault.new_epoch,
+                healing_s,
             )
         )
 

@@ -10,6 +10,9 @@ so each is searched alone.
 - A write of unknown outcome happened at some moment after its call, or never.
 - A read found the value that it returned.
 
+An etcd that is restored from a backup forgets what was acknowledged since the backup, by its operator's deed: each
+life is a history of its own, and the later one begins with some value that the earlier one had.
+
 Revisions give a second, cheaper check: acknowledgements that do not overlap are ordered as their revisions are, and
 no revision is given twice. A violation is told with the smallest part of the history that shows it.
 """
@@ -21,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 from chaos.checkers.violation import Violation
 from chaos.history import History, Outcome, Read, Write
@@ -114,8 +118,10 @@ def _next(ordered: Sequence[Operation], done: int) -> list[int]:
 
 
 def check_registers(history: History) -> list[Violation]:
-    """Each key that was written or read."""
+    """Each key that was written or read, in each life of etcd."""
     found: list[Violation] = []
+    ends = sorted(fault.healing_s for fault in history.faults if fault.new_epoch)
+    bounds = [-math.inf, *ends, math.inf]
     operations: dict[str, list[Operation]] = defaultdict(list)
     for write in history.writes:
         if write.outcome is not Outcome.FAILED:
@@ -123,16 +129,40 @@ def check_registers(history: History) -> list[Violation]:
     for read in history.reads:
         operations[read.key].append(Operation(Kind.READ, read.began_s, read.ended_s, read.value))
     for key, several in sorted(operations.items()):
-        try:
-            if not is_linearizable(several):
-                found.append(_told(key, several))
-        except TooLargeError:
-            at_s = max(one.call_s for one in several)
-            found.append(
-                Violation(NAME, at_s, f"{key}: the search was given up; nothing is shown of it")
-            )
-    found += _revisions(history.writes, history.reads)
+        known = {""}
+        for since_s, until_s in pairwise(bounds):
+            life = _of_life(several, since_s, until_s)
+            starts = sorted(known) if since_s > -math.inf else [""]
+            found += _search(key, life, starts)
+            known |= {one.value for one in life if one.kind is not Kind.REFUSED}
+    for since_s, until_s in pairwise(bounds):
+        writes = [one for one in history.writes if since_s < one.began_s and one.ended_s < until_s]
+        reads = [one for one in history.reads if since_s < one.began_s and one.ended_s < until_s]
+        found += _revisions(writes, reads)
     return sorted(found, key=lambda one: one.at_s)
+
+
+def _of_life(operations: Sequence[Operation], since_s: float, until_s: float) -> list[Operation]:
+    """What happened in one life of etcd. Who called before its end and has an answer from after it asked both."""
+    found = []
+    for one in operations:
+        if since_s < one.call_s and one.return_s < until_s:
+            found.append(one)
+        elif one.call_s < until_s and one.return_s > since_s and one.kind in (Kind.SET, Kind.MAYBE):
+            found.append(Operation(Kind.MAYBE, one.call_s, math.inf, one.value, one.expected))
+    return found
+
+
+def _search(key: str, operations: Sequence[Operation], starts: Sequence[str]) -> list[Violation]:
+    """Whether the history is that of a register that began with one of these values."""
+    try:
+        if any(is_linearizable(operations, start) for start in starts):
+            return []
+        return [_told(key, operations, starts)]
+    except TooLargeError:
+        at_s = max(one.call_s for one in operations)
+        what = f"{key}: the search was given up; nothing is shown of it"
+        return [Violation(NAME, at_s, what)]
 
 
 def _of_write(write: Write) -> Operation:
@@ -141,13 +171,14 @@ def _of_write(write: Write) -> Operation:
     return Operation(kinds[write.outcome], write.began_s, ended_s, write.value, write.expected)
 
 
-def _told(key: str, operations: Sequence[Operation]) -> Violation:
+def _told(key: str, operations: Sequence[Operation], starts: Sequence[str]) -> Violation:
     """The shortest beginning of the history that cannot be."""
     ends = sorted(one.return_s for one in operations if one.return_s < math.inf)
     low, high = 0, len(ends) - 1
     while low < high:
         middle = (low + high) // 2
-        if is_linearizable(_until(operations, ends[middle])):
+        known = _until(operations, ends[middle])
+        if any(is_linearizable(known, start) for start in starts):
             low = middle + 1
         else:
             high = middle

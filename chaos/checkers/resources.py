@@ -15,6 +15,9 @@ GROWTH = 1.25
 RSS_SLACK_KIB = 48 * 1024
 """Caches that fill, tables of a mesh that is heard of for the first time."""
 DESCRIPTORS_SLACK = 64
+CONNECTIONS_SLACK = 1024
+"""Of an Envoy: what piles up behind something that stands still stays in its pools of connections, to be used again;
+a cluster's circuit breaker allows so many."""
 THREADS_SLACK = 8
 _LIMITS = (
     ("rss_kib", GROWTH, RSS_SLACK_KIB),
@@ -38,6 +41,8 @@ def check_resources(history: History) -> list[Violation]:
         quarter = len(looks) // 4
         early, late = looks[quarter : 2 * quarter], looks[-quarter:]
         for name, growth, slack in _LIMITS:
+            if process == "envoy" and name == "descriptors":
+                slack = CONNECTIONS_SLACK
             before = statistics.median(getattr(one, name) for one in early)
             after = statistics.median(getattr(one, name) for one in late)
             if after > before * growth + slack:

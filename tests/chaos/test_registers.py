@@ -11,7 +11,7 @@ import pytest
 
 from chaos.checkers import registers
 from chaos.checkers.registers import Kind, Operation, check_registers, is_linearizable
-from chaos.history import History, Outcome
+from chaos.history import FaultSpan, History, Outcome
 from tests.chaos.histories import read, register_history, write
 
 DEEP = 400
@@ -91,6 +91,20 @@ def test_a_value_that_another_revision_had_is_found() -> None:
         reads=[read(4, 5, "b", 2)],
     )
     assert "at revision 2 was read as 'b'" in told(history)
+
+
+def test_a_restored_etcd_may_forget_what_came_after_the_backup_and_nothing_else() -> None:
+    before = [write(0, 1, "", "a", revision=2), write(2, 3, "a", "b", revision=3)]
+    restored = FaultSpan("etcd-restored", 1.5, 5.5, new_epoch=True, healing_s=5)
+    forgot = [*before, write(6, 7, "a", "c", revision=3)]
+    assert told(History(writes=forgot, faults=[restored])) == ""
+    assert told(History(writes=forgot)) != ""
+    again = [*forgot, write(8, 9, "a", "d", revision=4)]
+    assert told(History(writes=again, faults=[restored])) != ""
+    strange = [*before, write(6, 7, "z", "c", revision=3)]
+    assert told(History(writes=strange, faults=[restored])) != ""
+    spans = [*before, write(4, 7, "b", "c", revision=4), write(8, 9, "a", "d", revision=5)]
+    assert told(History(writes=spans, faults=[restored])) == "", "it may have been before the end"
 
 
 def test_keys_are_judged_apart() -> None:
