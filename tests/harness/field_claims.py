@@ -35,13 +35,13 @@ _KINDS: Mapping[str, tuple[TypeUrl, Any]] = {
 def missing(case: Case) -> Iterator[str]:
     """What is wrong with the claims of a case.
 
-    Fields that it does not give, or that make no difference; and, where nothing but Envoy's configuration is looked at,
-    fields without which all that is looked for is there as well.
+    Fields that it does not give, or that make no difference; and, where Envoy's configuration is looked at and no
+    request is asked, fields without which all that is looked for is there as well.
     """
     subjects = case.subjects(STAND_INS)
     around = read(case.services, STAND_INS)
     whole = compiled(case, [*around, *subjects])
-    looks_only = bool(case.accepted) and not case.asks and case.check is None
+    looks_only = bool(case.accepted) and not case.asks
     if looks_only and not _holds_all(case, [*around, *subjects]):
         yield "what it looks for is not compiled"
         looks_only = False

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import trio
+
 from sidecar.mesh.model import Context, Locality
-from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds
+from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds, service
+from tests.harness.field_envoy import Served
 from tests.harness.field_places import policy_cases
 
 __all__ = ["CASES"]
@@ -28,6 +32,21 @@ def _speaks(**fields: object) -> Any:
     return _cluster(typed_extension_protocol_options={_OPTIONS: fields})
 
 
+def _alike(how: Callable[[str], dict[str, Any]]) -> Callable[[Served], Awaitable[None]]:
+    """Requests with one key go to one server."""
+
+    async def check(served: Served) -> None:
+        met: dict[str, set[str]] = {}
+        for key in (f"key-{n}" for n in range(24)):
+            for _ in range(3):
+                asked = {"at": "outbound", "url": "a:9080/", **how(key)}
+                answer = await served.get(asked.pop("at"), asked.pop("url"), **asked)
+                met.setdefault(key, set()).add(answer.text)
+        assert {len(servers) for servers in met.values()} == {1}, met
+
+    return check
+
+
 def _hashes(**part: object) -> Any:
     return holds("host", "a:9080", {"routes": [{"route": {"hash_policy": [part]}}]})
 
@@ -47,6 +66,7 @@ _BALANCING = (
             _cluster(lb_policy="RING_HASH", ring_hash_lb_config={"minimum_ring_size": 2048}),
             _hashes(header={"header_name": "x-user"}),
         ],
+        check=_alike(lambda key: {"headers": {"x-user": key}}),
     ),
     *policy_cases(
         "the smallest ring may be given in the old spelling",
@@ -74,12 +94,14 @@ _BALANCING = (
                 }
             ),
         ],
+        check=_alike(lambda key: {"headers": {"cookie": f"c={key}"}}),
     ),
     *policy_cases(
         "requests with one parameter of the query go to one endpoint",
         f"{_HASH}.httpQueryParameterName",
         "loadBalancer: {consistentHash: {httpQueryParameterName: id}}",
         accepted=[_hashes(query_parameter={"name": "id"})],
+        check=_alike(lambda key: {"url": f"a:9080/?id={key}"}),
     ),
     *policy_cases(
         "requests of one client go to one endpoint",
@@ -455,7 +477,48 @@ _TLS = (
     ),
 )
 
+
+async def _one_at_once(served: Served) -> None:
+    """Two requests at a time to a slow server: one is refused."""
+    statuses: list[int] = []
+
+    async def one() -> None:
+        statuses.append((await served.get("outbound", "slow:9080/")).status)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(one)
+        nursery.start_soon(one)
+    assert sorted(statuses) == [200, 503], statuses
+
+
+async def _new_connections(served: Served) -> None:
+    """Each request has a connection of its own."""
+    before = served.servers["three"].connections
+    for _ in range(4):
+        assert (await served.get("outbound", "b:9080/")).text == "three"
+    assert served.servers["three"].connections == before + 4
+
+
 _RULES = (
+    Case(
+        "more requests at once than allowed are refused",
+        "DestinationRule.spec.trafficPolicy.connectionPool.http.http2MaxRequests",
+        """
+kind: DestinationRule
+spec: {host: slow, trafficPolicy: {connectionPool: {http: {http2MaxRequests: 1}}}}
+""",
+        services=service("slow", ("$slow", "v1")),
+        check=_one_at_once,
+    ),
+    Case(
+        "a connection serves as many requests as allowed",
+        "DestinationRule.spec.trafficPolicy.connectionPool.http.maxRequestsPerConnection",
+        """
+kind: DestinationRule
+spec: {host: b, trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}}
+""",
+        check=_new_connections,
+    ),
     Case(
         "a policy of one port is for that port alone",
         "DestinationRule.spec.trafficPolicy.portLevelSettings[].port.number"
