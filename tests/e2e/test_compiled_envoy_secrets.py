@@ -11,10 +11,11 @@ import trio
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.e2e.test_compiled_envoy_tls import Authority, https, tls_upstream
+from tests.harness.field_tls import TlsSeeing
 from tests.harness.followed import Followed, follow, service
 from tests.harness.processes import free_port
-from tests.harness.upstreams import upstream
+from tests.harness.tls_ends import Authority, https
+from tests.harness.upstreams import serving, upstream
 from tests.harness.worlds import GATEWAY
 
 pytestmark = pytest.mark.real
@@ -198,7 +199,7 @@ async def test_a_destination_whose_files_are_missing_gets_nothing_until_they_com
     tmp_path: Path,
 ) -> None:
     authority, late = Authority(tmp_path), tmp_path / "late.pem"
-    async with tls_upstream("secret", authority.server("api.example.com")) as api:
+    async with serving(TlsSeeing("secret", context=authority.server("api.example.com"))) as (api,):
         objects = ENTRY.replace("PORT", str(api.port)).replace("CA", str(late))
         async with follow(objects) as host:
             assert (await host.get("api.example.com")).status == 503

@@ -2,119 +2,24 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import h11
 import pytest
 import trio
-import trustme
 
+from tests.harness.field_tls import TlsSeeing
 from tests.harness.followed import follow, service
 from tests.harness.processes import free_port, wait_until_async
-from tests.harness.upstreams import Upstream, request, upstream
+from tests.harness.tls_ends import Authority, https
+from tests.harness.upstreams import request, serving, upstream
 from tests.harness.worlds import GATEWAY
 
 pytestmark = pytest.mark.real
 
 
-@dataclass
-class Authority:
-    """A certificate authority whose files lie in a folder."""
-
-    folder: Path
-    ca: trustme.CA = field(default_factory=trustme.CA)
-
-    def __post_init__(self) -> None:
-        self.ca.cert_pem.write_to_path(str(self.path("ca.pem")))
-
-    def path(self, name: str) -> Path:
-        return self.folder / name
-
-    def issue(self, name: str) -> str:
-        """Write `<name>.pem` and `<name>.key`; return YAML that names both, keys to be filled in."""
-        made = self.ca.issue_cert(name)
-        for number, blob in enumerate(made.cert_chain_pems):
-            blob.write_to_path(str(self.path(f"{name}.pem")), append=number > 0)
-        made.private_key_pem.write_to_path(str(self.path(f"{name}.key")))
-        return name
-
-    def issue_as(self, kind: str, name: str, folder: Path) -> None:
-        """Write `tls.crt` and `tls.key` of a server with a key of this kind."""
-        folder.mkdir()
-        made = self.ca.issue_cert(name, key_type=trustme.KeyType[kind])
-        made.cert_chain_pems[0].write_to_path(str(folder / "tls.crt"))
-        made.private_key_pem.write_to_path(str(folder / "tls.key"))
-
-    def server(self, name: str, *, mutual: bool = False) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.ca.issue_cert(name).configure_cert(context)
-        if mutual:
-            context.verify_mode = ssl.CERT_REQUIRED
-            self.ca.configure_trust(context)
-        return context
-
-    def client(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        self.ca.configure_trust(context)
-        return context
-
-
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
-
-
-@asynccontextmanager
-async def tls_upstream(name: str, context: ssl.SSLContext) -> AsyncIterator[Upstream]:
-    """A server behind TLS that answers every request with its name."""
-    server = Upstream(name)
-
-    async def serve(stream: trio.SSLStream[trio.SocketStream]) -> None:
-        try:
-            await server.serve(stream)  # type: ignore[arg-type] # any byte stream will do
-        except (trio.BrokenResourceError, ssl.SSLError):
-            return
-
-    async with trio.open_nursery() as nursery:
-        (plain,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        server.port = plain.socket.getsockname()[1]
-        listener = trio.SSLListener(plain, context, https_compatible=True)
-        nursery.start_soon(trio.serve_listeners, serve, [listener])
-        yield server
-        nursery.cancel_scope.cancel()
-
-
-async def https(port: int, host: str, context: ssl.SSLContext) -> tuple[int, str]:
-    """A GET over TLS with `host` as server name; status 0 when there was no TLS."""
-    plain = await trio.open_tcp_stream("127.0.0.1", port)
-    stream = trio.SSLStream(plain, context, server_hostname=host, https_compatible=True)
-    connection = h11.Connection(h11.CLIENT)
-    status, text = 0, b""
-    async with stream:
-        try:
-            await stream.send_all(
-                (
-                    connection.send(h11.Request(method="GET", target="/", headers=[("host", host)]))
-                    or b""
-                )
-                + (connection.send(h11.EndOfMessage()) or b"")
-            )
-            while True:
-                event = connection.next_event()
-                if event is h11.NEED_DATA:
-                    connection.receive_data(bytes(await stream.receive_some()))
-                elif isinstance(event, h11.Response):
-                    status = event.status_code
-                elif isinstance(event, h11.Data):
-                    text += bytes(event.data)
-                elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
-                    return status, text.decode()
-        except (trio.BrokenResourceError, ssl.SSLError):
-            return 0, ""
 
 
 EXTERNAL = """
@@ -149,7 +54,7 @@ async def test_tls_is_begun_for_a_plain_request_and_names_are_checked(
     authority: Authority, resolution: str, address: str
 ) -> None:
     ca = str(authority.path("ca.pem"))
-    async with tls_upstream("secret", authority.server("api.example.com")) as api:
+    async with serving(TlsSeeing("secret", context=authority.server("api.example.com"))) as (api,):
         entry = EXTERNAL.replace("RESOLUTION", resolution).replace("ADDRESS", address)
         async with follow(
             entry.replace("PORT", str(api.port)), originate(mode="SIMPLE", caCertificates=ca)
@@ -178,7 +83,9 @@ async def test_mutual_tls_shows_the_certificate_of_the_rule(authority: Authority
         "clientCertificate": str(authority.path(f"{name}.pem")),
         "privateKey": str(authority.path(f"{name}.key")),
     }
-    async with tls_upstream("secret", authority.server("api.example.com", mutual=True)) as api:
+    async with serving(
+        TlsSeeing("secret", context=authority.server("api.example.com", mutual=True))
+    ) as (api,):
         entry = EXTERNAL.replace("RESOLUTION", "STATIC").replace("ADDRESS", "127.0.0.1")
         async with follow(
             entry.replace("PORT", str(api.port)),
@@ -239,7 +146,7 @@ async def test_a_gateway_serves_its_hosts_plain_ended_and_passed_through(
     trusted = authority.client()
     async with (
         upstream("a", "b") as (a, b),
-        tls_upstream("end", authority.server("three.example.com")) as end,
+        serving(TlsSeeing("end", context=authority.server("three.example.com"))) as (end,),
         follow(
             service("a", (a.port, "v1")),
             service("b", (b.port, "v1")),
