@@ -19,7 +19,7 @@ from sidecar.agent.settings import (
     WorkloadSettings,
 )
 from sidecar.certificates.model import Identity, workload_identity
-from sidecar.mesh.model import Context
+from sidecar.mesh.model import Context, Locality
 from sidecar.mesh.protocols import registered_protocol
 from sidecar.mesh.source import ObjectInForce
 from sidecar.registration.groups import from_group, template_ports
@@ -74,17 +74,22 @@ class HostFacts:
         return before != contexts
 
     def contexts(self) -> tuple[Context, ...]:
-        """The workload contexts of this host."""
+        """The workload contexts of this host.
+
+        Where there is one alone, that nobody listed, it sends for the workloads: labels, locality and network of the
+        first that has a group are its own, as far as the settings do not say them.
+        """
         settings = self._settings
+        member = None if settings.contexts else self._member()
         return tuple(
             Context(
                 name=context.name,
                 namespace=context.namespace,
-                labels=context.labels,
+                labels={**(member.labels if member else {}), **context.labels},
                 service_account=context.service_account,
                 identity=_identity(context),
-                locality=settings.locality_value,
-                network=settings.network,
+                locality=Locality.parse(settings.locality or (member.locality if member else "")),
+                network=settings.network or (member.network if member else ""),
                 is_gateway=settings.role == "gateway",
                 is_captured=self._captures_outbound,
             )
@@ -283,6 +288,11 @@ class HostFacts:
         # A gateway's servers end TLS as their Gateway says, so mutual TLS to them is for a rule to ask for.
         takes_tls = context is not None and context.name in self._secured
         return replace(own, carries_tls=takes_tls and settings.role != "gateway")
+
+    def _member(self) -> OwnWorkload | None:
+        """The first workload that has a group."""
+        grouped = (local for local in self._locals() if local.group is not None)
+        return next((self._own(local) for local in grouped), None)
 
     def _context_of(self, local: _Local, own: OwnWorkload) -> ContextSettings | None:
         return self._settings.context_of(local.settings, own.namespace, own.service_account)

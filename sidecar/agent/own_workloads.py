@@ -53,7 +53,6 @@ class OwnWorkloads:
         self._beside_application = beside_application
         self._registrar = registrar
         self._serve = serve
-        self._ports = facts.inbound()
         self.readiness = ReadinessSide(
             exec_allowed=settings.registration.exec_probes, changed=self.say
         )
@@ -67,10 +66,8 @@ class OwnWorkloads:
             "workload_group_followed", missing=[str(ref) for ref in self._facts.missing_groups]
         )
         self.readiness.follow(self._facts.probes())
-        ports = self._facts.inbound()
-        if ports != self._ports:
-            self._ports = ports
-            self._serve(LocalPortsChanged(ports, self._facts.record().workloads))
+        facts = self._facts
+        self._serve(LocalPortsChanged(facts.inbound(), facts.record().workloads, facts.contexts()))
         return True
 
     async def register(self) -> None:

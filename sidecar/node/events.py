@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sidecar.certificates.model import Material, SecretSource
+from sidecar.mesh.model import Context
 from sidecar.node.participants import ObservedCluster
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, DestinationFacts, Place
@@ -146,6 +147,8 @@ class LocalPortsChanged:
     ports: tuple[InboundPort, ...]
     workloads: tuple[OwnWorkload, ...] = ()
     """The workloads themselves."""
+    contexts: tuple[Context, ...] = ()
+    """On whose behalf requests leave; the same names as before. Empty: as before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ Pure: time is an argument. Knows neither etcd nor sockets nor what is inside a r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 from sidecar.certificates.model import Material, SecretSource
@@ -20,6 +20,7 @@ from sidecar.mesh.mesh import CONFIG_REF, Mesh
 from sidecar.mesh.model import Context, MeshChange
 from sidecar.mesh.view import View
 from sidecar.mesh.virtual_addresses import VirtualAddresses
+from sidecar.node.contexts import resembling, with_identity
 from sidecar.node.events import (
     CompareRegistration,
     Desire,
@@ -200,6 +201,7 @@ class Node:
                 self._judge(event.count, now_s)
             case LocalPortsChanged():
                 self._desire(self._builder.serve(event.ports, event.workloads))
+                self._be(resembling(self._contexts, event.contexts))
             case SecretsRead():
                 self._read_secrets(event.materials)
             case Tick():
@@ -327,14 +329,17 @@ class Node:
 
     def _read_secrets(self, materials: Mapping[SecretSource, Material]) -> None:
         """Hand on what files give; an identity that is there for the first time is used from now on."""
-        contexts = tuple(_with_identity(context, materials) for context in self._contexts)
+        self._be(tuple(with_identity(context, materials) for context in self._contexts))
+        self._desire(self._builder.put_secrets(materials))
+
+    def _be(self, contexts: tuple[Context, ...]) -> None:
+        """See the mesh with the eyes of these contexts from now on."""
         is_different, self._contexts = contexts != self._contexts, contexts
         if is_different and self.mesh is not None and self.catalog.snapshot is not None:
             self.views = self._see(self.mesh)
             label = f"{self.catalog.snapshot.epoch}@{self.catalog.snapshot.revision}"
             change = self._builder.update(self.views, MeshChange(everything=True), label)
             self._desire(change, always=True)
-        self._desire(self._builder.put_secrets(materials))
 
     def _release(self, now_s: float) -> None:
         due_s = self._builder.release_due_s()
@@ -411,12 +416,3 @@ class Node:
 
     def _say(self, event: str, level: str = "info", **facts: object) -> None:
         self._out.append(Transition(event, facts, level))
-
-
-def _with_identity(context: Context, materials: Mapping[SecretSource, Material]) -> Context:
-    """The context with its identity held, or not, as files give it."""
-    identity = context.identity
-    if identity is None:
-        return context
-    is_held = identity.secrets <= materials.keys()
-    return replace(context, identity=replace(identity, is_held=is_held))

@@ -85,6 +85,19 @@ def test_a_host_joins_its_group_when_the_mesh_has_it_and_follows_its_changes(
     for said in (b'"serviceAccount":"carts"', b'"locality":"eu/a"', b'"weight":3'):
         assert said in registered.value
 
+    mesh.put(
+        """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: teapot}
+spec:
+  hosts: [teapot.example.com]
+  http: [{match: [{sourceLabels: {app: carts, version: v1}}], directResponse: {status: 418}}]
+"""
+    )
+    assert host.ask("teapot.example.com").status == 418
+    assert client.ask("teapot.example.com").status != 418
+
     other = mesh.backend("other")
     mesh.put(group(other.port, version="v2"))
     wait_until(lambda: client.ask(HOST).name == "other", 45, "the template's new port")

@@ -118,6 +118,17 @@ def test_a_group_says_labels_ports_and_account() -> None:
     assert (port.app_port, port.protocol, port.labels) == (8080, Protocol.HTTP, {"app": "cart"})
 
 
+def test_the_one_context_of_a_host_has_what_its_group_says() -> None:
+    facts = HostFacts(settings(labels={"zone": "x"}, workloads=[{"group": "carts"}]), "10.0.0.1")
+    facts.follow(carts({"http": 8080}))
+    (context,) = facts.contexts()
+    assert context.labels == {"app": "cart", "zone": "x"}
+    listed = settings(contexts=[{"name": "web"}], workloads=[{"group": "carts"}])
+    other = HostFacts(listed, "10.0.0.1")
+    other.follow(carts({"http": 8080}))
+    assert other.contexts()[0].labels == {}
+
+
 def test_a_port_keeps_its_number_while_its_group_changes() -> None:
     facts = HostFacts(
         settings(workloads=[{"group": "carts"}, {"service": "b", "ports": [port(80)]}]), "10.0.0.1"
