@@ -133,6 +133,18 @@ class EtcdClient:
         answer = self._calls.read("KV/Range", request, doing=f"get {key}", timeout_s=timeout_s)
         return _entry(answer.kvs[0], key) if answer.kvs else None
 
+    def read_at(self, key: str, revision: int) -> tuple[Entry | None, int, int]:
+        """One key as it was at `revision`, with the store's revision now and its cluster id.
+
+        Raises:
+            RevisionCompacted: That revision is no longer kept.
+            RevisionUnknown: The store has not come to it.
+        """
+        request = rpc.RangeRequest(key=_bytes(key), revision=revision)
+        answer = self._calls.read("KV/Range", request, doing=f"get {key} at {revision}")
+        entry = _entry(answer.kvs[0], key) if answer.kvs else None
+        return entry, int(answer.header.revision), int(answer.header.cluster_id)
+
     def get_many(self, keys: Iterable[str], *, timeout_s: float | None = None) -> Found:
         """Single keys, all at one revision."""
         wanted = list(dict.fromkeys(keys))

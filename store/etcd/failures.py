@@ -24,6 +24,7 @@ __all__ = [
     "LeaseLost",
     "OutcomeUnknown",
     "RevisionCompacted",
+    "RevisionUnknown",
     "StoreDenied",
     "StoreReadOnly",
     "StoreTooNew",
@@ -58,6 +59,10 @@ class LeaseLost(StoreUnavailable):
 
 class RevisionCompacted(StoreUnavailable):
     """The revision asked for has been compacted away; list anew."""
+
+
+class RevisionUnknown(StoreUnavailable):
+    """The revision asked for is in the store's future: it is not the store that told it."""
 
 
 class AnswerTooLarge(StoreUnavailable):
@@ -141,6 +146,11 @@ def _refusal(code: grpc.StatusCode, text: str, where: str, identity: str) -> Mes
         return InputError(f"{where}: {text}", hint="Write less at once: `meshd put --batches`")
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
         return AnswerTooLarge(f"{where}: {text}", hint="Ask for less at once")
+    if "is a future revision" in text:
+        return RevisionUnknown(
+            f"{where}: the store has not come to that revision",
+            hint="It was restored from a backup, or is another one",
+        )
     if "has been compacted" in text:
         return RevisionCompacted(f"{where}: {text}", hint="List anew")
     if "requested lease not found" in text:

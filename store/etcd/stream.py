@@ -16,7 +16,7 @@ import grpc
 from store.errors import MeshError
 from store.etcd.calls import Metadata
 from store.etcd.channel import open_channel
-from store.etcd.failures import RevisionCompacted, StoreDenied, explain
+from store.etcd.failures import RevisionCompacted, RevisionUnknown, StoreDenied, explain
 from store.etcd.paging import prefix_range
 from store.etcd.settings import EtcdSettings
 from store.etcd.stubs import kv, rpc, stream, unary
@@ -179,6 +179,8 @@ def failure_of(error: MeshError) -> Failure:
         kind = FailureKind.DENIED
     elif isinstance(error, RevisionCompacted):
         kind = FailureKind.COMPACTED
+    elif isinstance(error, RevisionUnknown):
+        kind = FailureKind.OTHER
     else:
         kind = FailureKind.UNAVAILABLE
     return Failure(kind, error.message)

@@ -11,6 +11,7 @@ import inspect
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 import trio
@@ -148,10 +149,10 @@ class MirrorTask:
             await trio.lowlevel.checkpoint()
 
     def _handle(self, event: on.Event) -> None:
-        before = self._mirror.state
+        before = self._mirror.status.state
         for effect in self._mirror.handle(event, trio.current_time()):
             match effect:
-                case on.List() | on.ListKeysOnly():
+                case on.List() | on.ListKeysOnly() | on.ReadKey():
                     assert self._nursery is not None
                     self._nursery.start_soon(self._read, effect)
                 case on.OpenWatch():
@@ -172,7 +173,7 @@ class MirrorTask:
                         self._each(effect.snapshot)
                 case on.Report():
                     self._report(effect)
-        if self._changed is not None and self._mirror.state is not before:
+        if self._changed is not None and self._mirror.status.state is not before:
             self._changed()
 
     async def _publish_newest(self) -> None:
@@ -185,12 +186,16 @@ class MirrorTask:
                 if inspect.isawaitable(outcome):
                     await outcome
 
-    async def _read(self, asked: on.List | on.ListKeysOnly) -> None:
+    async def _read(self, asked: on.List | on.ListKeysOnly | on.ReadKey) -> None:
         def read() -> on.Event:
             prefix = self._settings.prefix
             try:
                 if isinstance(asked, on.ListKeysOnly):
                     return on.KeysListed(asked.request, *self._client.keys_only(prefix))
+                if isinstance(asked, on.ReadKey):
+                    found, *where = self._client.read_at(f"{prefix}/{asked.key}", asked.revision)
+                    entry = None if found is None else replace(found, key=asked.key)
+                    return on.KeyRead(asked.request, entry, *where)
                 return on.Listed(asked.request, *self._client.list_prefix(prefix))
             except MeshError as error:
                 return on.ReadFailed(asked.request, failure_of(error))

@@ -11,11 +11,13 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from store.mirror.judgement import Reading
     from store.mirror.patience import Patience
     from store.snapshot import Snapshot
 
-__all__ = ["Comparison", "Difference", "agrees", "differences"]
+__all__ = ["Comparison", "Difference", "agrees", "differences", "told"]
 
 RESUMED_PAUSE_S = 60.0
 """Least time between two comparisons that resumed watches bring."""
@@ -54,11 +56,16 @@ def agrees(snapshot: Snapshot, reading: Reading) -> bool:
     return len(snapshot) == len(reading.mod_revisions) and not differences(snapshot, reading)
 
 
+def told(lost: frozenset[Difference]) -> Mapping[str, str | int]:
+    """Lost events in the words of a report."""
+    return {"count": len(lost), "keys": ", ".join(sorted(row.key for row in lost)[:5])}
+
+
 class Comparison:
     """When to compare, and what the last comparison left in doubt.
 
-    It comes soon after a watch was resumed: only it shows that a backup was restored under the same cluster id and
-    has been written past our revision while we were away. A flapping stream does not bring one each time.
+    It comes soon after a watch was resumed: what the first look (`store.mirror.doubt`) cannot show of a backup that was
+    restored under the same cluster id, it does. A flapping stream does not bring one each time.
     """
 
     def __init__(self, patience: Patience) -> None:

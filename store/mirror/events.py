@@ -23,6 +23,7 @@ __all__ = [
     "Event",
     "Failure",
     "FailureKind",
+    "KeyRead",
     "KeysListed",
     "List",
     "ListKeysOnly",
@@ -30,6 +31,7 @@ __all__ = [
     "OpenWatch",
     "Publish",
     "ReadFailed",
+    "ReadKey",
     "Reauthenticate",
     "Relayed",
     "Report",
@@ -114,8 +116,22 @@ class KeysListed:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRead:
+    """Answer to ReadKey, read linearizably."""
+
+    request: int
+    """The number that ReadKey gave."""
+    entry: Entry | None
+    """The key's value at the revision asked for; None when it was not there."""
+    revision: int
+    """The store's revision now."""
+    cluster_id: int
+    """Who answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReadFailed:
-    """Answer to List or ListKeysOnly: it failed."""
+    """Answer to List, ListKeysOnly or ReadKey: it failed."""
 
     request: int
     """The number that was given."""
@@ -187,6 +203,7 @@ Event = (
     Started
     | Listed
     | KeysListed
+    | KeyRead
     | ReadFailed
     | WatchAnswered
     | WatchBroken
@@ -214,6 +231,18 @@ class ListKeysOnly:
 
     request: int
     """Number to answer with."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadKey:
+    """Read one key as it was at a revision: linearizably."""
+
+    request: int
+    """Number to answer with."""
+    key: str
+    """The key, relative to the prefix."""
+    revision: int
+    """Which revision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +312,7 @@ class Report:
 Effect = (
     List
     | ListKeysOnly
+    | ReadKey
     | OpenWatch
     | CloseWatch
     | RequestProgress

@@ -11,13 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from store.mirror.events import Deleted
+from store.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from store.snapshot import Entry, Snapshot
+    from store.snapshot import Entry, Epoch
 
-__all__ = ["follow"]
+__all__ = ["follow", "reread"]
 
 
 def follow(
@@ -50,3 +51,12 @@ def follow(
     upserts = [change for change in latest.values() if not isinstance(change, Deleted)]
     deletes = [key for key, change in latest.items() if isinstance(change, Deleted)]
     return snapshot.apply(upserts, deletes, reached), reached, dropped
+
+
+def reread(
+    before: Snapshot | None, entries: Iterable[Entry], revision: int, epoch: Epoch
+) -> Snapshot:
+    """The snapshot that a whole reading gives; it shares with the one before whatever is the same."""
+    if before is None:
+        return Snapshot.of(epoch, revision, entries)
+    return before.relist(entries, revision, epoch=epoch)

@@ -3,8 +3,8 @@
 An epoch is one life of one etcd. Three signs tell that the store behind the endpoints is not the one that we knew:
 another cluster id; a revision that went back; a key whose value is of an earlier revision than the one we hold (a
 backup was restored and has since been written past our revision). All three count only on linearizable reads: a
-member that lags behind shows the second one as well. The third needs a comparison of all keys, which comes some
-seconds after a watch is resumed; until then events of the new life are taken for those of the old one.
+member that lags behind shows the second one as well. The third is looked for in one key before a watch that is
+resumed counts (`store.mirror.doubt`), and in all keys some seconds later.
 
 Registrations of hosts are left out where shares are counted: their expiry is judged elsewhere, as evidence.
 """
@@ -39,6 +39,12 @@ class Judgement(Enum):
     CONFIRM = "same epoch, but most of a kind is gone: read again before believing it"
     FOLLOW = "new epoch, and little has changed: take it"
     HOLD = "new epoch, and much is gone: hold what is known until a person accepts it"
+
+    def after(self, *, is_accepted: bool, is_second: bool) -> Judgement:
+        """The same, where a person has accepted that epoch, or where this reading is the second one."""
+        if self is Judgement.HOLD and is_accepted:
+            return Judgement.FOLLOW
+        return Judgement.ADOPT if self is Judgement.CONFIRM and is_second else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,15 @@ from dataclasses import replace
 from typing import assert_never
 
 from store.mirror import events as on
-from store.mirror.comparing import Comparison, agrees
-from store.mirror.following import follow
+from store.mirror.comparing import Comparison, agrees, told
+from store.mirror.complaints import Complaints
+from store.mirror.doubt import Doubt
+from store.mirror.following import follow, reread
+from store.mirror.holding import Holding
 from store.mirror.judgement import Judgement, Reading, is_new_life, judge
 from store.mirror.patience import Jitter, MirrorSettings, Patience
 from store.mirror.servers import cancellation, progress_is_a_bookmark
-from store.mirror.status import TRANSITIONS, Counters, HeldEpoch, MirrorState, MirrorStatus
+from store.mirror.status import TRANSITIONS, Counters, MirrorState, MirrorStatus
 from store.snapshot import Epoch, Snapshot
 
 __all__ = ["Mirror"]
@@ -49,6 +52,7 @@ class Mirror:
         self._settings = settings or MirrorSettings()
         self._patience = Patience(jitter, self._settings)
         self._comparison = Comparison(self._patience)
+        self._doubt = Doubt()
         self._snapshot = seed
         self._known = seed.revision if seed is not None else 0
         self._state, self._since = _S.IDLE, 0.0
@@ -61,9 +65,8 @@ class Mirror:
         self._heartbeat = self._silent = 0.0
         self._resynced = -math.inf
         self._reason = ""
-        self._denials = 0
-        self._held: HeldEpoch | None = None
-        self._accepted: int | None = None
+        self._complaints = Complaints()
+        self._holding = Holding()
         self._version = ""
         self._counters = Counters()
 
@@ -73,16 +76,17 @@ class Mirror:
         return self._snapshot
 
     @property
-    def state(self) -> MirrorState:
-        """Where it is."""
-        return self._state
-
-    @property
     def status(self) -> MirrorStatus:
         """One look at the machine."""
         known = self._snapshot
         epoch, revision = (known.epoch, known.revision) if known is not None else (None, 0)
-        said = (self._heard, self._reason, self._held, self._version, replace(self._counters))
+        said = (
+            self._heard,
+            self._reason,
+            self._holding.epoch,
+            self._version,
+            replace(self._counters),
+        )
         return MirrorStatus(self._state, self._since, epoch, revision, *said)
 
     def deadline(self) -> float | None:
@@ -100,24 +104,24 @@ class Mirror:
             case on.Started():
                 if self._state is _S.IDLE:
                     self._list(now_s) if self._snapshot is None else self._open(now_s)
-            case on.Listed():
-                if event.request == self._pending:
-                    self._listed(event, now_s)
-            case on.KeysListed():
-                if event.request == self._pending:
-                    self._keys_listed(event, now_s)
-            case on.ReadFailed():
-                if event.request == self._pending:
-                    self._read_failed(event.failure, now_s)
-            case on.WatchAnswered():
-                if event.stream == self._stream and self._has_stream:
-                    self._answered(event, now_s)
-            case on.WatchBroken():
-                if event.stream == self._stream and self._has_stream:
-                    self._failed("watch_broken", event.failure, now_s)
-            case on.ServerIdentified():
-                if event.stream == self._stream:
-                    self._version = event.version
+            case on.Listed(request) if request == self._pending:
+                self._listed(event, now_s)
+            case on.KeysListed(request) if request == self._pending:
+                self._keys_listed(event, now_s)
+            case on.KeyRead(request) if request == self._pending:
+                self._witnessed(event, now_s)
+            case on.ReadFailed(request, failure) if request == self._pending:
+                self._read_failed(failure, now_s)
+            case on.WatchAnswered(stream) if stream == self._stream and self._has_stream:
+                self._answered(event, now_s)
+            case on.WatchBroken(stream, failure) if stream == self._stream and self._has_stream:
+                self._failed("watch_broken", failure, now_s)
+            case on.ServerIdentified(stream, version) if stream == self._stream:
+                self._version = version
+            case on.Listed() | on.KeysListed() | on.KeyRead() | on.ReadFailed():
+                pass  # nobody waits for it any more
+            case on.WatchAnswered() | on.WatchBroken() | on.ServerIdentified():
+                pass  # of a stream that was given up
             case on.EpochAccepted():
                 self._accept(now_s)
             case on.Relayed(snapshot):
@@ -155,18 +159,15 @@ class Mirror:
         revisions = {entry.key: entry.mod_revision for entry in event.entries}
         reading = Reading(revisions, event.revision, event.cluster_id)
         judgement, worst = judge(self._snapshot, reading, self._known)
-        if judgement is Judgement.HOLD and self._accepted == event.cluster_id:
-            judgement = Judgement.FOLLOW
-        if judgement is Judgement.CONFIRM and self._state is _S.CONFIRMING:
-            judgement = Judgement.ADOPT
-        match judgement:
+        is_accepted = self._holding.accepts(event.cluster_id)
+        is_second = self._state is _S.CONFIRMING
+        match judgement.after(is_accepted=is_accepted, is_second=is_second):
             case Judgement.ADOPT:
                 self._adopt(event, self._snapshot.epoch, now_s)
             case Judgement.FOLLOW:
                 epoch = Epoch(self._snapshot.epoch.life + 1, event.cluster_id)
-                self._report(
-                    "epoch_followed", on.Severity.WARNING, epoch=str(epoch), lost=str(worst)
-                )
+                facts = {"epoch": str(epoch), "lost": str(worst)}
+                self._report("epoch_followed", on.Severity.WARNING, **facts)
                 self._adopt(event, epoch, now_s)
             case Judgement.CONFIRM:
                 self._enter(_S.CONFIRMING, now_s, f"a reading lacks {worst}")
@@ -176,12 +177,8 @@ class Mirror:
                 self._hold(reading, f"it lacks {worst}", now_s)
 
     def _adopt(self, event: on.Listed, epoch: Epoch, now_s: float) -> None:
-        before = self._snapshot
-        if before is None:
-            after = Snapshot.of(epoch, event.revision, event.entries)
-        else:
-            after = before.relist(event.entries, event.revision, epoch=epoch)
-        self._held = self._accepted = None
+        after = reread(self._snapshot, event.entries, event.revision, epoch)
+        self._holding.end()
         self._comparison.forget()
         self._go_on_from(after, event.revision, now_s)
 
@@ -192,20 +189,15 @@ class Mirror:
         self._open(now_s, resumed=False)
 
     def _hold(self, reading: Reading, lack: str, now_s: float) -> None:
-        known = self._held
-        reason = f"another epoch is held: {lack}"
-        self._held = HeldEpoch(reading.cluster_id, reading.revision, lack)
-        self._enter(_S.HELD, now_s, reason)
+        self._enter(_S.HELD, now_s, f"another epoch is held: {lack}")
         self._wake = now_s + self._patience.about(self._settings.held_poll_s)
-        if known is None or known.cluster_id != reading.cluster_id:
-            cluster = f"{reading.cluster_id:x}"
-            self._report("epoch_held", on.Severity.ERROR, cluster_id=cluster, reason=lack)
+        self._effects += self._holding.hold(reading, lack)
 
     def _accept(self, now_s: float) -> None:
-        if self._held is None or self._state is not _S.HELD:
+        if self._state is not _S.HELD:
             self._report("nothing_to_accept", on.Severity.WARNING)
             return
-        self._accepted = self._held.cluster_id
+        self._holding.accept()
         self._list(now_s)
 
     def _relayed(self, snapshot: Snapshot, now_s: float) -> None:
@@ -215,6 +207,7 @@ class Mirror:
             return
         self._snapshot, self._known, self._is_compacted = snapshot, snapshot.revision, False
         self._comparison.forget()
+        self._doubt.renew(snapshot, self._known)
         if self._state in (_S.LISTING, _S.CHECKING, _S.CONFIRMING):
             self._list(now_s)  # a reading that began before may be older than what is known now
 
@@ -233,8 +226,9 @@ class Mirror:
         elif not is_new_life(self._snapshot, reading, self._known) and agrees(
             self._snapshot, reading
         ):
-            same = self._snapshot.apply((), (), reading.revision)
-            self._go_on_from(same, reading.revision, now_s)
+            self._go_on_from(
+                self._snapshot.apply((), (), reading.revision), reading.revision, now_s
+            )
         else:
             self._list(now_s)
 
@@ -242,15 +236,18 @@ class Mirror:
         """Anti-entropy while the watch goes on; see `store.mirror.comparing`."""
         assert self._snapshot is not None
         if is_new_life(self._snapshot, reading, self._comparison.known):
-            self._report("store_is_another", on.Severity.WARNING, revision=reading.revision)
-            self._list(now_s)
+            self._is_another(now_s, revision=reading.revision)
             return
         lost = self._comparison.weigh(self._snapshot, reading, now_s)
         if lost:
             self._counters.drift_repaired += len(lost)
-            keys = ", ".join(sorted(row.key for row in lost)[:5])
-            self._report("lost_events_found", on.Severity.WARNING, count=len(lost), keys=keys)
+            self._report("lost_events_found", on.Severity.WARNING, **told(lost))
             self._list(now_s)
+
+    def _is_another(self, now_s: float, **facts: str | int) -> None:
+        """What is behind the endpoints is not in the life that we knew: only a reading tells what it is."""
+        self._report("store_is_another", on.Severity.WARNING, **facts)
+        self._list(now_s)
 
     def _read_failed(self, failure: on.Failure, now_s: float) -> None:
         self._pending = None
@@ -260,12 +257,31 @@ class Mirror:
             self._wake = now_s + self._patience.about(self._settings.held_poll_s)
         elif self._state is _S.CONFIRMING:
             self._wake = now_s + self._patience.pause_s()
+        elif self._state is _S.OPENING and failure.kind is on.FailureKind.COMPACTED:
+            self._compacted(self._known, now_s)
+        elif self._state is _S.OPENING and failure.kind is on.FailureKind.OTHER:
+            self._close()
+            self._check(now_s, "its revisions are not those that we knew")
         else:
+            self._close()
             self._failed("read_failed", failure, now_s)
+
+    def _witnessed(self, event: on.KeyRead, now_s: float) -> None:
+        """Whether the watch that was taken up again is of the life that we knew; see `store.mirror.doubt`."""
+        assert self._snapshot is not None
+        self._pending, self._heard = None, now_s
+        held = self._doubt.settle(event, self._snapshot.epoch.cluster_id)
+        if held is None:
+            self._is_another(now_s, revision=event.revision)
+        for answer in held or ():
+            self._alive(answer, now_s)
 
     def _open(self, now_s: float, *, resumed: bool = True) -> None:
         self._close()
         self._is_resumed = resumed
+        self._doubt.end()
+        if resumed and self._snapshot is not None:
+            self._doubt.begin(self._snapshot, self._known)
         self._enter(_S.OPENING, now_s, self._reason)
         self._counters.streams += 1
         self._stream += 1
@@ -289,9 +305,11 @@ class Mirror:
             self._close()
             self._failed("watch_canceled", cancellation(event.cancel_reason), now_s)
         elif event.cluster_id != self._snapshot.epoch.cluster_id:
-            cluster = f"{event.cluster_id:x}"
-            self._report("store_is_another", on.Severity.WARNING, cluster_id=cluster)
-            self._list(now_s)
+            self._is_another(now_s, cluster_id=f"{event.cluster_id:x}")
+        elif self._doubt.is_open:
+            question = self._doubt.hold(event)
+            if question is not None:
+                self._effects.append(on.ReadKey(self._next_request(), *question))
         else:
             self._alive(event, now_s)
 
@@ -299,7 +317,7 @@ class Mirror:
         assert self._snapshot is not None
         if self._state is _S.OPENING:
             self._enter(_S.WATCHING, now_s)
-            self._denials = 0
+            self._complaints.end()
             self._heartbeat = now_s + self._settings.heartbeat_s
             self._comparison.begin(now_s, resumed=self._is_resumed)
         elif now_s - self._since >= self._settings.heartbeat_s:
@@ -326,26 +344,19 @@ class Mirror:
         else:
             self._check(now_s)
 
-    def _check(self, now_s: float) -> None:
-        """What is known is compacted away: a watch cannot go on from it, only a reading can."""
+    def _check(self, now_s: float, reason: str = "compacted") -> None:
+        """What is known is compacted away, say: a watch cannot go on from it, only a reading can."""
         self._resynced = now_s
-        self._enter(_S.CHECKING, now_s, "compacted")
+        self._enter(_S.CHECKING, now_s, reason)
         self._read_keys()
 
     def _failed(self, name: str, failure: on.Failure, now_s: float) -> None:
         self._has_stream, self._pending = False, None
-        facts = {"kind": failure.kind.value, "reason": failure.text}
-        if failure.kind is on.FailureKind.DENIED:
-            # The first may mean an expired token; a second one, after a new login, means what it says.
-            self._denials += 1
-            if self._denials <= 2:
-                severity = on.Severity.WARNING if self._denials == 1 else on.Severity.ERROR
-                self._report(name, severity, **facts)
-            self._effects.append(on.Reauthenticate())
-        else:
-            if failure.text != self._reason:
-                self._report(name, on.Severity.WARNING, **facts)
-            self._effects.append(on.SwitchEndpoint())
+        severity = self._complaints.weigh(failure, is_news=failure.text != self._reason)
+        if severity is not None:
+            self._report(name, severity, kind=failure.kind.value, reason=failure.text)
+        is_denied = failure.kind is on.FailureKind.DENIED
+        self._effects.append(on.Reauthenticate() if is_denied else on.SwitchEndpoint())
         self._back_off(failure.text, now_s)
 
     def _back_off(self, reason: str, now_s: float) -> None:
@@ -372,7 +383,7 @@ class Mirror:
                     self._read_keys()
 
     def _try_again(self, now_s: float) -> None:
-        if self._snapshot is None or self._accepted is not None:
+        if self._snapshot is None or self._holding.is_accepted:
             self._list(now_s)
         elif self._is_compacted:
             self._check(now_s)

@@ -75,7 +75,7 @@ class FakeLink:
         self.now = 0.0
         self.published: list[Snapshot] = []
         self.reports: list[on.Report] = []
-        self.reads: list[on.List | on.ListKeysOnly] = []
+        self.reads: list[on.List | on.ListKeysOnly | on.ReadKey] = []
         self.stream: int | None = None
         self.created = False
         self.next = 0
@@ -89,7 +89,7 @@ class FakeLink:
         """Hand an event over and take the effects in."""
         for effect in self.mirror.handle(event, self.now):
             match effect:
-                case on.List() | on.ListKeysOnly():
+                case on.List() | on.ListKeysOnly() | on.ReadKey():
                     self.reads = [effect]
                 case on.OpenWatch():
                     assert self.stream is None, "a second stream was opened beside the first"
@@ -114,7 +114,17 @@ class FakeLink:
         if not self.reads:
             return
         asked, store = self.reads.pop(), self.store
-        if isinstance(asked, on.List):
+        if isinstance(asked, on.ReadKey):
+            if asked.revision > store.revision:
+                future = on.Failure(on.FailureKind.OTHER, "a future revision")
+                self.feed(on.ReadFailed(asked.request, future))
+            elif asked.revision < store.compacted:
+                gone = on.Failure(on.FailureKind.COMPACTED, "compacted")
+                self.feed(on.ReadFailed(asked.request, gone))
+            else:
+                entry = store.states[asked.revision].get(asked.key)
+                self.feed(on.KeyRead(asked.request, entry, store.revision, store.cluster_id))
+        elif isinstance(asked, on.List):
             entries = tuple(store.state.values())
             self.feed(on.Listed(asked.request, entries, store.revision, store.cluster_id))
         else:

@@ -1,7 +1,9 @@
 """Drives a Mirror by hand on a virtual clock, for transcripts.
 
 Keys are written short: `vs/reviews` is `ns/default/virtualservices/reviews`, `vs/1..3` are three of them, `host/a` is
-`hosts/a`. A key at a revision is `vs/reviews@7`. Randomness is the middle of every range, so that times read well.
+`hosts/a`. A key at a revision is `vs/reviews@7`. A store that is watched again answers that it is the one that was
+known, unless the transcript says `doubt` and answers itself. Randomness is the middle of every range, so that times
+read well.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ class MirrorDriver:
         self.now = 0.0
         self.request = self.stream = 0
         self.seen: Snapshot | None = None
+        self.is_doubted = False
+        """Whether the transcript itself answers what is asked of a store that is watched again."""
 
     def run(self, command: Command) -> str:
         """Carry out one command of a transcript."""
@@ -51,6 +55,9 @@ class MirrorDriver:
                 epoch = Epoch(1, int(command.option("cluster", "c1"), 16))
                 self.seen = Snapshot.of(epoch, command.number("rev"), _entries(command.lines))
                 self.mirror = Mirror(Middle(), seed=self.seen)
+                return ""
+            case "doubt":
+                self.is_doubted = True
                 return ""
             case "pass":
                 return self._pass(float(command.words[0]))
@@ -71,6 +78,9 @@ class MirrorDriver:
             case "keys":
                 revisions = {one.key: one.mod_revision for one in _entries(command.lines)}
                 return on.KeysListed(self._request(command), revisions, *_header(command))
+            case "key":
+                found = next(iter(_entries(command.lines)), None)
+                return on.KeyRead(self._request(command), found, *_header(command))
             case "read-failed":
                 return on.ReadFailed(self._request(command), _failure(command))
             case "broken":
@@ -98,12 +108,22 @@ class MirrorDriver:
         effects = self.mirror.handle(event, self.now)
         lines = []
         for effect in effects:
-            if isinstance(effect, on.List | on.ListKeysOnly):
+            if isinstance(effect, on.List | on.ListKeysOnly | on.ReadKey):
                 self.request = effect.request
             if isinstance(effect, on.OpenWatch):
                 self.stream = effect.stream
-            lines.append(self._told(effect))
+            if isinstance(effect, on.ReadKey) and not self.is_doubted:
+                lines += self._handle(self._as_known(effect))
+            else:
+                lines.append(self._told(effect))
         return lines
+
+    def _as_known(self, asked: on.ReadKey) -> on.KeyRead:
+        """The answer of a store in the life that the Mirror knows."""
+        known = self.mirror.snapshot
+        assert known is not None
+        found = known.get(asked.key)
+        return on.KeyRead(asked.request, found, asked.revision, known.epoch.cluster_id)
 
     def _pass(self, seconds: float, answered: tuple[int, int] | None = None) -> str:
         """Let time pass, waking the machine whenever it wants to be woken.
@@ -130,6 +150,8 @@ class MirrorDriver:
                 return f"list #{effect.request}"
             case on.ListKeysOnly():
                 return f"list keys #{effect.request}"
+            case on.ReadKey():
+                return f"read key #{effect.request}: {_shortened(effect.key)} at {effect.revision}"
             case on.OpenWatch():
                 return f"open watch #{effect.stream} from {effect.start_revision}"
             case on.CloseWatch():

@@ -58,6 +58,8 @@ def test_while_a_watch_runs_the_word_of_etcd_counts() -> None:
     mirror = Mirror(Middle(), seed=known)
     mirror.handle(on.Started(), 0.0)
     mirror.handle(on.WatchAnswered(1, 10, CLUSTER, created=True), 0.1)
+    mirror.handle(on.KeyRead(1, entry("mesh", 5), 10, CLUSTER), 0.2)
+    assert mirror.status.state is MirrorState.WATCHING
     mirror.handle(on.Relayed(at(20)), 1.0)
     assert mirror.snapshot is known
 
@@ -86,9 +88,9 @@ def test_events_of_a_watch_that_was_asked_for_before_count_only_when_they_are_ne
     newer = at(20, entry("mesh", 19))
     mirror.handle(on.Relayed(newer), 1.0)
     old_and_new = (entry("mesh", 12), entry("mesh", 19), entry("hosts/a", 21))
-    effects = mirror.handle(
-        on.WatchAnswered(1, 21, CLUSTER, created=True, changes=old_and_new), 1.1
-    )
+    answered = on.WatchAnswered(1, 21, CLUSTER, created=True, changes=old_and_new)
+    assert mirror.handle(answered, 1.1) == [on.ReadKey(1, "mesh", 20)]
+    effects = mirror.handle(on.KeyRead(1, entry("mesh", 19), 21, CLUSTER), 1.2)
     (published,) = [e for e in effects if isinstance(e, on.Publish)]
     assert published.snapshot.is_same(newer.apply([entry("hosts/a", 21)], [], 21))
 
@@ -101,3 +103,14 @@ def test_a_watch_that_was_compacted_is_tried_from_the_newer_revision() -> None:
     mirror.handle(on.ReadFailed(1, AWAY), 1.1)
     mirror.handle(on.Relayed(at(20)), 1.2)
     assert on.OpenWatch(2, 21) in retried(mirror)
+
+
+def test_what_peers_bring_while_etcd_is_asked_does_not_make_it_another() -> None:
+    mirror = Mirror(Middle(), seed=at(10))
+    mirror.handle(on.Started(), 0.0)
+    answered = on.WatchAnswered(1, 15, CLUSTER, created=True)
+    assert mirror.handle(answered, 0.1) == [on.ReadKey(1, "mesh", 10)]
+    mirror.handle(on.Relayed(at(20, entry("mesh", 19))), 0.2)
+    assert mirror.handle(on.KeyRead(1, entry("mesh", 5), 15, CLUSTER), 0.3) == []
+    assert mirror.status.state is MirrorState.WATCHING
+    assert mirror.status.revision == 20

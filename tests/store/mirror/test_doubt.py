@@ -1,0 +1,95 @@
+"""A backup that was restored under the same cluster id and written past our revision is never mixed into what we knew."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from store.mirror import Mirror
+from store.mirror import events as on
+from store.mirror.doubt import Doubt
+from store.snapshot import Epoch, Snapshot
+from tests.harness.fake_store import FakeLink, FakeStore
+from tests.harness.mirror_driver import entry
+
+CLUSTER = 0xC1
+KEYS = tuple(f"ns/default/virtualservices/{name}" for name in "abcdef")
+
+
+def written(store: FakeStore, rng: random.Random, count: int) -> None:
+    for _ in range(count):
+        store.write({rng.choice(KEYS): b"%d" % rng.randrange(1 << 30)})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_snapshot_mixes_two_lives_of_a_store(seed: int) -> None:
+    rng = random.Random(seed)
+    old = FakeStore(CLUSTER)
+    old.write(dict.fromkeys(KEYS, b"first"))
+    written(old, rng, 20)
+    link = FakeLink(Mirror(rng), old)
+    link.start()
+    link.heal(3.0)
+    assert link.published[-1].revision == old.revision
+    new = old.restored(old.revision - rng.randrange(1, 15), CLUSTER)
+    written(new, rng, rng.randrange(30))
+    link.cut()
+    link.store = new
+    seen = len(link.published)
+    for _ in range(6):
+        link.let_pass(1.0)
+        for _ in range(rng.randrange(3)):
+            link.deliver(rng.randrange(1, 5))
+        if rng.random() < 0.5:
+            link.answer_read()
+        written(new, rng, rng.randrange(3))
+    link.heal(60.0)
+    lives = {
+        Snapshot.of(Epoch(1, CLUSTER), revision, state.values()).hash
+        for revision, state in enumerate(new.states)
+    }
+    for snapshot in link.published[seen:]:
+        assert snapshot.hash in lives, "content that neither life ever held"
+    assert {e.key: e.value for e in link.published[-1].entries()} == {
+        key: one.value for key, one in new.state.items()
+    }
+
+
+def doubt() -> Doubt:
+    made = Doubt()
+    made.begin(Snapshot.of(Epoch(1, CLUSTER), 20, [entry("mesh", 5), entry("hosts/a", 19)]), 20)
+    return made
+
+
+HELD = on.WatchAnswered(1, 25, CLUSTER, created=True)
+
+
+def test_the_key_that_was_written_last_is_asked_for_once() -> None:
+    made = doubt()
+    assert made.hold(HELD) == ("hosts/a", 20)
+    assert made.hold(HELD) is None
+    assert made.settle(on.KeyRead(1, entry("hosts/a", 19), 25, CLUSTER), CLUSTER) == (HELD, HELD)
+    assert not made.is_open
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        on.KeyRead(1, None, 25, CLUSTER),
+        on.KeyRead(1, entry("hosts/a", 12), 25, CLUSTER),
+        on.KeyRead(1, entry("hosts/a", 19, created=7), 25, CLUSTER),
+        on.KeyRead(1, entry("hosts/a", 19), 19, CLUSTER),
+        on.KeyRead(1, entry("hosts/a", 19), 25, 0xC2),
+    ],
+)
+def test_anything_else_than_what_is_known_is_another_life(answer: on.KeyRead) -> None:
+    made = doubt()
+    made.hold(HELD)
+    assert made.settle(answer, CLUSTER) is None
+
+
+def test_a_store_that_held_nothing_is_not_doubted() -> None:
+    made = Doubt()
+    made.begin(Snapshot.empty(Epoch(1, CLUSTER), 20), 20)
+    assert not made.is_open
