@@ -1,4 +1,4 @@
-"""A backup that was restored under the same cluster id and written past our revision is never mixed into what we knew."""
+"""A backup restored under the same cluster id, and written past our revision, is never mixed into what we knew."""
 
 from __future__ import annotations
 
