@@ -19,6 +19,8 @@ __all__ = ["removal", "ruleset"]
 INDENT = "    "
 DNS_PORT = 53
 
+_OPENS = "tcp flags & (syn | ack) == syn"
+"""A connection that begins: one that is open when the rules are installed goes on as it was."""
 _EXCLUDED_V4, _EXCLUDED_V6 = "excluded_ipv4", "excluded_ipv6"
 _INCLUDED_V4, _INCLUDED_V6 = "included_ipv4", "included_ipv6"
 _EXCLUDED_PORTS, _INCLUDED_PORTS = "excluded_ports", "included_ports"
@@ -181,7 +183,7 @@ def _matches(one: Selection) -> Iterator[str]:
 
 def _redirect(match: str, port: int, label: str) -> str:
     condition = f"{match} " if match else ""
-    return f'{condition}meta l4proto tcp counter redirect to :{port} comment "{label}"'
+    return f'{condition}{_OPENS} counter redirect to :{port} comment "{label}"'
 
 
 def _inbound() -> list[str]:

@@ -147,7 +147,7 @@ class Captured:
     ) -> None:
         entry, ipv6 = self.route_config, self._bind.ipv6
         if renewed:
-            self._holdings.put(compile_entry(entry, self._bind, rest, options))
+            self._holdings.put(compile_entry(entry, self._bind, rest, entry, options))
         for place in sorted(changed):
             found = self._places.made.get(place)
             if found is None or not (found.routes or found.http):

@@ -66,10 +66,15 @@ class InboundChains:
 
 
 def compile_entry(
-    name: str, bind: CaptureBind, rest: TcpRoute, options: CompileOptions = _DEFAULT_OPTIONS
+    name: str,
+    bind: CaptureBind,
+    rest: TcpRoute,
+    route_config: str,
+    options: CompileOptions = _DEFAULT_OPTIONS,
 ) -> Resource:
     """The entry of a host with one context: hands over to the place of a connection's destination, or to `rest`."""
     made = _entry(name, bind, rest, options)
+    made.filter_chains.append(_keeper(route_config, options))
     made.use_original_dst.value = True
     return resource(TypeUrl.LISTENER, name, made, sources=(rest.source,))
 
@@ -126,6 +131,7 @@ def compile_places(
 ) -> Resource:
     """The entry of one context of several: with the chains of all its places, told apart by destination."""
     made = _entry(name, bind, rest, options)
+    made.filter_chains.append(_keeper(route_config, options))
     for captured in places:
         address, port = captured.place
         for chain in _chains(captured, route_config, options):
@@ -192,20 +198,32 @@ def _entry(
     return made
 
 
+def _keeper(route_config: str, options: CompileOptions) -> pb.FilterChain:
+    """A chain that no connection ever takes: it has Envoy hold the routes before the first HTTP port is there."""
+    chain = pb.FilterChain(name="routes")
+    _add_range(chain, "255.255.255.255")
+    chain.filters.append(_http(route_config, options))
+    return chain
+
+
+def _http(route_config: str, options: CompileOptions) -> pb.Filter:
+    # Requests that Envoy resolves itself and that come back are stopped where they come back: at the listener that
+    # applications speak to, since Envoy's own connections are not captured.
+    filters = outbound_filters(replace(options, outbound_ports=()), on_demand=True)
+    return manager_filter("captured", route_config, filters, options, cold_hosts=True)
+
+
 def _chains(
     captured: CapturedPort, route_config: str, options: CompileOptions
 ) -> list[pb.FilterChain]:
     """The chains of one place: HTTP by its first bytes, then bytes by server name and address."""
     chains = []
-    # Requests that Envoy resolves itself and that come back are stopped where they come back: at the listener that
-    # applications speak to, since Envoy's own connections are not captured.
-    filters = outbound_filters(replace(options, outbound_ports=()), on_demand=True)
     for position, ranges in enumerate(captured.http):
-        http = manager_filter("captured", route_config, filters, options, cold_hosts=True)
         match = pb.FilterChainMatch(
             transport_protocol="raw_buffer", application_protocols=PLAIN_HTTP
         )
-        chain = pb.FilterChain(name=f"http-{position}", filter_chain_match=match, filters=[http])
+        chain = pb.FilterChain(name=f"http-{position}", filter_chain_match=match)
+        chain.filters.append(_http(route_config, options))
         for one in ranges:
             _add_range(chain, one)
         chains.append(chain)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+import trustme
 
 from tests.harness.captured import CLIENT, CapturedMesh, captured_mesh, say
 from tests.harness.echo import EchoBackend, TcpEcho
@@ -209,6 +211,78 @@ spec:
         assert rules.as_client(lambda: say("10.88.0.6", 6000)) == "bytes: hello"
         found = rules.curl("http://auto.example:6000/", "--connect-to", "::10.88.0.6:")
         assert found.seen["name"] == "pages"
+
+
+def test_tls_is_passed_on_by_server_name(rules: CapturedMesh) -> None:
+    authority = trustme.CA()
+
+    def secured(name: str) -> EchoBackend:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        return EchoBackend(name, tls=context)
+
+    with secured("a.example") as a, secured("b.example") as b:
+        port = "{number: 443, name: tls, protocol: TLS}"
+        rules.mesh.put(
+            *(
+                entry(
+                    one.name, port, endpoint=f"{{address: 127.0.0.1, ports: {{tls: {one.port}}}}}"
+                )
+                for one in (a, b)
+            ),
+            """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: tls, namespace: default}
+spec:
+  hosts: [b.example]
+  tls:
+  - match: [{port: 443, sniHosts: [b.example], sourceNamespace: elsewhere}]
+    route: [{destination: {host: b.example}}]
+  - match: [{port: 443, sniHosts: [b.example]}]
+    route: [{destination: {host: a.example}}]
+""",
+        )
+        asked = {
+            name: rules.curl(f"https://{name}/", "-k", *AT_ANY).seen["name"]
+            for name in ("a.example", "b.example")
+        }
+        assert asked == {"a.example": "a.example", "b.example": "a.example"}
+        trace = rules.mesh.sidecars["h1"].trace("tls://b.example:443")
+        assert [one["cluster"] for one in trace["destinations"]] == ["outbound|443||a.example"]
+        strange = rules.curl(
+            "https://c.example/", "-k", "--connect-to", f"::{rules.world.address}:"
+        )
+        assert strange.status == 0, "goes on to the address that it named, where nobody serves TLS"
+
+
+def test_a_port_that_a_sidecar_declares_has_what_that_listener_imports(rules: CapturedMesh) -> None:
+    with TcpEcho("kept") as kept:
+        port = "{number: 6200, name: tcp, protocol: TCP}"
+        endpoint = f"{{address: 127.0.0.1, ports: {{tcp: {kept.port}}}}}"
+        rules.mesh.put(
+            entry("kept.example", port, addresses="10.88.0.61", endpoint=endpoint),
+            entry("left.example", port, addresses="10.88.0.62", endpoint=endpoint),
+            """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: declared, namespace: default}
+spec:
+  egress:
+  - port: {number: 6200, protocol: TCP, name: tcp}
+    captureMode: IPTABLES
+    hosts: ["*/kept.example"]
+  - hosts: ["*/*"]
+  outboundTrafficPolicy: {mode: REGISTRY_ONLY}
+""",
+        )
+        try:
+            assert rules.as_client(lambda: say("10.88.0.61", 6200)) == "kept: hello"
+            assert rules.as_client(lambda: say("10.88.0.62", 6200)) == ""
+            assert rules.curl("http://reviews:9080/", *AT_ANY).seen["version"] == "v2"
+        finally:
+            rules.mesh.meshd("delete", "sidecar", "declared", "-n", "default", "--yes")
+            rules.mesh.settle()
 
 
 def test_an_open_connection_survives_a_new_tcp_service(rules: CapturedMesh) -> None:

@@ -106,6 +106,7 @@ def test_contexts_of_one_host_have_one_listener_each_with_all_their_places() -> 
         ("not-redirected", 15101),
         ("10.88.0.1_5432_route-0", 5432),
         ("any_80_http-0", 80),
+        ("routes", 0),
     }
     limited = [one for one in shop.listener_filters if one.HasField("filter_disabled")]
     assert len(limited) == 2, "first bytes are looked at on the port of HTTP alone"
