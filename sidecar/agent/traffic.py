@@ -54,7 +54,9 @@ class MeshFacts:
         """The local workload behind an inbound port."""
         found = self._inbound.get(port)
         if found is None:
-            return Destination()
+            # A port that a Sidecar opened: it is of the host's own workload.
+            party = next(iter(self._parties.values()), NOBODY)
+            return Destination(namespace=party.namespace, party=party)
         party, view = found.party, self._view("")
         if view is None or not found.service:
             return Destination(namespace=party.namespace, party=party)

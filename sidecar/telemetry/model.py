@@ -50,6 +50,8 @@ class Telemetry:
 
     metrics: bool = False
     """Whether requests are counted with Istio's labels."""
+    sizes: bool = True
+    """Whether the bytes of requests and answers are among what is counted."""
     access_log: AccessLogging | None = None
     """None for no access log."""
     tracing: Tracing | None = None
@@ -65,6 +67,7 @@ class LocalTelemetry:
     """What this host's settings say; None leaves it to MeshConfig."""
 
     metrics: bool | None = None
+    sizes: bool | None = None
     access_log: str | None = None
     """File; empty for none."""
     access_log_encoding: AccessLogEncoding | None = None
@@ -80,6 +83,7 @@ class LocalTelemetry:
         place = collector_place(_first(self.collector, mesh.tracing.collector))
         return Telemetry(
             metrics=_first(self.metrics, mesh.request_metrics),
+            sizes=_first(self.sizes, mesh.request_size_metrics),
             access_log=AccessLogging(
                 file,
                 _first(self.access_log_encoding, mesh.access_log_encoding),

@@ -39,6 +39,11 @@ class Metric:
     """TCP: counted when the connection stands, not when it ends."""
 
     @property
+    def is_size(self) -> bool:
+        """Whether it is a histogram of bytes."""
+        return self.measure is not None and self.measure.unit == "Bytes"
+
+    @property
     def full_name(self) -> str:
         """The name that Prometheus sees."""
         return f"{SCOPE}_{self.name}"

@@ -147,6 +147,9 @@ class MeshConfigSpec(Model):
     """Preference for near endpoints where no DestinationRule says otherwise."""
     request_metrics: bool = True
     """Whether every Envoy counts requests and connections with Istio's metrics and labels; default true."""
+    request_size_metrics: bool = True
+    """Whether the bytes of requests and answers are among them; default true. They are a third of
+    what counting costs."""
     access_log_file: str = ""
     """File on each host for one line a request or connection, `/dev/stdout` for Envoy's own standard output; empty
     (default) for none."""

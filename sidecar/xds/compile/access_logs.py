@@ -63,7 +63,8 @@ def http_access_logs(options: CompileOptions) -> list[pb.AccessLog]:
     telemetry = options.telemetry
     logs = []
     if telemetry.metrics:
-        logs.append(_stats(METRICS, http_format(options.observer)))
+        counted = (one for one in METRICS if telemetry.sizes or not one.is_size)
+        logs.append(_stats(counted, http_format(options.observer)))
     if telemetry.access_log is not None:
         logs.append(_lines(telemetry.access_log, http=True))
     return logs

@@ -17,13 +17,22 @@ def test_unless_told_the_mesh_decides() -> None:
 def test_each_setting_may_be_the_hosts_own() -> None:
     told = TelemetryOptions(
         metrics="off",
+        metrics_sizes="on",
         access_log="",
         access_log_encoding="JSON",
         access_log_errors_only="on",
         tracing_collector="otel:4317",
         tracing_sampling=0,
     )
-    assert told.local == LocalTelemetry(False, "", AccessLogEncoding.JSON, True, "otel:4317", 0.0)
+    assert told.local == LocalTelemetry(
+        metrics=False,
+        sizes=True,
+        access_log="",
+        access_log_encoding=AccessLogEncoding.JSON,
+        access_log_errors_only=True,
+        collector="otel:4317",
+        sampling_percent=0.0,
+    )
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_an_inbound_port_is_the_local_workload() -> None:
     found = facts().local("15006")
     assert (found.host, found.name) == ("reviews.default.svc.cluster.local", "reviews")
     assert (found.party.workload, found.party.version) == ("reviews-h1", "v1")
-    assert facts().local("1").party.workload == ""
+    assert facts().local("1").party == WEB, "a port that a Sidecar opened"
     assert facts(loaded=False).local("15006").party.workload == "reviews-h1"
 
 

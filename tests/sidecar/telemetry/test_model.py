@@ -36,11 +36,12 @@ def test_the_mesh_speaks_where_the_host_does_not() -> None:
 def test_the_host_speaks_before_the_mesh() -> None:
     own = LocalTelemetry(
         metrics=False,
+        sizes=False,
         access_log="",
         collector="otel:4317",
         sampling_percent=0.0,
     )
-    assert own.over(MESH) == Telemetry(tracing=Tracing("otel", 4317, 0.0))
+    assert own.over(MESH) == Telemetry(sizes=False, tracing=Tracing("otel", 4317, 0.0))
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,11 @@ def test_requests_are_counted_by_one_tag() -> None:
     assert tags.pop().startswith("source;web;%UPSTREAM_CLUSTER_RAW%;")
 
 
+def test_sizes_may_be_left_out() -> None:
+    (log,) = http_access_logs(replace(OPTIONS, telemetry=Telemetry(metrics=True, sizes=False)))
+    assert [one.stat.name for one in stats(log).histograms] == ["request_duration_milliseconds"]
+
+
 def test_what_a_listener_may_count_is_bounded() -> None:
     """Field 6 (stats_scope) is newer than our messages: 1 max_counters, 3 max_histograms, 5 prefix."""
     (log,) = http_access_logs(METRICS)
