@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from sidecar.certificates.model import Identity
 from sidecar.mesh.mesh import Mesh
 from sidecar.mesh.model import Context, Protocol, Provenance
 from sidecar.mesh.protocols import declared_protocol
@@ -41,6 +42,8 @@ class LocalPort:
     """TLS that clients from outside the mesh use (Sidecar `ingress[].tls`)."""
     sources: tuple[Provenance, ...] = ()
     """Objects that say so; empty for what follows from the registration alone."""
+    addressed: int = 0
+    """Port that captured connections to it name, wherever its application really listens; 0 for none."""
 
 
 def local_ports(
@@ -59,13 +62,13 @@ def local_ports(
     made: dict[InboundKey, LocalPort] = {}
     named: set[tuple[Provenance, int]] = set()
     for port in registered:
-        view = owners.view(port.namespace, port.labels)
+        view = owners.view(port.namespace, port.labels, port.identity)
         found = _ingress(view, port)
         if found is not None and found[1].capture_mode is not CaptureMode.NONE:
             named.add((view.sidecar_scope.source, found[0]))
         made[port.key] = _registered(view, port, found)
     for context in contexts:
-        owners.view(context.namespace, context.labels)
+        owners.view(context.namespace, context.labels, context.identity)
     for view in owners.views.values():
         for own in _opened(view, named, address):
             made.setdefault(own.port.key, own)
@@ -82,11 +85,12 @@ class _Owners:
     views: dict[tuple[str, tuple[tuple[str, str], ...]], View] = field(default_factory=dict)
     """By namespace and labels."""
 
-    def view(self, namespace: str, labels: Mapping[str, str]) -> View:
-        """The view of a workload of this namespace with these labels."""
+    def view(self, namespace: str, labels: Mapping[str, str], identity: Identity | None) -> View:
+        """The view of a workload of this namespace with these labels and the first identity that comes with them."""
         owner = namespace, tuple(sorted(labels.items()))
-        if owner not in self.views:
-            context = Context("", namespace, labels, is_gateway=self.is_gateway)
+        known = self.views.get(owner)
+        if known is None or (known.context.identity is None and identity is not None):
+            context = Context("", namespace, labels, identity=identity, is_gateway=self.is_gateway)
             self.views[owner] = View(self.mesh, context)
         return self.views[owner]
 
@@ -112,7 +116,8 @@ def _registered(
             scope.source._replace(path="spec.inboundConnectionPool"),
         )
     if found is None:
-        return LocalPort(port, pool, sources=() if pool is None else (source,))
+        said = () if pool is None else (source,)
+        return LocalPort(port, pool, sources=said, addressed=port.app_port)
     position, listener = found
     at = scope.source._replace(path=f"spec.ingress[{position}]")
     address, number = _application(listener, port.bind.address)
@@ -120,7 +125,8 @@ def _registered(
         port, app_address=address, app_port=number, protocol=_spoken(listener, port.protocol)
     )
     sources = (at,) if pool is None or listener.connection_pool is not None else (at, source)
-    return LocalPort(served, listener.connection_pool or pool, listener.tls, sources)
+    limits = listener.connection_pool or pool
+    return LocalPort(served, limits, listener.tls, sources, addressed=port.app_port)
 
 
 def _opened(view: View, named: set[tuple[Provenance, int]], address: str) -> Iterator[LocalPort]:
@@ -135,13 +141,21 @@ def _opened(view: View, named: set[tuple[Provenance, int]], address: str) -> Ite
         where = Bind(listener.bind or address, number)
         app_address, app_port = _application(listener, address)
         port = InboundPort(
-            InboundKey(number), where, app_address, app_port, _spoken(listener, Protocol.AUTO)
+            InboundKey(number),
+            where,
+            app_address,
+            app_port,
+            _spoken(listener, Protocol.AUTO),
+            namespace=view.context.namespace,
+            labels=view.context.labels,
+            identity=view.context.identity,
         )
         yield LocalPort(
             port,
             listener.connection_pool or scope.spec.inbound_connection_pool,
             listener.tls,
             (scope.source._replace(path=f"spec.ingress[{position}]"),),
+            addressed=number,
         )
 
 

@@ -72,9 +72,9 @@ class Local:
         made = [resource for _, *both in compiled for resource in both]
         if self._captured is not None:
             chains = [
-                InboundChains(local.port.app_port, listener)
+                InboundChains(local.addressed, listener)
                 for local, _, listener in compiled
-                if local.port.app_port
+                if local.addressed
             ]
             made.append(compile_inbound_capture(CAPTURED, self._captured, chains, self._options))
         for resource in made:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from sidecar.certificates.model import workload_identity
 from sidecar.mesh.mesh import Mesh
 from sidecar.mesh.model import Context, Protocol
 from sidecar.routing.table import InboundKey
@@ -53,7 +54,7 @@ def connections(port: LocalPort) -> int | None:
 
 
 def test_without_a_sidecar_a_registered_port_is_as_registered() -> None:
-    assert served() == {15006: LocalPort(WEB)}
+    assert served() == {15006: LocalPort(WEB, addressed=8080)}
 
 
 @pytest.mark.parametrize("number", [9080, 8080])
@@ -139,3 +140,16 @@ def test_tls_that_ends_here_leaves_http() -> None:
     port = served(ingress(listener(9080, "HTTPS", tls=tls)))[15006]
     assert port.port.protocol is Protocol.HTTP
     assert port.tls is not None
+
+
+def test_captured_connections_name_the_port_as_it_was_registered_or_opened() -> None:
+    ports = served(
+        ingress(listener(9080, defaultEndpoint=":70"), listener(7000, defaultEndpoint=":71"))
+    )
+    assert {number: port.addressed for number, port in ports.items()} == {15006: 8080, 7000: 7000}
+
+
+def test_a_port_that_is_opened_has_the_identity_of_its_context() -> None:
+    identity = workload_identity("", ("/c", "/k", "/b"), "spiffe://d/ns/shop/sa/web", ("d",))
+    context = Context("", "shop", {"app": "web"}, identity=identity)
+    assert served(ingress(listener(7000)), contexts=(context,))[7000].port.identity == identity
