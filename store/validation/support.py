@@ -19,7 +19,16 @@ from store.objects.base import MeshObject
 from store.objects.kinds import Kind
 from store.validation.findings import Findings
 
-__all__ = ["NEITHER", "NOT_IN_FORCE", "NOT_IN_ISTIO", "NO_EFFECT", "Unsupported", "check_support"]
+__all__ = [
+    "CLAIM",
+    "CLAIMS_ARE_NOT_READ",
+    "NEITHER",
+    "NOT_IN_FORCE",
+    "NOT_IN_ISTIO",
+    "NO_EFFECT",
+    "Unsupported",
+    "check_support",
+]
 
 
 NO_EFFECT = "has no effect yet"
@@ -57,6 +66,10 @@ def _in_policies(field: str) -> tuple[str, ...]:
 
 NOT_IN_FORCE: tuple[Unsupported, ...] = ()
 """Everything that is stored and shown but has no effect yet: nothing, but for matches on claims of tokens (below)."""
+
+CLAIM = "@request.auth.claims"
+"""How the name of a header begins that stands for a claim of a token."""
+CLAIMS_ARE_NOT_READ = "claims of tokens are not read yet"
 
 NEITHER = "Istio itself does not implement this: it has no effect there, and none here"
 """Said of a field that has no effect in Istio either."""
@@ -194,6 +207,7 @@ def _attribute(model: type[BaseModel], name: str) -> str:
 def _check_claims(model: MeshObject, found: Findings) -> None:
     """Matches on claims of tokens: they are headers by place, but not by meaning."""
     for _, at, _ in _walk(model, _claims(), ()):
-        if str(at[-1]).startswith("@request.auth.claims"):
-            message = "claims of tokens are not read yet, so that this never matches"
+        if str(at[-1]).startswith(CLAIM):
+            holds = "always holds" if "withoutHeaders" in at else "never matches"
+            message = f"{CLAIMS_ARE_NOT_READ}, so that this {holds}"
             found.add("MESH0290", at, message, "match on a header", at_key=True)

@@ -10,7 +10,15 @@ from enum import StrEnum
 from functools import cache
 
 from store.objects.kinds import Kind
-from store.validation.support import NEITHER, NO_EFFECT, NOT_IN_FORCE, NOT_IN_ISTIO, Unsupported
+from store.validation.support import (
+    CLAIM,
+    CLAIMS_ARE_NOT_READ,
+    NEITHER,
+    NO_EFFECT,
+    NOT_IN_FORCE,
+    NOT_IN_ISTIO,
+    Unsupported,
+)
 
 __all__ = ["JUDGED", "Exempt", "Judged", "Standing", "Verdict", "verdict_of"]
 
@@ -131,6 +139,8 @@ def verdict_of(kind: Kind, path: str) -> Verdict:
         if judged.kind is kind and plain in map(_plain, judged.paths):
             return Verdict(judged.standing, judged.code)
     values, limits = [], ""
+    if kind is Kind.VIRTUAL_SERVICE and plain in _CLAIMED:
+        values.append(Exempt(f"{CLAIM}.…", Standing.STORED, CLAIMS_ARE_NOT_READ))
     for standing, place, row in _rows(kind):
         if row.values:
             if place == plain:
@@ -140,6 +150,10 @@ def verdict_of(kind: Kind, path: str) -> Verdict:
                 return Verdict(standing, _reason(row))
             limits = _reason(row)
     return Verdict(Standing.IN_FORCE, limits, tuple(values))
+
+
+_CLAIMED = ("spec.http.match.headers", "spec.http.match.withoutHeaders")
+"""Where a claim of a token may be matched on."""
 
 
 def _said(standing: Standing, reason: str) -> str:
