@@ -21,6 +21,8 @@ from store.errors import InputError, MeshError, NotFoundError
 __all__ = ["Counted", "KernelRefused", "install", "installed", "remove"]
 
 NAMESPACES = Path("/run/netns")
+PLACES = "/usr/sbin:/sbin"
+"""Where nft is besides the path: users' paths often leave these out."""
 DEADLINE_S = 30.0
 """How long nft may take; the kernel answers in milliseconds unless it is very busy."""
 
@@ -95,7 +97,7 @@ def _check_root() -> None:
 
 
 def _command(namespace: str) -> list[str]:
-    program = shutil.which("nft", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    program = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:{PLACES}")
     if program is None:
         raise NotFoundError(
             "the program nft is not on this machine", hint="Install the package nftables"
