@@ -124,6 +124,7 @@ async def test_a_failed_write_is_told_once_and_tried_until_it_succeeds(
     assert last_good.describe() == {
         "revision": 7,
         "age_s": pytest.approx(0.0, abs=60),
+        "pending": False,
         "error": "",
         "refused": "",
     }
