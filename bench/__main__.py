@@ -14,6 +14,7 @@ BENCHES = (
     "startup",
     "scale",
     "proxy",
+    "churn",
     "cli",
     "mirror",
     "ejection-study",

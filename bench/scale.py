@@ -68,6 +68,7 @@ def run(options: argparse.Namespace) -> Report:
         found = {str(services): _mesh(services, port, options) for services in options.services}
     finally:
         server.kill()
+        server.join()
     columns = ("services", *next(iter(found.values())), "cold p99 ms")
     rows = [
         (
@@ -100,10 +101,10 @@ def _mesh(services: int, port: int, options: argparse.Namespace) -> dict[str, An
             began = time.perf_counter()
             sidecar = processes.sidecar(f"host-{number}", etcd.endpoint)
             asker = Asker(sidecar.port, START_S)
+            processes.callback(asker.close)
             asker.until_served(host(0), START_S)
             starts.append(time.perf_counter() - began)
             if number + 1 < options.starts:
-                asker.close()
                 sidecar.end()
         measured = _Measured(services, port, etcd, sidecar, asker, options)
         return {

@@ -14,11 +14,21 @@ from store.codec import encode
 from store.etcd.client import EtcdClient
 from store.transactions import Put, Transaction
 
-__all__ = ["changed_endpoint", "changed_route", "host", "publish"]
+__all__ = [
+    "REGISTERED",
+    "changed_endpoint",
+    "changed_registration",
+    "changed_route",
+    "changed_rule",
+    "host",
+    "publish",
+]
 
 ENDPOINTS = 10
 SUBSETS = 3
 NAMESPACES = 20
+REGISTERED = "registered.example.com"
+"""A service that hosts register, without a ServiceEntry."""
 BATCH_BYTES = 1_000_000
 """Bytes of one transaction: etcd takes 1.5 MiB."""
 _API = "networking.istio.io/v1"
@@ -53,14 +63,44 @@ def changed_endpoint(service: int, number: int, upstream_port: int) -> Put:
     return _entry(service, upstream_port, last=ENDPOINTS + 1 + number % 200)
 
 
+def changed_rule(service: int, number: int) -> Put:
+    """The DestinationRule of a service, that now allows another number of connections: its clusters are made anew."""
+    return _rule(
+        service, trafficPolicy={"connectionPool": {"tcp": {"maxConnections": 1000 + number}}}
+    )
+
+
+def changed_registration(number: int, upstream_port: int) -> Put:
+    """The registration of one of ten hosts that serve `REGISTERED`: another weight, and now and then it drains."""
+    which = number % ENDPOINTS
+    workload = {
+        "name": "app",
+        "service": REGISTERED,
+        "weight": 1 + number // ENDPOINTS % 7,
+        "state": "draining" if number // ENDPOINTS % 5 == 4 and which else "serving",
+        "ports": [{"number": 80, "protocol": "HTTP", "targetPort": upstream_port}],
+    }
+    document = {
+        "apiVersion": "meshd.io/v1",
+        "kind": "HostRegistration",
+        "host": f"churn-{which}",
+        "address": f"127.0.0.{which + 1}",
+        "workloads": [workload],
+    }
+    return Put(f"{PREFIX}hosts/churn-{which}", encode(document))
+
+
+def _rule(number: int, **more: Any) -> Put:
+    subsets = [
+        {"name": f"v{which}", "labels": {"version": f"v{which}"}} for which in range(1, SUBSETS + 1)
+    ]
+    return _put(number, "DestinationRule", host=host(number), subsets=subsets, **more)
+
+
 def _puts(count: int, upstream_port: int) -> Iterator[Put]:
     for number in range(count):
         yield _entry(number, upstream_port, last=ENDPOINTS)
-        subsets = [
-            {"name": f"v{which}", "labels": {"version": f"v{which}"}}
-            for which in range(1, SUBSETS + 1)
-        ]
-        yield _put(number, "DestinationRule", host=host(number), subsets=subsets)
+        yield _rule(number)
         yield _route(number, {"x-change": "0"})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -148,3 +149,45 @@ def test_the_ideal_observer_needs_two_failures_at_enough_sidecars() -> None:
     assert ideal_failures(alone, sidecars=4) == 5
     assert ideal_failures(alone, sidecars=12) == 6
     assert ideal_failures(Run(failures[:2], 1.0, 0, 10), sidecars=12) == 2
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_scale_measures_each_size(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--services", "8", "120", "--starts", "1", "--changes", "4", "--idle", "0.2"]
+    values = found(capsys, "scale", *sizes)
+    services = values["services"]
+    assert isinstance(services, dict)
+    assert set(services) == {"8", "120"}
+    for one in services.values():
+        assert {
+            "first_request_s",
+            "envoy_rss_mb",
+            "sidecar_rss_mb",
+            "change_cpu_ms",
+            "endpoint_change_cpu_ms",
+            "change_bytes",
+            "cold_request_ms",
+        } <= set(one)
+        assert one["first_request_s"] > 0
+        assert one["change_bytes"] > 100
+        assert set(one["cold_request_ms"]) == {"p50", "p99"}
+    assert services["8"]["unused_change_cpu_ms"] is None
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("h2load") is None, reason="needs h2load (nghttp2-client)")
+def test_proxy_measures_both_protocols(capsys: pytest.CaptureFixture[str]) -> None:
+    values = found(capsys, "proxy", "--rounds", "1", "--seconds", "0.2")
+    pairs = values.pop("two_sidecars")
+    assert set(values) == {"http1", "http2"}
+    assert isinstance(pairs, dict)
+    for one in (*values.values(), *pairs.values()):
+        assert isinstance(one, dict)
+        assert one["meshd_rps"] > 0
+        assert one["ratio_to_bare_envoy"] > 0
+        assert one["p99_ratio_to_bare_envoy"] > 0
+    for one in values.values():
+        assert isinstance(one, dict)
+        assert {"bare_envoy_rps", "nginx_rps", "traefik_rps"} <= set(one)
