@@ -13,6 +13,7 @@ from functools import partial
 
 import trio
 
+from sidecar.agent.kept_sockets import KeptSockets
 from sidecar.agent.log import log
 from sidecar.dns.wire import ResponseCode, read_question, refusal
 from store.errors import InputError
@@ -45,6 +46,7 @@ class DnsServer:
         answer: What the mesh says.
         resolvers: Addresses to ask for the rest, in order; asked for each time.
         ipv6: Whether this host has IPv6.
+        sockets: Where its sockets come from.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class DnsServer:
         resolvers: Callable[[], Sequence[str]],
         *,
         ipv6: bool = False,
+        sockets: KeptSockets | None = None,
     ) -> None:
         self._port = port
+        self._sockets = sockets or KeptSockets({})
         self._answer = answer
         self._resolvers = resolvers
         self._addresses = LOOPBACK if ipv6 else LOOPBACK[:1]
@@ -75,19 +79,19 @@ class DnsServer:
         """
         async with trio.open_nursery() as nursery:
             for address in self._addresses:
-                family = trio.socket.AF_INET6 if ":" in address else trio.socket.AF_INET
-                socket = trio.socket.socket(family, trio.socket.SOCK_DGRAM)
                 try:
-                    await socket.bind((address, self._port))
-                    listeners = await trio.open_tcp_listeners(self._port, host=address)
+                    datagrams = self._sockets.datagrams(address, self._port)
+                    listening = self._sockets.listener(address, self._port)
                 except OSError as problem:
-                    socket.close()
                     raise InputError(
                         f"DNS port {self._port} of {address} cannot be bound: {problem.strerror}",
                         hint="Set dns_port of the context to a free port, and install capture again",
                     ) from problem
-                nursery.start_soon(self._serve_udp, socket, nursery)
-                nursery.start_soon(trio.serve_listeners, self._serve_tcp, listeners)
+                nursery.start_soon(
+                    self._serve_udp, trio.socket.from_stdlib_socket(datagrams), nursery
+                )
+                listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+                nursery.start_soon(trio.serve_listeners, self._serve_tcp, [listener])
             task_status.started()
 
     # -- UDP ------------------------------------------------------------------------------------

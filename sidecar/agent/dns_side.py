@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
 from sidecar.agent.dns_server import Answer, DnsServer
 from sidecar.agent.host_facts import has_ipv6
+from sidecar.agent.kept_sockets import KeptSockets
 from sidecar.agent.resolvers import Resolvers
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.virtual_address_file import VirtualAddressFile
@@ -38,9 +40,10 @@ class DnsSide:
         self.addresses = self._file.load(ipv6=ipv6)
         self._views: Mapping[str, View] = {}
         resolvers = Resolvers(capture.dns_servers)
+        self._sockets = KeptSockets()
         for name, (_, port) in self.settings.capture_ports().items():
             self.servers[name] = DnsServer(
-                port, self._answer_of(name), resolvers.addresses, ipv6=ipv6
+                port, self._answer_of(name), resolvers.addresses, ipv6=ipv6, sockets=self._sockets
             )
 
     def follow(self, views: Mapping[str, View]) -> None:
@@ -54,10 +57,12 @@ class DnsSide:
         async with trio.open_nursery() as nursery:
             for server in self.servers.values():
                 await nursery.start(server.run)
+            if self.addresses is not None:
+                self._sockets.release_others()
             task_status.started()
 
-    def describe(self) -> Sequence[Mapping[str, object]]:
-        """For the status: what each context's answers did."""
+    def describe(self) -> Sequence[Mapping[str, Any]]:
+        """What each context's answers did."""
         return [
             {
                 "context": name,

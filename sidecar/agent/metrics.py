@@ -7,7 +7,7 @@ as things happen. Labels are bounded: kinds, resource types, reasons, states, ne
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import (
@@ -96,6 +96,10 @@ class Metrics:
         )
         self._sent_at_s: dict[str, float] = {}
 
+    def dns(self, describe: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        """Have what the DNS answers of each context did, looked up when somebody asks."""
+        self.registry.register(_OfDns(describe))
+
     def gossip(self, told: GossipEffect) -> None:
         """Count one thing that gossip tells."""
         if isinstance(told, ProbeEnded):
@@ -125,6 +129,23 @@ class Metrics:
         now = CollectorRegistry()
         now.register(_FromStatus(status))
         return generate_latest(self.registry) + generate_latest(now)
+
+
+class _OfDns(Collector):
+    def __init__(self, describe: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+        self._describe = describe
+
+    def collect(self) -> Iterator[Metric]:
+        contexts = self._describe()
+        if contexts:
+            counted = CounterMetricFamily(
+                "meshd_dns_questions",
+                "Captured DNS questions: answered from the mesh, forwarded to resolvers, or dropped.",
+                labels=["outcome"],
+            )
+            for outcome in ("answered", "forwarded", "dropped"):
+                counted.add_metric([outcome], sum(one[outcome] for one in contexts))
+            yield counted
 
 
 class _FromStatus(Collector):

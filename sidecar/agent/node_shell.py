@@ -134,6 +134,7 @@ class NodeShell:
         self._node.preload(self._last_good.names)
         self._client = EtcdClient(settings.etcd, start_at=random.randrange(1 << 16))
         self._metrics = Metrics()
+        self._metrics.dns(self._dns.describe)
         self._driver = envoy_side.driver
         self._envoy = EnvoyWatch()
         self.gossip = GossipSide(settings, address, self._node.registrations)

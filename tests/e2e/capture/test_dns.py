@@ -165,6 +165,9 @@ def test_other_names_are_asked_of_the_machine_s_resolvers(
     assert resolver.asked[-1] == "outside.example"
     assert lookup(mesh, "outside.example", 16) == [], "other kinds of records, too"
     assert lookup(mesh, "no.such.example") == []
+    code, text = mesh.mesh.sidecars["h1"].page("/metrics")
+    assert code == 200
+    assert 'meshd_dns_questions_total{outcome="forwarded"}' in text
 
 
 def test_a_declared_address_is_the_answer(named: tuple[CapturedMesh, Resolver]) -> None:
