@@ -122,7 +122,7 @@ async def _main(
             nursery.start_soon(stop.listen, signals)
             if not envoy_side.may_run_already():
                 await nursery.start(envoy_side.run)
-            shell = await _load(settings, envoy_side, collection, beside_application=bool(app))
+            shell = await _load(settings, envoy_side, collection)
             # Starting waits for nothing that may never come: a signal meanwhile is heeded right after it.
             await nursery.start(shell.run)
             from sidecar.agent.http_api import serve_on
@@ -155,8 +155,6 @@ async def _load(
     settings: SidecarSettings,
     envoy_side: EnvoySide,
     collection: Collection,
-    *,
-    beside_application: bool,
 ) -> NodeShell:
     """The daemon's other half. Its modules take a third of a second to load: Envoy starts up meanwhile."""
     try:
@@ -164,9 +162,7 @@ async def _load(
         from sidecar.agent.node_shell import NodeShell
 
         address = await find_address(settings)
-        return NodeShell(
-            settings, address, envoy_side, collection, beside_application=beside_application
-        )
+        return NodeShell(settings, address, envoy_side, collection)
     except BaseException:
         await envoy_side.abandon()
         raise

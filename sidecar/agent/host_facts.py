@@ -204,9 +204,12 @@ class HostFacts:
             if local.group is not None and local.group.spec.probe is not None
         }
 
-    def applications(self) -> tuple[tuple[str, int], ...]:
-        """Address and port of each local application, in the order of the settings."""
-        return tuple((port.app_address, port.app_port) for port in self.inbound())
+    def applications(self) -> dict[str, list[tuple[str, int]]]:
+        """Address and ports of each local application that has any, by the name of its workload."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for port in self.inbound():
+            found.setdefault(port.workload, []).append((port.app_address, port.app_port))
+        return found
 
     @property
     def inbound_listeners(self) -> frozenset[str]:

@@ -110,8 +110,6 @@ class NodeShell:
         address: str,
         envoy_side: EnvoySide,
         collection: Collection,
-        *,
-        beside_application: bool = False,
     ) -> None:
         self._settings = settings
         self._envoy_side = envoy_side
@@ -161,7 +159,6 @@ class NodeShell:
             serve=self._handle,
             until_served=partial(self._changed.until, self._takes_requests),
             changed=self._changed,
-            beside_application=beside_application,
         )
         self._nursery: trio.Nursery | None = None
         self._wake = trio.Event()

@@ -6,8 +6,10 @@ probe that changes its mind changes the registration. Decides nothing: `host_fac
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+
+import trio
 
 from sidecar.agent.bell import Bell
 from sidecar.agent.host_facts import HostFacts
@@ -32,7 +34,6 @@ class OwnWorkloads:
         serve: Told the ports of local workloads when they are others than before.
         until_served: Returns when all those ports take connections in Envoy.
         changed: Rings whenever the mesh may have changed.
-        beside_application: Whether the daemon runs the application itself, which may not listen yet.
     """
 
     def __init__(
@@ -44,13 +45,13 @@ class OwnWorkloads:
         serve: Callable[[LocalPortsChanged], None],
         until_served: Callable[[], Awaitable[None]],
         changed: Bell,
-        beside_application: bool,
     ) -> None:
         self._settings = settings
         self._facts = facts
         self._until_served = until_served
         self._changed = changed
-        self._beside_application = beside_application
+        self._silent: frozenset[str] = frozenset()
+        self._silence_ended = trio.Event()
         self._registrar = registrar
         self._serve = serve
         self.readiness = ReadinessSide(
@@ -73,15 +74,32 @@ class OwnWorkloads:
     async def register(self) -> None:
         """Register once what peers are to connect to is there: a refused listener would be a black hole.
 
-        A host without workloads registers where its gossip is found, at once.
+        That is: its listeners, and an application that takes connections, the first of several; the others are not
+        ready until then. A host without workloads registers where its gossip is found, at once.
         """
-        if self._settings.workloads:
-            await self._changed.until(self._are_known)
-            self._registrar.wait_for("its listeners are not in force in Envoy yet")
-            await self.say_when_served()
-            if self._beside_application:
-                await wait_listening(self._facts.applications(), self._registrar.wait_for)
-        await self._registrar.run()
+        async with trio.open_nursery() as nursery:
+            if self._settings.workloads:
+                await self._changed.until(self._are_known)
+                self._registrar.wait_for("its listeners are not in force in Envoy yet")
+                applications = self._facts.applications()
+                self._silent = frozenset(applications)
+                await self.say_when_served()
+                for workload, places in applications.items():
+                    nursery.start_soon(self._hear, workload, places)
+                if applications:
+                    await self._silence_ended.wait()
+            await self._registrar.run()
+
+    async def _hear(self, workload: str, places: Sequence[tuple[str, int]]) -> None:
+        """Until its application has listened once, a workload is not ready; one that never does holds up no other."""
+        await wait_listening(places, self._wait_for_application)
+        self._silent -= {workload}
+        self._silence_ended.set()
+        self.say()
+
+    def _wait_for_application(self, reason: str) -> None:
+        if not self._silence_ended.is_set():
+            self._registrar.wait_for(reason)
 
     async def say_when_served(self) -> None:
         """Register the workloads as they are now, once peers can connect to them."""
@@ -98,5 +116,5 @@ class OwnWorkloads:
 
     def say(self) -> None:
         """Register the workloads as they are now; before `register` it is only noted."""
-        workloads, unready = self._facts.record().workloads, self.readiness.unready
+        workloads, unready = self._facts.record().workloads, self.readiness.unready | self._silent
         self._registrar.say(lambda own: replace(own, workloads=workloads, unhealthy=unready))

@@ -150,7 +150,7 @@ def test_ports_of_the_settings_beat_those_of_the_template() -> None:
     facts.follow(carts({"http": 8080}))
     (workload,) = facts.record().workloads
     assert [p.number for p in workload.ports] == [80]
-    assert facts.applications() == (("127.0.0.1", 80),)
+    assert list(facts.applications().values()) == [[("127.0.0.1", 80)]]
 
 
 def test_the_probe_of_a_group_is_told_by_the_workloads_name() -> None:
