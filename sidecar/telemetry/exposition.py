@@ -60,33 +60,37 @@ def render(
         labels: Labels of each packed tag of requests; tags without any are left out.
         tcp_labels: The same for connections.
     """
-    lines: list[str] = []
+    out = bytearray()
     for metrics, known in ((METRICS, labels), (TCP_METRICS, tcp_labels)):
+        # Written out once for each tag: a histogram has twenty lines of it.
+        written = {tag: _written(each) for tag, each in known.items()}
         for metric in metrics:
             found = reading.series.get(metric.name)
             if found:
-                lines += _lines(metric, found, known)
-    return "".join(f"{line}\n" for line in lines).encode()
+                _render(out, metric, found, written)
+    return bytes(out)
 
 
-def _lines(
+def _render(
+    out: bytearray,
     metric: Metric,
     found: Mapping[tuple[str, str, str], float],
-    known: Mapping[str, Labels],
-) -> Iterable[str]:
-    sums: dict[tuple[str, Labels, str], float] = {}
+    written: Mapping[str, str],
+) -> None:
+    sums: dict[tuple[str, str, str], float] = {}
     for (suffix, tag, bound), value in found.items():
-        if tag in known:
-            key = (suffix, known[tag], bound)
+        if tag in written and (not bound or metric.shows(bound)):
+            key = (suffix, written[tag], bound)
             sums[key] = sums.get(key, 0.0) + value
     kind = "counter" if metric.measure is None else "histogram"
-    yield f"# HELP {metric.full_name} {metric.text}"
-    yield f"# TYPE {metric.full_name} {kind}"
+    out += f"# HELP {metric.full_name} {metric.text}\n# TYPE {metric.full_name} {kind}\n".encode()
     for (suffix, labels, bound), value in sums.items():
-        pairs = [f'{name}="{_escaped(text)}"' for name, text in labels]
-        if bound:
-            pairs.append(f'le="{bound}"')
-        yield f"{metric.full_name}{suffix}{{{','.join(pairs)}}} {_number(value)}"
+        within = f',le="{bound}"' if bound else ""
+        out += f"{metric.full_name}{suffix}{{{labels}{within}}} {_number(value)}\n".encode()
+
+
+def _written(labels: Labels) -> str:
+    return ",".join(f'{name}="{_escaped(text)}"' for name, text in labels)
 
 
 def _unescaped(found: re.Match[str]) -> str:

@@ -21,6 +21,16 @@ class Measure:
     """Envoy's command operator for it."""
     unit: str
     """Envoy's word for its unit."""
+    bounds: frozenset[str]
+    """Upper bounds of the buckets that are told. Envoy keeps more; they are cumulative, so any may be left out."""
+
+
+DURATION_BOUNDS = frozenset(
+    "0.5 1 5 10 25 50 100 250 500 1000 2500 5000 10000 30000 60000 300000 +Inf".split()  # noqa: SIM905
+)
+"""Milliseconds, up to five minutes."""
+SIZE_BOUNDS = frozenset("100 1000 10000 60000 300000 1800000 +Inf".split())  # noqa: SIM905
+"""Bytes; Envoy keeps no buckets beyond 3.6 million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,10 @@ class Metric:
     at_start: bool = False
     """TCP: counted when the connection stands, not when it ends."""
 
+    def shows(self, bound: str) -> bool:
+        """Whether a histogram tells of a bucket."""
+        return self.measure is not None and bound in self.measure.bounds
+
     @property
     def is_size(self) -> bool:
         """Whether it is a histogram of bytes."""
@@ -54,10 +68,16 @@ METRICS = (
     Metric(
         "request_duration_milliseconds",
         "From the first byte of a request to the last byte of its answer.",
-        Measure("%DURATION%", "Milliseconds"),
+        Measure("%DURATION%", "Milliseconds", DURATION_BOUNDS),
     ),
-    Metric("request_bytes", "Bytes of request bodies.", Measure("%BYTES_RECEIVED%", "Bytes")),
-    Metric("response_bytes", "Bytes of answers' bodies.", Measure("%BYTES_SENT%", "Bytes")),
+    Metric(
+        "request_bytes",
+        "Bytes of request bodies.",
+        Measure("%BYTES_RECEIVED%", "Bytes", SIZE_BOUNDS),
+    ),
+    Metric(
+        "response_bytes", "Bytes of answers' bodies.", Measure("%BYTES_SENT%", "Bytes", SIZE_BOUNDS)
+    ),
 )
 """Of requests."""
 

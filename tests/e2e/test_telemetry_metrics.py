@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from collections.abc import Iterator
 
 import pytest
 
+from sidecar.xds.compile.access_logs import SERIES_MAX
 from tests.harness.echo import TcpEcho
+from tests.harness.load import send
 from tests.harness.mesh import MeshFixture
 from tests.harness.processes import wait_until
 from tests.harness.reviews import REVIEWS, reviews_mesh, reviews_to
@@ -152,3 +155,32 @@ def test_a_mesh_may_do_without_and_a_host_may_say_otherwise(meshed: Meshed) -> N
     mesh.settle()
     assert client.ask(REVIEWS, "/?status=202").status == 202
     counted(client, "istio_requests_total", 1, response_code="202")
+
+
+def test_what_strangers_say_cannot_make_envoy_grow(meshed: Meshed) -> None:
+    """Straight to the inbound port, as nobody in the mesh does, each time as another workload."""
+    mesh, _ = meshed
+    backend = mesh.backend("bounded")
+    workload = mesh.workload(backend, 9080)
+    host = mesh.sidecar("bounded", workload)
+    port = workload["ports"][0]["inbound_port"]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=45)
+    for number in range(SERIES_MAX + 100):
+        headers = {"x-meshd-peer": f"w{number};default;a;v;a;v"}
+        assert send(connection, "bounded", headers=headers).status == 200
+    connection.close()
+    counted = [one for one in scrape(host) if one.name == "istio_requests_total"]
+    assert len(counted) == SERIES_MAX
+
+
+def test_turning_it_off_and_on_fails_no_request(meshed: Meshed) -> None:
+    mesh, client = meshed
+    with client.load(REVIEWS) as load:
+        load.wait_for(50)
+        for is_on in ("false", "true"):
+            mesh.put(
+                "apiVersion: meshd.io/v1\nkind: MeshConfig\nmetadata: {name: mesh}\n"
+                f"spec: {{requestMetrics: {is_on}}}\n"
+            )
+            load.wait_for(200)
+    load.assert_none_failed(400)

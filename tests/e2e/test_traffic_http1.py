@@ -174,6 +174,13 @@ class TestStreams:
         wire.socket.sendall(b"again")
         assert wire.file.read(5) == b"again"
 
+    def test_a_tunnel_stays_open_however_long_it_is_silent(self, wire: Client) -> None:
+        wire.socket.sendall(f"CONNECT {HOST} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        assert wire.head().status == 200
+        time.sleep(SILENT_S)  # the silence is what is tested
+        wire.send("/seen", HOST)
+        assert wire.answer().status == 200
+
     def test_a_client_that_sends_slowly_is_waited_for(self, wire: Client) -> None:
         wire.send("/up", HOST, "Content-Length: 4", method="PUT", body=b"ab")
         time.sleep(SILENT_S)  # the silence is what is tested

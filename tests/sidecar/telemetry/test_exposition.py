@@ -10,6 +10,7 @@ envoy_istio_requests_total{p="source;;b;200;-;;;"} 4
 envoy_istio_requests_total{p="destination;1;;200;-;;;\"x\\"} 1
 # TYPE envoy_istio_request_bytes histogram
 envoy_istio_request_bytes_bucket{p="source;;a;200;-;;;",le="0.5"} 1
+envoy_istio_request_bytes_bucket{p="source;;a;200;-;;;",le="1000"} 2
 envoy_istio_request_bytes_bucket{p="source;;a;200;-;;;",le="+Inf"} 3
 envoy_istio_request_bytes_sum{p="source;;a;200;-;;;"} 12.5
 envoy_istio_request_bytes_count{p="source;;a;200;-;;;"} 3
@@ -43,12 +44,12 @@ def test_equal_series_are_added_up_and_unknown_tags_left_out() -> None:
     assert sum(line.startswith("istio_requests_total{") for line in lines) == 1
 
 
-def test_histograms_keep_buckets_sum_and_count() -> None:
+def test_histograms_keep_the_buckets_that_say_something_and_sum_and_count() -> None:
     lines = rendered({"source;;a;200;-;;;": (("x", "y"),)})
     assert [line for line in lines if "request_bytes" in line] == [
         "# HELP istio_request_bytes Bytes of request bodies.",
         "# TYPE istio_request_bytes histogram",
-        'istio_request_bytes_bucket{x="y",le="0.5"} 1',
+        'istio_request_bytes_bucket{x="y",le="1000"} 2',
         'istio_request_bytes_bucket{x="y",le="+Inf"} 3',
         'istio_request_bytes_sum{x="y"} 12.5',
         'istio_request_bytes_count{x="y"} 3',
