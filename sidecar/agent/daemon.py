@@ -158,8 +158,8 @@ async def _load(
 ) -> NodeShell:
     """The daemon's other half. Its modules take a third of a second to load: Envoy starts up meanwhile."""
     try:
-        from sidecar.agent.host_facts import find_address
         from sidecar.agent.node_shell import NodeShell
+        from sidecar.agent.own_address import find_address
 
         address = await find_address(settings)
         return NodeShell(settings, address, envoy_side, collection)

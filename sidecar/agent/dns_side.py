@@ -9,8 +9,8 @@ from typing import Any
 import trio
 
 from sidecar.agent.dns_server import Answer, DnsServer
-from sidecar.agent.host_facts import has_ipv6
 from sidecar.agent.kept_sockets import KeptSockets
+from sidecar.agent.own_address import has_ipv6
 from sidecar.agent.resolvers import Resolvers
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.virtual_address_file import VirtualAddressFile

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
-from urllib.parse import urlsplit
 
-import trio
-
+from sidecar.agent.own_address import has_ipv6
 from sidecar.agent.settings import (
     FIRST_INBOUND_PORT,
     ContextSettings,
@@ -31,15 +27,11 @@ from sidecar.xds.compile.capture import CaptureBind
 from sidecar.xds.compile.inbound import inbound_listener_name
 from sidecar.xds.desired import BuilderSettings
 from store.objects.base import ObjectRef
+from store.objects.host import HostRegistration
 from store.objects.kinds import Kind
 from store.objects.workload_group import ReadinessProbe, WorkloadGroup
 
-__all__ = ["HostFacts", "find_address", "has_ipv6", "own_address"]
-
-ADDRESS_WITHIN_S = 1.0
-"""How long names of etcd's members may take to be looked up: a host must start when DNS is away, too."""
-ANYWHERE = ("192.0.2.1", "2001:db8::1")
-"""Addresses kept for documentation (RFC 5737, RFC 3849): the way to them is the default route."""
+__all__ = ["HostFacts"]
 
 
 class HostFacts:
@@ -169,6 +161,23 @@ class HostFacts:
         if changed:
             self.inbound()  # new ports are numbered in the order in which they came
         return changed
+
+    def recall(self, before: HostRegistration) -> None:
+        """Number ports of groups as a former run did: peers still connect to them by those numbers."""
+        names = {
+            (
+                workload.namespace or self._settings.namespace,
+                self._settings.workload_name(workload),
+            ): i
+            for i, workload in enumerate(self._settings.workloads)
+            if workload.group
+        }
+        for workload in before.workloads:
+            index = names.get((workload.namespace, workload.name))
+            for port in workload.ports if index is not None else ():
+                taken = self._told_ports | set(self._numbered.values())
+                if index is not None and port.target_port not in taken and port.target_port:
+                    self._numbered.setdefault((index, port.name, port.number), port.target_port)
 
     @property
     def missing_groups(self) -> tuple[ObjectRef, ...]:
@@ -355,56 +364,3 @@ def _identity(context: ContextSettings) -> Identity | None:
         f"spiffe://{domain}/ns/{context.namespace}/sa/{context.service_account}",
         tuple(dict.fromkeys((domain, *settings.trust_domain_aliases))),
     )
-
-
-async def find_address(settings: SidecarSettings) -> str:
-    """`own_address`, within a second; where names cannot be looked up by then, the default route decides."""
-    with trio.move_on_after(ADDRESS_WITHIN_S):
-        return await trio.to_thread.run_sync(partial(own_address, settings), abandon_on_cancel=True)
-    return settings.address or _default_address()
-
-
-def own_address(settings: SidecarSettings) -> str:
-    """The address that peers reach this host under: as told, else where the route to etcd leaves from.
-
-    Where no member's name can be looked up, the default route decides: a host that starts without DNS must not
-    register an address of loopback. Asks the routing table by connecting a datagram socket; no packet is sent.
-    """
-    if settings.address:
-        return settings.address
-    for endpoint in settings.etcd.endpoints:
-        place = urlsplit(endpoint)
-        if found := _leaving_for(place.hostname or "", place.port or 2379):
-            return found
-    return _default_address()
-
-
-def has_ipv6() -> bool:
-    """Whether this machine (this network namespace) has IPv6: its loopback address can be bound."""
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-def _default_address() -> str:
-    found = (_leaving_for(address, 9) for address in ANYWHERE)
-    return next((address for address in found if address), "127.0.0.1")
-
-
-def _leaving_for(host: str, port: int) -> str:
-    """Local address of the route to `host`; empty when there is none."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except OSError:
-        return ""
-    for family, kind, protocol, _, address in found:
-        with socket.socket(family, kind, protocol) as probe:
-            try:
-                probe.connect(address)
-            except OSError:
-                continue
-            return str(probe.getsockname()[0])
-    return ""

@@ -54,6 +54,7 @@ class OwnWorkloads:
         self._silence_ended = trio.Event()
         self._registrar = registrar
         self._serve = serve
+        self._has_recalled = False
         self.readiness = ReadinessSide(
             exec_allowed=settings.registration.exec_probes, changed=self.say
         )
@@ -61,7 +62,13 @@ class OwnWorkloads:
 
     def follow(self, mesh: Mesh | None) -> bool:
         """Take the groups as the mesh has them now; whether `say_when_served` is due."""
-        if mesh is None or not self._facts.follow(mesh.objects):
+        if mesh is None:
+            return False
+        if not self._has_recalled:
+            self._has_recalled = True
+            if (before := mesh.registrations.get(self._settings.node)) is not None:
+                self._facts.recall(before)
+        if not self._facts.follow(mesh.objects):
             return False
         log.info(
             "workload_group_followed", missing=[str(ref) for ref in self._facts.missing_groups]

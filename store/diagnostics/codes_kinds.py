@@ -220,6 +220,14 @@ KIND_CODES = (
         "Add the method.",
     ),
     Code(
+        "MESH0382",
+        _W,
+        "probe that runs a command",
+        "Whoever may write the WorkloadGroup would have programs run on its hosts, so hosts run them only where their "
+        "own settings allow it; a workload whose probe is not run counts as not ready.",
+        "Set registration.exec_probes on the group's hosts, or probe by httpGet, tcpSocket or grpc.",
+    ),
+    Code(
         "MESH0385",
         _E,
         "illegal egress host",

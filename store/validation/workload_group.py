@@ -43,7 +43,10 @@ def _check_probe(probe: ReadinessProbe, at: Path, found: Findings) -> None:
         check_port(probe.tcp_socket.port, (*at, "tcpSocket", "port"), found)
     if probe.grpc is not None:
         check_port(probe.grpc.port or 0, (*at, "grpc", "port"), found)
-    if probe.exec is not None and not probe.exec.command:
+    if probe.exec is not None and probe.exec.command:
+        message = "hosts run commands for others only where their settings allow it (registration.exec_probes)"
+        found.add("MESH0382", (*at, "exec"), message, at_key=True)
+    elif probe.exec is not None:
         message = "the command is empty"
         found.add(
             "MESH0381",

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-import trio
-from trio.testing import MockClock
-
-from sidecar.agent.host_facts import (
-    ADDRESS_WITHIN_S,
-    ANYWHERE,
-    HostFacts,
-    find_address,
-    own_address,
-)
+from sidecar.agent.host_facts import HostFacts
 from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.settings_layers import from_layers, layers
 from sidecar.mesh.model import Protocol
 from sidecar.mesh.source import ObjectInForce
 from store.objects.base import MeshObject, ObjectRef
+from store.objects.host import HostRegistration
 from store.objects.kinds import Kind
 from store.objects.workload_group import WorkloadGroup
 from store.snapshot import Entry
@@ -144,6 +133,19 @@ def test_a_port_keeps_its_number_while_its_group_changes() -> None:
     assert facts.inbound_port_numbers == {15006, 15008}
 
 
+def test_a_port_keeps_its_number_over_a_restart() -> None:
+    told = settings(workloads=[{"group": "carts"}, {"service": "b", "ports": [port(80)]}])
+    first = HostFacts(told, "10.0.0.1")
+    first.follow(carts({"http": 8080}))
+    first.follow(carts({"grpc": 9090, "http": 8080}))
+    again = HostFacts(told, "10.0.0.1")
+    again.recall(HostRegistration.model_validate_json(first.record().encode()))
+    again.follow(carts({"grpc": 9090, "http": 8080, "more": 1}))
+    numbers = {p.name: p.inbound_port for p in again.record().workloads[0].ports}
+    assert numbers == {"grpc": 15008, "http": 15007, "more": 15009}
+    assert again.record().workloads[1].ports[0].inbound_port == 15006
+
+
 def test_ports_of_the_settings_beat_those_of_the_template() -> None:
     told = settings(workloads=[{"group": "carts", "service": "cart", "ports": [port(80)]}])
     facts = HostFacts(told, "10.0.0.1")
@@ -200,37 +202,3 @@ def test_peers_connect_to_a_gateways_own_servers() -> None:
     assert [(p.number, p.inbound_port) for p in workload.ports] == [(80, 80), (443, 8443)]
     assert facts.inbound() == ()
     assert facts.builder().options.gateway_ports == ((443, 8443),)
-
-
-def test_an_address_that_is_told_is_taken() -> None:
-    assert own_address(settings(address="10.1.2.3")) == "10.1.2.3"
-
-
-def test_without_one_the_address_is_where_the_way_to_etcd_begins() -> None:
-    told = settings(etcd={"endpoints": ["http://127.0.0.1:2379"]})
-    assert own_address(told) == "127.0.0.1"
-
-
-async def test_where_names_cannot_be_looked_up_in_time_the_default_route_decides(
-    monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
-) -> None:
-    """A host that boots without DNS must come up, and must not register an address of loopback."""
-    over = threading.Event()
-    asked: list[str] = []
-
-    def slow(host: str, *_: Any, **__: Any) -> Any:
-        asked.append(host)
-        if host == "etcd.example.com":
-            over.wait(20)
-            raise socket.gaierror("no answer")
-        return [(socket.AF_INET, socket.SOCK_DGRAM, 0, "", ("127.0.0.9", 9))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", slow)
-    began_s = trio.current_time()
-    try:
-        told = settings(etcd={"endpoints": ["http://etcd.example.com:2379"]})
-        assert await find_address(told) == "127.0.0.1"
-        assert trio.current_time() - began_s == pytest.approx(ADDRESS_WITHIN_S)
-        assert ANYWHERE[0] in asked
-    finally:
-        over.set()
