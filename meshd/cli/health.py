@@ -114,7 +114,7 @@ def _troubles(status: Json) -> Iterator[Trouble]:
                 Severity.DEGRADED,
                 f"error: no certificate for {sources}: {row.get('detail')}",
                 (
-                    "What needs it refuses connections until it is there; nothing is to be restarted.",
+                    "Until it is there, what needs it goes on as before, or refuses; nothing is to be restarted.",
                 ),
             )
             continue

@@ -363,8 +363,10 @@ class NodeShell:
         self._envoy.note(event, trio.current_time())
         self._changed.ring()
 
-    def _secrets_read(self, materials: Mapping[SecretSource, Material]) -> None:
-        self._handle(SecretsRead(materials))
+    def _secrets_read(
+        self, materials: Mapping[SecretSource, Material], broken: frozenset[SecretSource]
+    ) -> None:
+        self._handle(SecretsRead(materials, broken))
         held = (one for one in self._node.contexts if one.identity and one.identity.is_held)
         secured = frozenset(context.name for context in held)
         if self._facts.secure(secured):

@@ -39,22 +39,28 @@ class SecretFiles:
     """The shell of the secrets of one host.
 
     Args:
-        give: Told of all that is held whenever it is different; it may call `want`.
+        give: Told of all that is held, and of what gives nothing, at each `want` that says something new and whenever
+            it is different; it may call `want`.
         readings: Counts readings, by outcome `taken` or `broken`.
     """
 
     def __init__(
-        self, give: Callable[[Mapping[SecretSource, Material]], None], readings: _Counted
+        self,
+        give: Callable[[Mapping[SecretSource, Material], frozenset[SecretSource]], None],
+        readings: _Counted,
     ) -> None:
         self.keeper = Keeper()
         """What is held, and what is wrong."""
         self._give = give
         self._readings = readings
-        self._given: dict[SecretSource, Material] = {}
+        self._given: tuple[Mapping[SecretSource, Material], frozenset[SecretSource]] | None = None
 
     def want(self, sources: Iterable[SecretSource]) -> None:
         """Look after these and no others; new ones are read before this returns."""
-        self.keeper.want(sources)
+        wanted = frozenset(sources)
+        if wanted != self.keeper.wanted:
+            self._given = None
+        self.keeper.want(wanted)
         self.look()
 
     async def run(self) -> None:
@@ -71,9 +77,11 @@ class SecretFiles:
             told = self.keeper.read(source, marks, _contents(source), now_s)
             if told is not None:
                 self._say(told)
-        if self.keeper.held != self._given:
-            self._given = dict(self.keeper.held)
-            self._give(self._given)
+        held = dict(self.keeper.held)
+        given = held, frozenset(self.keeper.troubles) - held.keys()
+        if given != self._given:
+            self._given = given
+            self._give(*given)
 
     def _say(self, told: Told) -> None:
         name = told.source.name

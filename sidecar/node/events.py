@@ -153,9 +153,12 @@ class LocalPortsChanged:
 
 @dataclass(frozen=True, slots=True)
 class SecretsRead:
-    """All secrets that this host's files give now, in the place of those before."""
+    """All that files give of the secrets that are wanted now, in the place of what they gave before."""
 
     materials: Mapping[SecretSource, Material]
+    """Contents by secret."""
+    broken: frozenset[SecretSource] = frozenset()
+    """Secrets whose files give nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,10 @@ class ParticipantsChanged:
 
 @dataclass(frozen=True, slots=True)
 class WantSecrets:
-    """Look after the files of these secrets, and of no others; answer with `SecretsRead` whenever they give others."""
+    """Look after the files of these secrets, and of no others.
+
+    Answered with `SecretsRead` at once, and again whenever they give others.
+    """
 
     sources: frozenset[SecretSource]
 

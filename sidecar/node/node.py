@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from sidecar.certificates.model import Material, SecretSource
+from sidecar.certificates.model import SecretSource
 from sidecar.mesh.mesh import CONFIG_REF, Mesh
 from sidecar.mesh.model import Context, MeshChange
 from sidecar.mesh.view import View
@@ -23,7 +23,6 @@ from sidecar.mesh.virtual_addresses import VirtualAddresses
 from sidecar.node.contexts import resembling, with_identity
 from sidecar.node.events import (
     CompareRegistration,
-    Desire,
     Effect,
     EndpointsJudged,
     EnvoyAsked,
@@ -46,9 +45,9 @@ from sidecar.node.events import (
     Source,
     Tick,
     Transition,
-    WantSecrets,
 )
 from sidecar.node.participants import Participants
+from sidecar.node.secrets import SecretGate, identity_secrets
 from sidecar.node.telling import told_of_quarantine, told_of_registrations
 from sidecar.registration.claims import Admitted, RefusedClaim, refused_claims
 from sidecar.registration.events import (
@@ -138,7 +137,7 @@ class Node:
         self._refused_claims: dict[str, tuple[RefusedClaim, ...]] = {}
         self._siblings = ""
         self._waiting: dict[str, InForceMark] = {}
-        self._wanted_secrets: frozenset[SecretSource] = frozenset()
+        self._secrets = SecretGate()
         self._out: list[Effect] = []
 
     @property
@@ -154,8 +153,7 @@ class Node:
     @property
     def identity_secrets(self) -> frozenset[SecretSource]:
         """What the identities of all contexts are made of: to be read before anything is built with them."""
-        found = (one.identity.secrets for one in self._contexts if one.identity is not None)
-        return frozenset[SecretSource]().union(*found)
+        return identity_secrets(self._contexts)
 
     @property
     def registrations(self) -> Registrations:
@@ -201,9 +199,11 @@ class Node:
                 self._judge(event.count, now_s)
             case LocalPortsChanged():
                 self._desire(self._builder.serve(event.ports, event.workloads))
-                self._be(resembling(self._contexts, event.contexts))
+                seen = self._be(resembling(self._contexts, event.contexts))
+                if seen is not None:
+                    self._desire(seen, always=True)
             case SecretsRead():
-                self._read_secrets(event.materials)
+                self._read_secrets(event)
             case Tick():
                 self._release(now_s)
                 self._out += told_of_registrations(self._registrations.handle(TimePassed(), now_s))
@@ -327,19 +327,25 @@ class Node:
             for context in contexts
         }
 
-    def _read_secrets(self, materials: Mapping[SecretSource, Material]) -> None:
+    def _read_secrets(self, event: SecretsRead) -> None:
         """Hand on what files give; an identity that is there for the first time is used from now on."""
-        self._be(tuple(with_identity(context, materials) for context in self._contexts))
-        self._desire(self._builder.put_secrets(materials))
+        waiting = self._secrets.read(event)
+        change = self._builder.put_secrets(event.materials, event.broken)
+        seen = self._be(tuple(with_identity(one, event.materials) for one in self._contexts))
+        if seen is not None:
+            change = change.then(seen)
+        if waiting is not None:
+            change = waiting.then(change)
+        self._desire(change, always=waiting is not None or seen is not None)
 
-    def _be(self, contexts: tuple[Context, ...]) -> None:
-        """See the mesh with the eyes of these contexts from now on."""
+    def _be(self, contexts: tuple[Context, ...]) -> DesiredChange | None:
+        """See the mesh with the eyes of these contexts from now on; None where that is nothing new."""
         is_different, self._contexts = contexts != self._contexts, contexts
         if is_different and self.mesh is not None and self.catalog.snapshot is not None:
             self.views = self._see(self.mesh)
             label = f"{self.catalog.snapshot.epoch}@{self.catalog.snapshot.revision}"
-            change = self._builder.update(self.views, MeshChange(everything=True), label)
-            self._desire(change, always=True)
+            return self._builder.update(self.views, MeshChange(everything=True), label)
+        return None
 
     def _release(self, now_s: float) -> None:
         due_s = self._builder.release_due_s()
@@ -348,8 +354,8 @@ class Node:
 
     def _desire(self, change: DesiredChange, *, always: bool = False) -> None:
         """Tell Envoy's session, `always` for the label's sake; then who takes part, where that changed with it."""
-        if change or always:
-            self._out.append(Desire(change))
+        wanted = self._builder.secrets | self.identity_secrets
+        self._out += self._secrets.tell(change, wanted, always=always)
         if self.mesh is not None and self._builder.siblings != self._siblings:
             self._siblings = self._builder.siblings
             self._out.append(SiblingsChanged(self._siblings))
@@ -357,9 +363,6 @@ class Node:
         if touched and self.participants.refresh(touched, self.views):
             facts, clusters = self.participants.facts, self.participants.clusters
             self._out.append(ParticipantsChanged(facts, clusters))
-        if (wanted := self._builder.secrets | self.identity_secrets) != self._wanted_secrets:
-            self._wanted_secrets = wanted
-            self._out.append(WantSecrets(wanted))
 
     def _reject(self, rejected: ResourceRejected, now_s: float) -> None:
         self._say(

@@ -199,10 +199,18 @@ class Builder:
             self._siblings.update(next(iter(self._views.values())), everything)
         return self._retell()
 
-    def put_secrets(self, materials: Mapping[SecretSource, Material]) -> DesiredChange:
+    def put_secrets(
+        self,
+        materials: Mapping[SecretSource, Material],
+        broken: frozenset[SecretSource] = frozenset(),
+    ) -> DesiredChange:
         """Have these secrets from now on, in the place of those before.
 
         A secret that was had and is not to be had any more stays with Envoy, which gives up none.
+
+        Args:
+            materials: Contents by secret.
+            broken: Secrets whose files give nothing.
         """
         for source in self._materials.keys() - materials.keys():
             self._holdings.drop(TypeUrl.SECRET, source.name)
@@ -210,6 +218,7 @@ class Builder:
             if self._materials.get(source) != material:
                 self._holdings.put(compile_secret(material))
         self._materials = dict(materials)
+        self._destinations.know(frozenset(materials), broken)
         return self._retell()
 
     def ejected(self, ejected: EjectedUntil) -> None:

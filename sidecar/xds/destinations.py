@@ -10,14 +10,17 @@ remembered, and gets its cluster as soon as the mesh has it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from sidecar.balancing.model import ClusterPlan, EndpointSet
+from sidecar.certificates.model import SecretSource
 from sidecar.mesh.model import MeshChange
 from sidecar.outlier.events import EndpointName, Imposed
 from sidecar.outlier.model import Destination, Place
 from sidecar.routing.table import ClusterKey
 from sidecar.xds.compile import CompileOptions, compile_cluster, compile_endpoints, needs_endpoints
+from sidecar.xds.compile.sockets import is_always_secured
 from sidecar.xds.dependencies import Dependencies
 from sidecar.xds.holdings import Holdings
 from sidecar.xds.local_ejections import LocalEjections
@@ -55,6 +58,9 @@ class Destinations:
         self._imposed: dict[Destination, dict[Place, Imposed]] = {}
         self._clusters: dict[Destination, set[ClusterKey]] = {}
         self._touched: set[Destination] = set()
+        self._held_back: dict[ClusterKey, Resource] = {}
+        self._held_secrets: frozenset[SecretSource] = frozenset()
+        self._broken_secrets: frozenset[SecretSource] = frozenset()
         self.local = LocalEjections()
         """Envoy's own ejections."""
 
@@ -89,6 +95,11 @@ class Destinations:
             if wanted.get(destination) != self._imposed.get(destination):
                 self._stale |= self._clusters.get(destination, set())
         self._imposed = wanted
+
+    def know(self, held: frozenset[SecretSource], broken: frozenset[SecretSource]) -> None:
+        """Which secrets files give, and which they cannot: see `_put_cluster`."""
+        self._held_secrets, self._broken_secrets = held, broken
+        self._stale |= self._held_back.keys()
 
     def release(self, clusters: Iterable[str]) -> None:
         """Endpoints of these clusters are held no longer, see `local`."""
@@ -137,7 +148,7 @@ class Destinations:
         self._dependencies.file(key, plan.hosts | {key.host})
         endpoints = balancer.endpoints(key)
         self._put_cluster(
-            plan, compile_cluster(plan, config, endpoints=endpoints, options=self._options)
+            key, plan, compile_cluster(plan, config, endpoints=endpoints, options=self._options)
         )
         destination = Destination(key.host, key.port)
         self._touched.add(destination)
@@ -148,11 +159,31 @@ class Destinations:
             self._unfile(key)
             self._holdings.drop(TypeUrl.ENDPOINTS, key.name)
 
-    def _put_cluster(self, plan: ClusterPlan, made: Resource) -> None:
-        before = self._holdings.get(TypeUrl.CLUSTER, made.name)
+    def _put_cluster(self, key: ClusterKey, plan: ClusterPlan, made: Resource) -> None:
+        """Put a cluster, unless it would cut off what works: one whose certificates are not to be had.
+
+        The one before then stays, if it was secured as well; where it may be plain text nothing goes on in it.
+        """
+        before = self._held_back.pop(key, None) or self._holdings.get(TypeUrl.CLUSTER, made.name)
+        missing = not made.secrets <= self._held_secrets
+        if missing and before is not None and self._works(before):
+            self._held_back[key] = before
+            chosen = before if made.secrets & self._broken_secrets else made
+            # Both are looked after as long as either may be what serves.
+            named = before.secrets | made.secrets
+            behind = dict.fromkeys((*before.sources, *made.sources))
+            made = replace(chosen, secrets=named, sources=tuple(behind))
+            before = self._holdings.get(TypeUrl.CLUSTER, made.name)
         if before is not None and before.version != made.version:
             self.local.changed(made.name, detects=plan.policy.outlier_detection is not None)
         self._holdings.put(made)
+
+    def _works(self, cluster: Resource) -> bool:
+        return (
+            bool(cluster.secrets)
+            and cluster.secrets <= self._held_secrets
+            and is_always_secured(cluster)
+        )
 
     def _overlay(self, key: ClusterKey) -> Mapping[Place, Imposed]:
         imposed = self._imposed.get(Destination(key.host, key.port), {})
@@ -160,6 +191,7 @@ class Destinations:
         return {**imposed, **dict.fromkeys(held, Imposed.EJECTED)} if held else imposed
 
     def _drop(self, key: ClusterKey) -> None:
+        self._held_back.pop(key, None)
         self._touched.add(Destination(key.host, key.port))
         self._unfile(key)
         self.local.forget(key.name)

@@ -59,3 +59,18 @@ class DesiredChange:
 
     def __bool__(self) -> bool:
         return any(self.upserts.values()) or any(self.removals.values())
+
+    def then(self, later: DesiredChange) -> DesiredChange:
+        """Both as one: what comes after the one is followed by the other."""
+        upserts: dict[TypeUrl, dict[str, Resource]] = {}
+        removals: dict[TypeUrl, frozenset[str]] = {}
+        for kind in TypeUrl:
+            gone, made = later.removals.get(kind, frozenset()), later.upserts.get(kind, {})
+            kept = {
+                name: one for name, one in self.upserts.get(kind, {}).items() if name not in gone
+            }
+            if kept or made:
+                upserts[kind] = {**kept, **made}
+            if left := (self.removals.get(kind, frozenset()) | gone) - made.keys():
+                removals[kind] = left
+        return DesiredChange(later.label, upserts, removals)

@@ -212,3 +212,44 @@ async def test_a_destination_whose_files_are_missing_gets_nothing_until_they_com
 
             await until(serves)
             assert await host.lab.stat("cluster_manager.cluster_updated") == updated
+
+
+RULE = ENTRY.partition("---")[2]
+
+
+async def test_a_rule_that_names_missing_files_leaves_what_works_until_they_come(
+    tmp_path: Path,
+) -> None:
+    authority, late = Authority(tmp_path), tmp_path / "late.pem"
+    good = str(authority.path("ca.pem"))
+    async with (
+        serving(TlsSeeing("secret", context=authority.server("api.example.com"))) as (api,),
+        follow(ENTRY.replace("PORT", str(api.port)).replace("CA", good)) as host,
+    ):
+        assert (await host.get("api.example.com")).text == "secret"
+        await host.put(RULE.replace("CA", str(late)))
+        assert (await host.get("api.example.com")).text == "secret"
+        (source,) = host.files.keeper.troubles
+        assert str(late) in source.files
+        assert any("DestinationRule" in str(one) for one in host.builder.naming(source))
+        stranger = tmp_path / "stranger"
+        stranger.mkdir()
+        late.write_bytes(Authority(stranger).path("ca.pem").read_bytes())
+        host.files.look()
+
+        async def is_in_force() -> bool:
+            return (await host.get("api.example.com")).status == 503
+
+        await until(is_in_force)
+
+
+async def test_plain_text_does_not_go_on_where_a_rule_asks_for_tls(tmp_path: Path) -> None:
+    entry = ENTRY.partition("---")[0]
+    async with (
+        upstream("plain") as (plain,),
+        follow(entry.replace("PORT", str(plain.port))) as host,
+    ):
+        assert (await host.get("api.example.com")).text == "plain"
+        await host.put(RULE.replace("CA", str(tmp_path / "missing.pem")))
+        assert (await host.get("api.example.com")).status == 503
+        assert plain.hits == 1

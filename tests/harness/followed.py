@@ -9,6 +9,7 @@ from typing import Any
 
 from sidecar.agent.metrics import Metrics
 from sidecar.agent.secret_files import SecretFiles
+from sidecar.certificates.model import Material, SecretSource
 from sidecar.mesh.model import Context, HostName, MeshChange
 from sidecar.outlier.events import Imposed
 from sidecar.outlier.model import Destination, Place
@@ -54,10 +55,8 @@ class Followed:
     builder: Builder
 
     def __post_init__(self) -> None:
-        self.files = SecretFiles(
-            lambda materials: self.follow(self.builder.put_secrets(materials)),
-            Metrics().secret_readings,
-        )
+        self._waiting: DesiredChange | None = None
+        self.files = SecretFiles(self._read, Metrics().secret_readings)
         """Certificates that objects name; they are looked at when a test says so."""
 
     async def put(self, *texts: str) -> None:
@@ -89,8 +88,21 @@ class Followed:
         return _flat(self.builder.ask(names))
 
     def _follow(self, change: MeshChange) -> None:
-        self.follow(self.builder.update(self.world.views, change, "e@0"))
+        self._waiting = self.builder.update(self.world.views, change, "e@0")
         self.files.want(self.builder.secrets)
+        if (waiting := self._waiting) is not None:
+            self.follow(waiting)
+        self._waiting = None
+
+    def _read(
+        self, materials: Mapping[SecretSource, Material], broken: frozenset[SecretSource]
+    ) -> None:
+        """As the node does: what names files that nobody looked at is told together with what came of them."""
+        read = self.builder.put_secrets(materials, broken)
+        if self._waiting is None:
+            self.follow(read)
+        else:
+            self._waiting = self._waiting.then(read)
 
     def follow(self, change: DesiredChange) -> None:
         """Have Envoy follow this change."""

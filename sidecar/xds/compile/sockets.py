@@ -20,8 +20,9 @@ from sidecar.xds.compile.tls import (
     with_proxy_protocol,
 )
 from sidecar.xds.compile.upstream_http import client_decides, speaks_http2
+from sidecar.xds.resource import Resource
 
-__all__ = ["add_sockets"]
+__all__ = ["add_sockets", "is_always_secured"]
 
 
 def add_sockets(
@@ -48,6 +49,13 @@ def add_sockets(
     if chosen is not PLAIN:
         cluster.transport_socket.CopyFrom(chosen.socket)
     return chosen.secrets
+
+
+def is_always_secured(cluster: Resource) -> bool:
+    """Whether every connection of a compiled cluster is TLS, whatever its endpoints say."""
+    return pb.Cluster.FromString(cluster.body).HasField("transport_socket") and bool(
+        cluster.secrets
+    )
 
 
 def _of_rule(plan: ClusterPlan, options: CompileOptions) -> TlsSocket:

@@ -22,8 +22,15 @@ class Files:
         self.folder = folder
         self.source = certificate_files(str(folder / "cert"), str(folder / "key"))
         self.given: list[Mapping[SecretSource, Material]] = []
+        self.broken: frozenset[SecretSource] = frozenset()
         self.readings = Counter("readings", "-", ["outcome"], registry=CollectorRegistry())
-        self.files = SecretFiles(self.given.append, self.readings)
+        self.files = SecretFiles(self._take, self.readings)
+
+    def _take(
+        self, materials: Mapping[SecretSource, Material], broken: frozenset[SecretSource]
+    ) -> None:
+        self.given.append(materials)
+        self.broken = broken
 
     def write(self, pair: tuple[bytes, bytes]) -> None:
         for name, content in zip(("cert", "key"), pair, strict=True):
@@ -85,4 +92,7 @@ async def test_what_is_no_file_of_a_certificate_is_told_and_never_waited_for(
     source = authority_files(str(path))
     host.files.want({source})
     assert source in host.files.keeper.troubles
-    assert host.given == []
+    assert host.given == [{}], "whoever wants something hears what became of it"
+    assert host.broken == {source}
+    host.files.want({source})
+    assert len(host.given) == 1

@@ -124,7 +124,7 @@ def test_one_bad_object_is_taken_back_once_however_many_resources_it_spoils() ->
     both = [{"destination": {"host": "w", "subset": "v1"}}, {"destination": {"host": "w"}}]
     routes = routes_of("w", ["w"], http=[{"route": [{**one, "weight": 50} for one in both]}])
     subsets = [{"name": "v1", "labels": {"version": "v1"}}]
-    tls = {"tls": {"mode": "MUTUAL", "clientCertificate": "/c", "privateKey": "/k"}}
+    tls = {"tls": {"mode": "SIMPLE", "sni": "a.b", "insecureSkipVerify": True}}
     good = destination_rule("w", "w", subsets=subsets)
     bad = destination_rule("w", "w", subsets=subsets, trafficPolicy=tls)
 
@@ -137,7 +137,7 @@ def test_one_bad_object_is_taken_back_once_however_many_resources_it_spoils() ->
     assert len(spoilt) == 2
     for resource in spoilt:
         told = ResourceRejected(
-            TypeUrl.CLUSTER, resource.name, resource.version, "no file", resource.sources
+            TypeUrl.CLUSTER, resource.name, resource.version, "too long", resource.sources
         )
         node.handle(EnvoyRejected(told), 3.0)
     (row,) = node.catalog.quarantined
@@ -398,8 +398,24 @@ def test_a_renewed_secret_is_desired_alone() -> None:
 
 def test_an_identity_that_comes_late_is_used_from_then_on() -> None:
     node = make_node(identity=IDENTITY)
+    node.handle(SecretsRead({}, IDENTITY.secrets), 0.0)
     arrive(node, Snapshot.of(EPOCH, 5, [registration("h1", 4)]))
-    assert not node.views[""].context.identity.is_held  # type: ignore[union-attr] # it has one
+    assert not is_held(node)
     change = desired(node.handle(SecretsRead(HELD), 0.0))
     assert set(change.upserts[TypeUrl.SECRET]) == {"default", "ROOTCA"}
-    assert node.views[""].context.identity.is_held  # type: ignore[union-attr] # it has one
+    assert is_held(node)
+
+
+def is_held(node: Node) -> bool:
+    identity = node.views[""].context.identity
+    return identity is not None and identity.is_held
+
+
+def test_what_names_files_that_nobody_looked_at_waits_for_them_and_is_told_as_one() -> None:
+    node = make_node(identity=IDENTITY)
+    effects = arrive(node, Snapshot.of(EPOCH, 5, [virtual_service(5, 1)]))
+    assert wanted(effects) == {"default", "ROOTCA"}
+    assert not any(isinstance(effect, Desire) for effect in effects)
+    (told,) = (e for e in node.handle(SecretsRead(HELD), 0.0) if isinstance(e, Desire))
+    assert told.change.label == f"{EPOCH}@5"
+    assert set(told.change.upserts) > {TypeUrl.SECRET, TypeUrl.VIRTUAL_HOST}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sidecar.certificates.model import authority_files
 from sidecar.xds.holdings import Holdings
-from sidecar.xds.resource import Resource, TypeUrl
+from sidecar.xds.resource import DesiredChange, Resource, TypeUrl
 from tests.harness.compiled import RULE, SOURCE
 
 CDS, EDS, VHDS = TypeUrl.CLUSTER, TypeUrl.ENDPOINTS, TypeUrl.VIRTUAL_HOST
@@ -121,3 +121,12 @@ def test_secrets_are_those_that_held_resources_name_with_the_objects_behind_them
     assert holdings.naming(one) == ()
     holdings.drop(CDS, "a")
     assert holdings.secrets == frozenset()
+
+
+def test_two_changes_as_one_lead_to_what_they_lead_to_one_after_the_other() -> None:
+    one = DesiredChange("1", {CDS: {"a": made("a"), "b": made("b")}}, {CDS: frozenset({"c"})})
+    other = DesiredChange("2", {CDS: {"c": made("c"), "b": made("b", "2")}}, {CDS: frozenset("a")})
+    both = one.then(other)
+    assert both.label == "2"
+    assert both.upserts == {CDS: {"b": made("b", "2"), "c": made("c")}}
+    assert both.removals == {CDS: frozenset("a")}
