@@ -17,6 +17,7 @@ from sidecar.telemetry.party import Party
 from sidecar.xds import protos as pb
 from sidecar.xds.compile.access_logs import tcp_access_logs
 from sidecar.xds.compile.actions import cluster_name
+from sidecar.xds.compile.chains import apart
 from sidecar.xds.compile.encoding import duration, packed, resource, socket_address
 from sidecar.xds.compile.forward_proxy import look_up_server_name
 from sidecar.xds.compile.http_manager import manager_filter, outbound_filters
@@ -204,7 +205,7 @@ def listener_message(
     return pb.Listener(
         name=name,
         address=socket_address(bind.address, bind.port),
-        filter_chains=chains,
+        filter_chains=apart(chains),
         traffic_direction=direction,
         enable_reuse_port=pb.BoolValue(value=False),
     )

@@ -211,6 +211,14 @@ _NAMED = (
         **_AT,
     ),
     _tls(
+        "a server name that several blocks have belongs to the first",
+        f"{_TLS}.match[].sniHosts",
+        f"{{match: [{{sniHosts: [named.example.com, gw.example.com, named.example.com]}}], {_A}}}",
+        "{match: [{sniHosts: [named.example.com, else.example.com]}], route: [{destination: {host: b}}]}",
+        asks=(_named(), _named("gw.example.com")),
+        **_AT,
+    ),
+    _tls(
         "a named connection goes to a service, a subset of it, one of its ports",
         f"{_TLS}.route[].destination.{{host,subset,port.number}}",
         f"{{match: [{{{_SNI}}}], route: [{{destination: {{host: a, subset: v1, port: {{number: $port}}}}}}]}}",
