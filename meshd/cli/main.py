@@ -38,7 +38,7 @@ VERBS: dict[str, VerbRow] = {
     "delete": VerbRow(_PUBLISH, "Delete objects from the mesh."),
     "edit": VerbRow(_PUBLISH, "Edit objects in your editor and write them back."),
     "rollback": VerbRow(_PUBLISH, "Bring back what a change overwrote, as a new change."),
-    "epoch": VerbRow(_PUBLISH, "Accept a replaced or restored etcd that a sidecar holds off."),
+    "epoch": VerbRow(_PUBLISH, "Show which etcd is followed; accept one that is held off."),
     "get": VerbRow(_LOOK, "Show objects of the mesh."),
     "history": VerbRow(_LOOK, "Show who changed what, and when."),
     "diff": VerbRow(_LOOK, "Show what putting files would change."),

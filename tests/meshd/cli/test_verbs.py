@@ -220,3 +220,24 @@ def test_profiles_are_shown_and_chosen(meshd: CommandLine) -> None:
     assert meshd("config", "show").out.splitlines()[1].split() == ["*", "lab", "http://a:1", "-"]
     assert json.loads(meshd("config", "show", "-o", "json").out)["use"] == "lab"
     assert meshd("config", "use", "prod").status == 4
+
+
+def test_epoch_show_is_0_where_all_follow_one_etcd_and_1_where_not(
+    meshd: CommandLine, fake: FakeAgent
+) -> None:
+    rows = [
+        {"node": f"vm-{n}", "status": "alive", "cluster": "c1", "received": n, "sync": "store"}
+        for n in (1, 2)
+    ]
+    mesh = {"node": "vm-1", "gossip": {"state": "on", "reason": ""}, "members": rows}
+    fake.answers["/v1/mesh"] = (200, mesh)
+    ran = meshd("epoch", "show")
+    assert ran.status == 0, ran.text()
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["ETCD", "HOSTS", "NEWEST", "HELD", "OFF", "BY"],
+        ["c1", "2", "2", "-"],
+    ]
+    rows[1] |= {"cluster": "c2", "sync": "held"}
+    ran = meshd("epoch", "show", "-o", "json")
+    assert ran.status == 1
+    assert [etcd["holding"] for etcd in json.loads(ran.out)["etcds"]] == [[], ["vm-2"]]
