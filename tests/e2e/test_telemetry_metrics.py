@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.xds.compile.access_logs import SERIES_MAX
 from tests.harness.echo import TcpEcho
@@ -76,6 +77,15 @@ def test_durations_and_sizes_are_histograms(meshed: Meshed) -> None:
         total = value(client, f"{name}_count", reporter="source")
         assert total >= 1
         assert value(client, f"{name}_bucket", le="+Inf") == total
+
+
+def test_prometheus_reads_the_whole_page(meshed: Meshed) -> None:
+    _, client = meshed
+    _, text = client.page("/metrics")
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families["istio_requests"].type == "counter"
+    assert families["istio_request_duration_milliseconds"].type == "histogram"
+    assert "meshd_envoy_up" in families
 
 
 def test_errors_are_told_apart_by_code_and_flags(meshed: Meshed) -> None:

@@ -25,7 +25,6 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 TIMEOUT_S = 60.0
 SILENT_S = 3.0
 MEBIBYTES = 64
-SERVICES = ("greeter", "half", "alpha", "beta")
 
 
 @dataclass
@@ -83,6 +82,21 @@ def count(stream: socket.socket) -> None:
     stream.sendall(f"{total}".encode())
 
 
+class Farewell:
+    """Say all there is to say at once, and then hear the other side out."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.ended = threading.Event()
+
+    def __call__(self, stream: socket.socket) -> None:
+        stream.sendall(b"bye")
+        stream.shutdown(socket.SHUT_WR)
+        while data := stream.recv(1 << 16):
+            self.heard += data
+        self.ended.set()
+
+
 def name_itself(name: str) -> Callable[[socket.socket], None]:
     return lambda stream: stream.sendall(f"{name}: {stream.recv(1000).decode()}".encode())
 
@@ -92,13 +106,16 @@ class Meshed:
     client: SidecarProcess
     ports: dict[str, int]
     authority: trustme.CA
+    farewell: Farewell
 
 
 @pytest.fixture(scope="module")
 def meshed() -> Iterator[Meshed]:
     authority = trustme.CA()
     tls_port = listen_port()
-    ports = {"greeter": listen_port(), "half": listen_port(), "alpha": tls_port, "beta": tls_port}
+    ports = {name: listen_port() for name in ("greeter", "half", "farewell")}
+    ports |= {"alpha": tls_port, "beta": tls_port}
+    said = Farewell()
 
     def secured(name: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -108,13 +125,14 @@ def meshed() -> Iterator[Meshed]:
     with (
         running(TcpApp("greeter", greet)) as greeter,
         running(TcpApp("half", count)) as half,
+        running(TcpApp("farewell", said)) as farewell,
         running(TcpApp("alpha", name_itself("alpha"), secured("alpha"))) as alpha,
         running(TcpApp("beta", name_itself("beta"), secured("beta"))) as beta,
         MeshFixture() as mesh,
     ):
         workloads = [
             mesh.workload(app, ports[app.name], "TLS" if app.tls else "TCP")
-            for app in (greeter, half, alpha, beta)
+            for app in (greeter, half, farewell, alpha, beta)
         ]
         server = mesh.sidecar("server", *workloads)
         mesh.put(f"""
@@ -128,12 +146,14 @@ spec:
     hosts: ["./*"]
   - port: {{number: {ports["half"]}, protocol: TCP, name: tcp-half}}
     hosts: ["./*"]
+  - port: {{number: {ports["farewell"]}, protocol: TCP, name: tcp-farewell}}
+    hosts: ["./*"]
   - port: {{number: {tls_port}, protocol: TLS, name: tls}}
     hosts: ["./*"]
 """)
         client = mesh.sidecar("client", labels={"app": "client"})
         mesh.wait_registered(server)
-        yield Meshed(client, ports, authority)
+        yield Meshed(client, ports, authority, said)
 
 
 @contextmanager
@@ -159,6 +179,15 @@ class TestTcp:
             stream.sendall(b"x" * 1000)
             stream.shutdown(socket.SHUT_WR)
             assert stream.makefile("rb").read() == b"1000"
+
+    def test_a_server_that_has_said_all_still_hears_the_client(self, meshed: Meshed) -> None:
+        with to(meshed, "farewell") as stream:
+            assert stream.makefile("rb").read() == b"bye"
+            time.sleep(0.2)  # the end of one direction has long passed
+            stream.sendall(b"and to you")
+            stream.shutdown(socket.SHUT_WR)
+            assert meshed.farewell.ended.wait(TIMEOUT_S)
+        assert meshed.farewell.heard == b"and to you"
 
     def test_large_streams_pass_in_both_directions_at_once(self, meshed: Meshed) -> None:
         size = MEBIBYTES << 20

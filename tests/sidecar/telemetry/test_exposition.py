@@ -1,6 +1,13 @@
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
 from sidecar.telemetry.exposition import read, render
+from sidecar.telemetry.labels import Destination, labels_of
+from sidecar.telemetry.packing import unpack
+from sidecar.telemetry.party import NOBODY, Party
 from sidecar.telemetry.standard import METRICS, TCP_METRICS
 
 TEXT = r"""
@@ -66,3 +73,41 @@ def test_statistics_that_are_not_ours_are_passed_over() -> None:
 
 def test_nothing_counted_is_nothing_told() -> None:
     assert render(read(""), {}, {}) == b""
+
+
+@given(st.text(), st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+def test_whatever_envoy_or_a_peer_says_is_read_and_written_as_one_line(
+    text: str, peer: str
+) -> None:
+    """A peer's word may hold quotes, backslashes and line ends; it stays inside its label."""
+    read(text)
+    tag = f"destination;1;;200;-;;;{peer}"
+    escaped = tag.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    reading = read(f'envoy_istio_requests_total{{p="{escaped}"}} 1\n')
+    assert reading.tags(METRICS) == {tag}
+    packed = unpack(tag)
+    assert packed is not None
+    labels = labels_of(packed, Nothing(), tcp=False)
+    lines = render(reading, {tag: labels}, {}).decode()
+    assert lines.count("\n") == 3
+    assert dict(parsed(lines.split("\n")[2])) == dict(labels)
+
+
+class Nothing:
+    """A host that knows nothing."""
+
+    def context(self, name: str) -> Party:
+        return NOBODY
+
+    def local(self, port: str) -> Destination:
+        return Destination()
+
+    def destination(self, context: str, host: str, subset: str) -> Destination:
+        return Destination()
+
+
+def parsed(line: str) -> list[tuple[str, str]]:
+    """The labels of a line, as Prometheus reads them."""
+    (family,) = text_string_to_metric_families(f"{line}\n")
+    (sample,) = family.samples
+    return list(sample.labels.items())
