@@ -176,9 +176,7 @@ class NodeShell:
             changed=self._changed,
             started_at_s=trio.current_time(),
             describe_gossip=self.gossip.describe,
-            traffic=Traffic(
-                envoy_side.admin, MeshFacts(self._node, built.parties, built.inbound)
-            ).text,
+            traffic=Traffic(envoy_side.admin, MeshFacts(self._node, built.parties)).text,
         )
         """What the status API answers."""
         self._outlier = make_outlier(

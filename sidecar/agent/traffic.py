@@ -21,7 +21,6 @@ from sidecar.telemetry.labels import Destination, Facts, Labels, labels_of
 from sidecar.telemetry.packing import unpack
 from sidecar.telemetry.party import NOBODY, Party
 from sidecar.telemetry.standard import METRICS, SCOPE, TCP_METRICS, Metric
-from sidecar.xds.compile import InboundPort
 from store.errors import AgentUnavailable
 
 __all__ = ["MeshFacts", "Traffic"]
@@ -35,27 +34,26 @@ class MeshFacts:
 
     Args:
         node: The sidecar's core.
-        parties: The workload that each context speaks for.
-        inbound: Ports of local workloads.
+        parties: The workload that each context speaks for; its labels are those that the context has now.
     """
 
-    def __init__(
-        self, node: Node, parties: Mapping[str, Party], inbound: Iterable[InboundPort]
-    ) -> None:
+    def __init__(self, node: Node, parties: Mapping[str, Party]) -> None:
         self._node = node
         self._parties = parties
-        self._inbound = {str(port.key.port): port for port in inbound}
 
     def context(self, name: str) -> Party:
         """The workload that sends through the listeners of a context."""
-        return self._parties.get(name, NOBODY)
+        party, view = self._parties.get(name, NOBODY), self._node.views.get(name)
+        if view is None or not party.workload:
+            return party
+        return Party.of(party.workload, party.namespace, view.context.labels)
 
     def local(self, port: str) -> Destination:
         """The local workload behind an inbound port."""
-        found = self._inbound.get(port)
+        found = self._node.builder.local_port(port)
         if found is None:
             # A port that a Sidecar opened: it is of the host's own workload.
-            party = next(iter(self._parties.values()), NOBODY)
+            party = self.context(next(iter(self._parties), ""))
             return Destination(namespace=party.namespace, party=party)
         party, view = found.party, self._view("")
         if view is None or not found.service:

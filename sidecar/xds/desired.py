@@ -182,6 +182,10 @@ class Builder:
         self._destinations.impose(imposed)
         return self._retell()
 
+    def local_port(self, number: str) -> InboundPort | None:
+        """The registered port behind an inbound listener's number; None for one that a Sidecar opened."""
+        return self._local.port(number)
+
     @property
     def siblings(self) -> str:
         """The file of the endpoints that send as this host does, see `sidecar.xds.siblings`."""

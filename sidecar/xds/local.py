@@ -50,6 +50,10 @@ class Local:
         self._dependencies: Dependencies[str] = Dependencies()
         self._held: frozenset[tuple[TypeUrl, str]] = frozenset()
 
+    def port(self, number: str) -> InboundPort | None:
+        """The registered port of this number, as listeners are told apart by."""
+        return next((one for one in self._registered if str(one.key.port) == number), None)
+
     def serve(self, registered: Iterable[InboundPort]) -> None:
         """These are the registered ports from the next update on."""
         self._registered = tuple(registered)

@@ -100,6 +100,11 @@ class Outbound:
     def update(self, view: View, change: MeshChange) -> None:
         """Follow a change of the mesh."""
         options = self._options.observing(view.config)
+        if self._options.party.workload:  # its group may have given it other labels
+            party = Party.of(
+                self._options.party.workload, view.context.namespace, view.context.labels
+            )
+            options = options.on_behalf(options.observer, party)
         self._tables.peer_of = peer_word(view, options)
         if self._bind is not None:
             if change.everything:

@@ -7,7 +7,8 @@ import trio
 
 from sidecar.agent.envoy_admin import AdminClient
 from sidecar.agent.traffic import MeshFacts, Traffic
-from sidecar.mesh.model import Protocol
+from sidecar.mesh.model import Context, Protocol
+from sidecar.node.events import LocalPortsChanged
 from sidecar.routing.table import InboundKey
 from sidecar.telemetry.party import Party
 from sidecar.xds.compile import Bind, InboundPort
@@ -43,9 +44,10 @@ class Admin(AdminClient):
 
 def facts(*, loaded: bool = True) -> MeshFacts:
     node = make_node()
+    node.handle(LocalPortsChanged((PORT,)), 0.0)
     if loaded:
         arrive(node, Snapshot.of(EPOCH, 5, [registration("h1", 5)]))
-    return MeshFacts(node, {"": WEB}, [PORT])
+    return MeshFacts(node, {"": WEB})
 
 
 def test_a_destination_is_the_service_that_the_context_sees() -> None:
@@ -63,8 +65,17 @@ def test_an_inbound_port_is_the_local_workload() -> None:
     found = facts().local("15006")
     assert (found.host, found.name) == ("reviews.default.svc.cluster.local", "reviews")
     assert (found.party.workload, found.party.version) == ("reviews-h1", "v1")
-    assert facts().local("1").party == WEB, "a port that a Sidecar opened"
+    assert facts().local("1").party.workload == "web-1", "a port that a Sidecar opened"
     assert facts(loaded=False).local("15006").party.workload == "reviews-h1"
+
+
+def test_the_sender_has_the_labels_that_its_context_has_now() -> None:
+    node = make_node()
+    arrive(node, Snapshot.of(EPOCH, 5, [registration("h1", 5)]))
+    known = MeshFacts(node, {"": WEB})
+    member = Context("", "default", {"app": "carts"})
+    node.handle(LocalPortsChanged((), (), (member,)), 1.0)
+    assert (known.context("").app, known.context("").workload) == ("carts", "web-1")
 
 
 async def test_envoys_numbers_get_this_hosts_labels() -> None:

@@ -11,8 +11,10 @@ from sidecar.mesh.view import View
 from sidecar.outlier.events import Imposed
 from sidecar.outlier.model import Destination, Place
 from sidecar.routing.table import InboundKey
+from sidecar.telemetry.model import LocalTelemetry
+from sidecar.telemetry.party import Party
 from sidecar.xds import protos as pb
-from sidecar.xds.compile import Bind, InboundPort
+from sidecar.xds.compile import Bind, CompileOptions, InboundPort
 from sidecar.xds.desired import Builder, BuilderSettings
 from sidecar.xds.resource import DesiredChange, TypeUrl
 from store.objects.base import ObjectRef
@@ -415,6 +417,25 @@ def test_names_bear_the_context_where_a_host_has_several(name: str) -> None:
     change = builder.update(views, MeshChange(everything=True), "1@0")
     expected = f"outbound.{name}" if name else "outbound"
     assert names(change)[LDS] == names(change)[RDS] == [expected]
+
+
+def test_a_listener_tells_the_labels_that_its_context_has_now() -> None:
+    world = World()
+    builder = Builder(
+        BuilderSettings(
+            {"": Bind("127.0.0.1", 15001)},
+            parties={"": Party.of("web-1", "default", {})},
+            options=CompileOptions(own_telemetry=LocalTelemetry(collector="127.0.0.1:4317")),
+        )
+    )
+
+    def listener(labels: Mapping[str, str]) -> bytes:
+        views = {"": View(world.mesh, Context("", "default", labels))}
+        builder.update(views, MeshChange(everything=True), "1@0")
+        return builder.resources[LDS]["outbound"].body
+
+    assert b"carts" not in listener({})
+    assert b"carts" in listener({"app": "carts"})
 
 
 def test_a_pure_gateway_has_no_outbound_listener() -> None:
