@@ -162,6 +162,7 @@ class Session:
         self._told_asks.clear()
         self._owed_endpoints.clear()
         self._routes_quiet_since_s = None
+        self._ledgers[TypeUrl.VIRTUAL_HOST].given_up.clear()
 
     def _desire(self, change: DesiredChange, now_s: float) -> None:
         self._known = True

@@ -172,6 +172,7 @@ class Channel:
             self.view[resource.name] = resource.version
         for name in batch.removed:
             self.view.pop(name, None)
+            self.ledger.given_up.pop(name, None)
         for name in (*(resource.name for resource in batch.resources), *batch.removed):
             self.forced.discard(name)
             self.leaving.pop(name, None)

@@ -40,6 +40,8 @@ class Ledger:
         self.desired: dict[str, Resource] = {}
         self.accepted: dict[str, Resource] = {}
         self.rejected: dict[str, Rejection] = {}
+        self.given_up: dict[str, Resource] = {}
+        """Virtual hosts that Envoy accepted and is not to have any more, until that is sent on this stream."""
         self._told: dict[str, tuple[str, str]] = {}
 
     def apply(self, upserts: Mapping[str, Resource], removals: Iterable[str]) -> Sequence[str]:
@@ -54,12 +56,16 @@ class Ledger:
             if name in upserts:
                 continue
             self.desired.pop(name, None)
-            self.accepted.pop(name, None)
+            accepted = self.accepted.pop(name, None)
+            if accepted is not None and accepted.domains:
+                self.given_up[name] = accepted
             self.rejected.pop(name, None)
             self._told.pop(name, None)
             touched[name] = None
         for name, resource in upserts.items():
             self.desired[name] = resource
+            if (before := self.given_up.pop(name, None)) is not None:
+                self.accepted.setdefault(name, before)
             rejection = self.rejected.get(name)
             if rejection is not None and rejection.resource.version != resource.version:
                 del self.rejected[name]

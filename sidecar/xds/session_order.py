@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from sidecar.xds.resource import TypeUrl
 from sidecar.xds.session_channel import Channel, Wait
 from sidecar.xds.session_ledger import Ledger
+from sidecar.xds.session_rivals import rivals
 
 __all__ = [
     "ASKED_WAIT_S",
@@ -90,18 +91,24 @@ def gate(
     """Which waiting names of a type may go now.
 
     What names clusters goes when those are warm, or, where it does not say which, when all are; or when it
-    has waited long enough. Never ahead of a removal beside it: what leaves may still have the domain or the port
-    that it is to take over. Other types go at once.
+    has waited long enough. Virtual hosts between which a domain moves go together; nothing goes ahead of a removal
+    that may be in its way. Other types go at once.
     """
     if type_url not in SECOND:
         return lambda _name, _wait: True
     channel, clusters = channels[type_url], channels[TypeUrl.CLUSTER]
     warm = settled_clusters(clusters, newest, now_s)
     cold = cold_clusters(clusters, now_s)
+    together = rivals(channel)
     leaving = {_beside(type_url, name) for name in channel.pending if _is_leaving(channel, name)}
 
+    def is_ready(name: str, wait: Wait) -> bool:
+        return wait.last <= warm or now_s >= wait.since_s + route_wait_s(channel, name)
+
     def may_go(name: str, wait: Wait) -> bool:
-        if wait.last <= warm or now_s >= wait.since_s + route_wait_s(channel, name):
+        if group := together.get(name):
+            return all(is_ready(one, channel.pending[one]) for one in group)
+        if is_ready(name, wait):
             return True
         target = channel.ledger.target(name)
         if cold is None or target is None or target.needs is None:
@@ -114,8 +121,10 @@ def gate(
 
 
 def _is_leaving(channel: Channel, name: str) -> bool:
-    """Whether Envoy has something of this name that it is not to have."""
-    return name in channel.view and name not in channel.ledger.desired
+    """Whether Envoy has something of this name that it is not to have, and nobody knows what that is in the way of."""
+    gone = name in channel.view and name not in channel.ledger.desired
+    before = channel.ledger.given_up.get(name)
+    return gone and (before is None or not before.domains)
 
 
 def _beside(type_url: TypeUrl, name: str) -> str:

@@ -118,6 +118,7 @@ def resource(
     sources: Iterable[Provenance] = (),
     aliases: tuple[str, ...] = (),
     needs: frozenset[str] | None = None,
+    domains: tuple[str, ...] = (),
     secrets: Iterable[SecretSource] = (),
 ) -> Resource:
     """The message as a resource: canonical bytes, versioned by their hash."""
@@ -130,6 +131,7 @@ def resource(
         aliases=aliases,
         sources=unique(sources),
         needs=needs,
+        domains=domains,
         secrets=frozenset(secrets),
     )
 

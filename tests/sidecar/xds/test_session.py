@@ -144,6 +144,63 @@ def test_a_successor_does_not_go_ahead_of_the_removal_of_what_has_its_domain() -
     assert show(wire.wait(WARM_WAIT_S)) == ["VHDS outbound/new@1 -outbound/old"]
 
 
+def vhost(name: str, *domains: str, version: str = "1", needs: str = "") -> Resource:
+    made = resource(VHDS, f"outbound/{name}", version)
+    return replace(made, domains=domains, needs=frozenset({needs} - {""}))
+
+
+def test_a_domain_moves_in_one_response_whatever_its_hosts_wait_for() -> None:
+    envoy = in_force("a")
+    wire = envoy.wire
+    envoy.take(wire.handle(change("e@2", vhost("x", "x", "shared"), vhost("y", "y"))))
+    sent = wire.handle(
+        change(
+            "e@3",
+            resource(CDS, "b"),
+            vhost("x", "x", version="2", needs="b"),
+            vhost("z", "z", "shared", needs="a"),
+            vhost("y", "y", version="2", needs="a"),
+        )
+    )
+    assert show(sent) == ["CDS b@1", "VHDS outbound/y@2"], (
+        "z would have the domain that x still has"
+    )
+    wire.ack(sent[1])
+    assert show(wire.wait(WARM_WAIT_S)) == ["VHDS outbound/x@2 outbound/z@1"]
+
+
+def test_a_domain_whose_host_leaves_goes_with_its_removal_and_others_go_ahead() -> None:
+    envoy = in_force("a")
+    wire = envoy.wire
+    envoy.take(wire.handle(change("e@2", vhost("x", "x", "shared"))))
+    gone = [(VHDS, "outbound/x")]
+    first = wire.handle(
+        change(
+            "e@3", resource(CDS, "b"), vhost("z", "shared", needs="a"), vhost("y", "y"), remove=gone
+        )
+    )
+    assert show(first) == ["CDS b@1", "VHDS outbound/y@1"]
+    wire.ack(first[1])
+    assert show(wire.wait(WARM_WAIT_S)) == ["VHDS outbound/z@1 -outbound/x"]
+
+
+def test_hosts_that_are_linked_by_domains_go_together() -> None:
+    envoy = in_force("a")
+    wire = envoy.wire
+    envoy.take(wire.handle(change("e@2", vhost("x", "1"), vhost("y", "2"), vhost("z", "3"))))
+    first = wire.handle(
+        change(
+            "e@3",
+            resource(CDS, "b"),
+            vhost("x", "2", version="2"),
+            vhost("y", "3", version="2"),
+            vhost("z", "1", version="2", needs="b"),
+        )
+    )
+    assert show(first) == ["CDS b@1"]
+    assert show(wire.wait(WARM_WAIT_S)) == ["VHDS outbound/x@2 outbound/y@2 outbound/z@2"]
+
+
 def test_a_cluster_that_warms_for_long_does_not_hold_up_the_next_clusters() -> None:
     envoy = in_force("a")
     wire = envoy.wire
