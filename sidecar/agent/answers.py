@@ -6,6 +6,7 @@ The one exception is `accept_epoch`, which passes a person's decision on to the 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -195,7 +196,7 @@ class NodeAnswers:
             },
             "envoy": self.envoy.describe(now_s),
             "rejected": rejected(self._refused(session.rejected)),
-            "identities": identities(self.node, self.secrets),
+            "identities": identities(self.node, self.secrets, time.time()),
             "secrets": secrets_answer(self.node, self.secrets, now_s),
             "quarantined": quarantined(self.node),
             "registration": self._registration(now_s),

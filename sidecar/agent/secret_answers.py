@@ -17,8 +17,14 @@ from sidecar.xds.resource import TypeUrl
 __all__ = ["certificate_troubles", "identities", "secrets_answer"]
 
 
-def identities(node: Node, keeper: Keeper) -> list[dict[str, Any]]:
-    """The identity of each context that has one: what it is to be, what its certificate says, what is wrong."""
+def identities(node: Node, keeper: Keeper, wall_s: float) -> list[dict[str, Any]]:
+    """The identity of each context that has one: what it is to be, what its certificate says, what is wrong.
+
+    Args:
+        node: The node.
+        keeper: Its certificates.
+        wall_s: Now, in seconds since 1970.
+    """
     rows = []
     for context in node.contexts:
         if (identity := context.identity) is None:
@@ -35,7 +41,7 @@ def identities(node: Node, keeper: Keeper) -> list[dict[str, Any]]:
                 "ends_at": "" if leaf is None else _iso(leaf.not_after_s),
                 "ends_at_s": None if leaf is None else leaf.not_after_s,
                 "files": [*identity.certificate.files, *identity.authorities.files],
-                "problem": _problem(identity, leaf, keeper),
+                "problem": _problem(identity, leaf, keeper, wall_s),
             }
         )
     return rows
@@ -82,10 +88,12 @@ def _told(secrets: frozenset[SecretSource], keeper: Keeper) -> list[str]:
     return [trouble.reason for trouble in found if trouble is not None and trouble.is_told]
 
 
-def _problem(identity: Identity, leaf: Leaf | None, keeper: Keeper) -> str:
+def _problem(identity: Identity, leaf: Leaf | None, keeper: Keeper, wall_s: float) -> str:
     """What is wrong; empty when nothing is."""
     if reasons := _told(identity.secrets, keeper):
         return "; ".join(reasons)
+    if leaf is not None and leaf.not_after_s <= wall_s:
+        return f"the certificate ended at {_iso(leaf.not_after_s)}, and peers refuse it: have it renewed"
     if leaf is not None and identity.spiffe_id not in leaf.names:
         borne = ", ".join(leaf.names) or "no name"
         return (
