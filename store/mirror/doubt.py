@@ -26,6 +26,8 @@ class Doubt:
         self._held: list[WatchAnswered] = []
         self._witness: Entry | None = None
         self._known = 0
+        self.is_confirmed = False
+        """Whether the answer was that of another life, and nothing was followed since."""
 
     @property
     def is_open(self) -> bool:
@@ -35,7 +37,7 @@ class Doubt:
     def begin(self, snapshot: Snapshot, known: int) -> None:
         """A watch is taken up again behind this revision."""
         self._witness = max(snapshot.entries(), key=lambda entry: entry.mod_revision, default=None)
-        self._known, self._held = known, []
+        self._known, self._held, self.is_confirmed = known, [], False
 
     def renew(self, snapshot: Snapshot, known: int) -> None:
         """More is known than when it began; where the question is asked already, it stays as it was."""
@@ -44,7 +46,7 @@ class Doubt:
 
     def end(self) -> None:
         """There is nothing to doubt: a reading was just believed."""
-        self._held, self._witness = [], None
+        self._held, self._witness, self.is_confirmed = [], None, False
 
     def hold(self, event: WatchAnswered) -> tuple[str, int] | None:
         """Hold an answer back; the key to ask for and the revision, where it is the first one."""
@@ -60,6 +62,8 @@ class Doubt:
         assert self._witness is not None, "it was asked for"
         found, witness, held = event.entry, self._witness, tuple(self._held)
         self.end()
-        if found is None or event.cluster_id != cluster_id or event.revision < self._known:
-            return None
-        return held if replace(found, lease=0) == replace(witness, lease=0) else None
+        is_same = found is not None and replace(found, lease=0) == replace(witness, lease=0)
+        if is_same and event.cluster_id == cluster_id and event.revision >= self._known:
+            return held
+        self.is_confirmed = True
+        return None

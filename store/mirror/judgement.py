@@ -109,11 +109,13 @@ def is_new_life(snapshot: Snapshot, reading: Reading, known_revision: int) -> bo
     return False
 
 
-def judge(snapshot: Snapshot, reading: Reading, known_revision: int) -> tuple[Judgement, Gone]:
-    """What to do with a reading, and which kind lost the largest share."""
+def judge(
+    snapshot: Snapshot, reading: Reading, known_revision: int, *, is_new: bool = False
+) -> tuple[Judgement, Gone]:
+    """What to do with a reading, and which kind lost the largest share; `is_new` where another life is certain."""
     rows = gone_by_kind(snapshot, reading.mod_revisions)
     worst = rows[0] if rows else _NOTHING_KNOWN
-    if is_new_life(snapshot, reading, known_revision):
+    if is_new or is_new_life(snapshot, reading, known_revision):
         return (Judgement.FOLLOW if worst.share <= FOLLOW_GONE_MAX else Judgement.HOLD), worst
     return (Judgement.ADOPT if worst.share <= CONFIRM_GONE_MAX else Judgement.CONFIRM), worst
 

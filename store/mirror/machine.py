@@ -21,7 +21,7 @@ from store.mirror.complaints import Complaints
 from store.mirror.doubt import Doubt
 from store.mirror.following import follow, reread
 from store.mirror.holding import Holding
-from store.mirror.judgement import Judgement, Reading, is_new_life, judge
+from store.mirror.judgement import Gone, Judgement, Reading, is_new_life, judge
 from store.mirror.patience import Jitter, MirrorSettings, Patience
 from store.mirror.servers import cancellation, progress_is_a_bookmark
 from store.mirror.status import TRANSITIONS, Counters, MirrorState, MirrorStatus
@@ -158,7 +158,7 @@ class Mirror:
             return
         revisions = {entry.key: entry.mod_revision for entry in event.entries}
         reading = Reading(revisions, event.revision, event.cluster_id)
-        judgement, worst = judge(self._snapshot, reading, self._known)
+        judgement, worst = self._judge(reading)
         is_accepted = self._holding.accepts(event.cluster_id)
         is_second = self._state is _S.CONFIRMING
         match judgement.after(is_accepted=is_accepted, is_second=is_second):
@@ -175,6 +175,10 @@ class Mirror:
                 self._report("mass_deletion_doubted", on.Severity.WARNING, lost=str(worst))
             case Judgement.HOLD:
                 self._hold(reading, f"it lacks {worst}", now_s)
+
+    def _judge(self, reading: Reading) -> tuple[Judgement, Gone]:
+        assert self._snapshot is not None
+        return judge(self._snapshot, reading, self._known, is_new=self._doubt.is_confirmed)
 
     def _adopt(self, event: on.Listed, epoch: Epoch, now_s: float) -> None:
         after = reread(self._snapshot, event.entries, event.revision, epoch)
@@ -218,7 +222,7 @@ class Mirror:
         if self._state is _S.WATCHING:
             self._compare(reading, now_s)
         elif self._state is _S.HELD:
-            judgement, worst = judge(self._snapshot, reading, self._known)
+            judgement, worst = self._judge(reading)
             if judgement is Judgement.HOLD:
                 self._hold(reading, f"it lacks {worst}", now_s)
             else:

@@ -124,6 +124,42 @@ async def test_a_backup_put_in_its_place_is_followed_without_ghosts(
             await follower.holds(keys("new", *(f"n{n}" for n in range(9))))
 
 
+async def test_a_backup_written_past_our_revision_while_we_were_away_is_not_mixed_in(
+    own_etcd: EtcdProcess, tmp_path: Path
+) -> None:
+    """Same cluster id, and revisions that go on from ours: the watch resumes without a sign that anything happened."""
+    backup = tmp_path / "backup.db"
+    with EtcdClient(settings_of(own_etcd)) as client:
+        for number in range(9):
+            put(client, f"n{number}")
+        etcdctl(own_etcd, "snapshot", "save", str(backup))
+        for _ in range(30):
+            put(client, "later")
+    with FaultyProxy(own_etcd.client_port) as proxy:
+        behind = EtcdSettings(endpoints=(proxy.url,), prefix=PREFIX)
+        async with following(behind, patience=FAST) as follower:
+            await follower.holds(keys("later", *(f"n{n}" for n in range(9))))
+            await follower.comes_to(MirrorState.WATCHING)
+            known = follower.published[-1]
+            proxy.cut_off()
+            await follower.comes_to(MirrorState.BACKOFF)
+            own_etcd.kill()
+            with _restore(own_etcd, backup, tmp_path / "restored"):
+                with EtcdClient(settings_of(own_etcd)) as client:
+                    for number in range(60):
+                        put(client, f"n{number % 9}", b"written again")
+                    now = client.list_prefix(PREFIX)
+                    assert now.cluster_id == known.epoch.cluster_id
+                    assert now.revision > known.revision
+                proxy.connect()
+                await follower.holds({e.key: e.value for e in now.entries}, 20)
+        followed = follower.published[follower.published.index(known) + 1 :]
+        assert [snapshot.epoch.life for snapshot in followed] == [2], (
+            "one step, from one life to the other"
+        )
+        assert "store_is_another" in {report.name for report in follower.reports}
+
+
 async def test_compaction_without_end_under_writes_ends_in_the_truth(own_etcd: EtcdProcess) -> None:
     """apache/apisix#3438: compact every 100 ms under writes, with the stream cut now and then."""
     rounds = 600 if DEEP else 60
