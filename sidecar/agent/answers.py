@@ -127,9 +127,7 @@ class NodeAnswers:
     async def wait_in_force(self, wanted: Wanted) -> Mapping[str, Any]:
         """Return when `wanted`, or a later revision of the epoch that is followed, is in force."""
         began_s = trio.current_time()
-        mark = await wait_for(
-            wanted, self._in_force, self.changed, status=lambda: self.sources.status
-        )
+        mark = await wait_for(wanted, self._in_force, self.changed, heard=self.sources.heard_s)
         return {
             "node": self.settings.node,
             "epoch": str(mark.snapshot.epoch),

@@ -113,6 +113,13 @@ class Sources:
         """One look at the Mirror."""
         return self.store.status
 
+    def heard_s(self) -> float | None:
+        """When etcd, or a peer that has it in reach, last spoke of what is followed; None: neither can be heard."""
+        if self.status.is_fresh:
+            return self.status.heard_s
+        is_current = self.relay is not None and self.relay.is_current()
+        return self.relay.heard_s if self.relay is not None and is_current else None
+
     def sync(self, now_s: float) -> Sync:
         """Where this host has its configuration from, as it tells the others."""
         mirror = self.status

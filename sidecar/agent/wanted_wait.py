@@ -9,7 +9,6 @@ import trio
 from sidecar.agent.bell import Bell
 from sidecar.agent.wanted import Sight, Wanted
 from sidecar.node.node import InForceMark
-from store.mirror.status import MirrorStatus
 
 __all__ = ["wait_for"]
 
@@ -24,7 +23,7 @@ async def wait_for(
     in_force: Callable[[], InForceMark | None],
     changed: Bell,
     *,
-    status: Callable[[], MirrorStatus],
+    heard: Callable[[], float | None],
 ) -> InForceMark:
     """What is in force once it holds `wanted`.
 
@@ -34,13 +33,13 @@ async def wait_for(
         wanted: What is waited for.
         in_force: What is in force of the epoch that is followed; None while nothing is.
         changed: Rings whenever that may have changed.
-        status: The Mirror's own.
+        heard: When the store, or a peer that has it in reach, last said what is followed; None: it cannot be heard now.
     """
     began_s = trio.current_time()
     mark = await _reached(wanted, in_force, changed)
     while wanted.sight(mark.snapshot) is Sight.UNSURE:
         epoch = mark.snapshot.epoch
-        await _hear_store(began_s, changed, status)
+        await _hear_store(began_s, changed, heard)
         mark = await _reached(wanted, in_force, changed)
         if mark.snapshot.epoch == epoch:
             break  # the store spoke meanwhile, and it is the same life of it
@@ -62,12 +61,12 @@ async def _reached(
     return mark
 
 
-async def _hear_store(since_s: float, changed: Bell, status: Callable[[], MirrorStatus]) -> None:
+async def _hear_store(since_s: float, changed: Bell, heard: Callable[[], float | None]) -> None:
     """Return when the store has spoken since then, and there was time to see whether its life is another."""
 
     def was_heard() -> bool:
-        now = status()
-        return now.is_fresh and now.heard_s is not None and now.heard_s > since_s
+        at_s = heard()
+        return at_s is not None and at_s > since_s
 
     while not was_heard():
         with trio.move_on_after(HEAR_AGAIN_S):

@@ -179,3 +179,14 @@ def test_the_indexes_agree_with_what_was_said(steps: list[tuple[str, int, str, S
     assert not one.attested(CLUSTER, 0, above=-1)
     assert not one.clusters()
     assert not one._tops
+
+
+def test_what_is_told_is_what_enough_hosts_at_etcd_have_beside_us() -> None:
+    one = book(a=said(7, "1"), b=said(9, "2"), c=said(8, "3"))
+    assert one.told(CLUSTER, hash_of("9"), 2) == 8, "the second of three"
+    assert one.told(CLUSTER, hash_of("2"), 2) == 7, "b has what we have"
+    liar = book(a=said(7, "1"), b=said(7, "1"), c=said(10_000, "3"))
+    assert liar.told(CLUSTER, hash_of("1"), 2) == 0, "one alone says something else"
+    alone = book(a=said(7, "1"), b=replace(said(9, "2"), sync=Sync.PEERS))
+    assert alone.told(CLUSTER, hash_of("9"), 2) == 7, "the only one that has etcd in reach"
+    assert Book().told(CLUSTER, hash_of("9"), 2) == 0
