@@ -11,7 +11,7 @@ import binascii
 from dataclasses import dataclass, field, replace
 
 from sidecar.routing.conditions import Place
-from sidecar.routing.destinations import cluster_key, hash_policies
+from sidecar.routing.destinations import cluster_key, hash_policies, have_endpoints
 from sidecar.routing.edits import authority_of, header_edits, parts_per_million
 from sidecar.routing.retries import retry_policy
 from sidecar.routing.sight import RuleSource, Sight
@@ -98,6 +98,7 @@ def action_of(sight: Sight, source: RuleSource, rule: HTTPRoute, place: Place) -
         ),
         mirrors=_mirrors(reading, rule),
         hash_policies=hashes,
+        has_endpoints=have_endpoints(sight, keys),
     )
     return Doing(forward, tuple(reading.keys))
 

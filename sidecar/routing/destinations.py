@@ -18,7 +18,7 @@ from store.objects.destination_rule import TunnelSettings
 
 _BY_NAME = (Resolution.NONE, Resolution.DYNAMIC_DNS)
 
-__all__ = ["cluster_key", "doubt_about", "flow_of", "hash_policies", "key_for"]
+__all__ = ["cluster_key", "doubt_about", "flow_of", "hash_policies", "have_endpoints", "key_for"]
 
 
 def cluster_key(sight: Sight, destination: Destination, namespace: str, port: int) -> ClusterKey:
@@ -63,6 +63,19 @@ def hash_policies(sight: Sight, keys: Iterable[ClusterKey]) -> tuple[HashPolicy,
         policy = sight.policy(key.host, key.port, key.subset)
         found.update(dict.fromkeys(hash_inputs(policy.load_balancer)))
     return tuple(found)
+
+
+def have_endpoints(sight: Sight, keys: Iterable[ClusterKey]) -> bool:
+    """Whether all of these destinations are known to have endpoints of their own, whatever requests name."""
+    return all(_has_endpoints(sight, key) for key in keys)
+
+
+def _has_endpoints(sight: Sight, key: ClusterKey) -> bool:
+    service = sight.destination(key.host)
+    if service is None or service.resolution in _BY_NAME:
+        return False
+    balancer = sight.policy(key.host, key.port, key.subset).load_balancer
+    return balancer is None or balancer.simple != "PASSTHROUGH"
 
 
 def flow_of(sight: Sight, keys: Sequence[ClusterKey]) -> Flow:

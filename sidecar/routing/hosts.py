@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from sidecar.mesh.model import HostName, Provenance, Service, ServicePort
 from sidecar.routing.conditions import Place
-from sidecar.routing.destinations import cluster_key, hash_policies, key_for
+from sidecar.routing.destinations import cluster_key, hash_policies, have_endpoints, key_for
 from sidecar.routing.opaque import opaque_routes
 from sidecar.routing.retries import retry_policy
 from sidecar.routing.rules import RuleRoutes, routes_of
@@ -193,7 +193,12 @@ def _default_route(sight: Sight, service: Service, port: ServicePort) -> Route:
     retry = retry_policy(
         None, sight.config.default_http_retry_policy, one_hashed_destination=bool(hashes)
     )
-    action = Forward((WeightedCluster(key),), retry=retry, hash_policies=hashes)
+    action = Forward(
+        (WeightedCluster(key),),
+        retry=retry,
+        hash_policies=hashes,
+        has_endpoints=have_endpoints(sight, (key,)),
+    )
     return Route("default", RouteMatch(), action, service.source)
 
 
@@ -205,6 +210,9 @@ def _connect(sight: Sight, service: Service, port: ServicePort) -> Route:
         hash_policies=(HashPolicy("source_ip"),) if first.flow.by_source_ip else (),
         upgrades=("CONNECT",),
         idle_timeout_s=first.flow.idle_timeout_s or 0.0,
+        has_endpoints=have_endpoints(
+            sight, (one.cluster for one in first.clusters if isinstance(one.cluster, ClusterKey))
+        ),
     )
     return Route("connect", RouteMatch(connect=True), action, first.source)
 

@@ -262,6 +262,8 @@ class Forward:
     """Upgrade types this route takes beyond the listener's (CONNECT on the explicit proxy)."""
     idle_timeout_s: float = 0.0
     """Seconds without a byte after which a request ends; 0 for never. For CONNECT, whose requests are connections."""
+    has_endpoints: bool = False
+    """Whether each destination is known to have endpoints of its own, so that no request's own name is looked up."""
 
 
 @dataclass(frozen=True, slots=True)

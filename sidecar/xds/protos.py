@@ -61,6 +61,7 @@ from envoy.config.listener.v3.listener_pb2 import AdditionalAddress, Listener
 from envoy.config.rbac.v3.rbac_pb2 import RBAC, Permission, Policy, Principal
 from envoy.config.route.v3.route_components_pb2 import (
     DirectResponseAction,
+    FilterConfig,
     HeaderMatcher,
     QueryParameterMatcher,
     RedirectAction,
@@ -189,6 +190,7 @@ __all__ = [
     "Filter",
     "FilterChain",
     "FilterChainMatch",
+    "FilterConfig",
     "ForwardProxyCluster",
     "ForwardProxyFilter",
     "FractionalPercent",

@@ -17,11 +17,19 @@ from sidecar.xds import protos as pb
 from sidecar.xds.compile.encoding import duration, extension, packed
 from sidecar.xds.compile.options import CompileOptions
 
-__all__ = ["FORWARD_PROXY_FILTER", "cluster_type", "forward_proxy_filters", "look_up_server_name"]
+__all__ = [
+    "BY_NAME_FILTERS",
+    "FORWARD_PROXY_FILTER",
+    "cluster_type",
+    "forward_proxy_filters",
+    "look_up_server_name",
+]
 
 FORWARD_PROXY_FILTER = "envoy.filters.http.dynamic_forward_proxy"
 SERVER_NAME_FILTER = "envoy.filters.network.sni_dynamic_forward_proxy"
 LOOP_FILTER = "envoy.filters.http.rbac"
+BY_NAME_FILTERS = (FORWARD_PROXY_FILTER, LOOP_FILTER)
+"""Filters that have something to do only where a request's own name is looked up."""
 
 _LOOPBACK = ("127.0.0.0/8", "::1/128", "0.0.0.0/32", "::/128")
 _REFRESH_S = 60.0
