@@ -45,7 +45,7 @@ class Resource:
     """Listeners, routes and virtual hosts: names of the clusters that it names, which must be warm before it is
     sent. None: not told; then it waits for every cluster changed up to then. Not part of the version."""
     domains: tuple[str, ...] = ()
-    """Virtual hosts that are pushed: their domains, which may move from one to another. Not part of the version."""
+    """Virtual hosts: their domains, which may move from one to another. Not part of the version."""
     secrets: frozenset[SecretSource] = frozenset()
     """Clusters and listeners: secrets that it names, with the files that they are made of. Not part of the version."""
 

@@ -16,8 +16,7 @@ __all__ = ["rivals"]
 def rivals(channel: Channel) -> Mapping[str, tuple[str, ...]]:
     """For each waiting name that shares a domain with others that wait, all of them, itself included.
 
-    Domains of now and of what Envoy has accepted count alike. What is not told its domains (on demand each has one, its
-    own name) stands alone.
+    Domains of now and of what Envoy has accepted count alike.
     """
     first: dict[tuple[str, str], str] = {}
     leader: dict[str, str] = {}

@@ -82,7 +82,7 @@ def compile_virtual_host(
         sources=[*vh.sources, *(route.source for route in vh.routes)],
         aliases=aliases,
         needs=frozenset(key.name for key in vh.cluster_keys),
-        domains=() if aliases else vh.domains,
+        domains=vh.domains,
     )
 
 
