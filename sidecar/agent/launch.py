@@ -50,7 +50,8 @@ def write_siblings(settings: SidecarSettings, text: str) -> None:
     """Have Envoy know the endpoints that send as this host does (`sidecar.xds.siblings`)."""
     file = settings.run_dir / settings.node / SIBLINGS_FILE
     try:
-        write_atomically(file, text)
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            write_atomically(file, text)
     except OSError as problem:
         log.error("siblings_not_written", file=str(file), reason=str(problem))
 
