@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 __all__ = [
+    "ANY_DESTINATION",
     "ANY_SOURCE",
     "PEER_HEADER",
     "Observer",
@@ -51,6 +52,8 @@ class Observer:
 
 ANY_SOURCE = Observer(Reporter.SOURCE)
 """The only workload context of a host."""
+ANY_DESTINATION = Observer(Reporter.DESTINATION)
+"""A port of this host that nothing is registered for."""
 
 
 class Packed(NamedTuple):

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from sidecar.mesh.model import MeshChange, Provenance
 from sidecar.mesh.view import View
 from sidecar.routing.inbound import inbound_virtual_host
+from sidecar.telemetry.packing import ANY_DESTINATION
+from sidecar.telemetry.party import NOBODY
 from sidecar.xds.compile import (
     CompileOptions,
     InboundPort,
@@ -80,7 +82,8 @@ class Local:
                 for local, _, listener in compiled
                 if local.addressed
             ]
-            made.append(compile_inbound_capture(CAPTURED, self._captured, chains, self._options))
+            options = self._options.observing(view.config).on_behalf(ANY_DESTINATION, NOBODY)
+            made.append(compile_inbound_capture(CAPTURED, self._captured, chains, options))
         for resource in made:
             self._holdings.put(resource)
         held = frozenset((resource.type_url, resource.name) for resource in made)
