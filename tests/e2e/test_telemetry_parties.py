@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.harness.echo import EchoBackend
+from tests.harness.echo import EchoBackend, TcpEcho
 from tests.harness.identities import MeshAuthority, spiffe
 from tests.harness.load import Reply, send
 from tests.harness.mesh import MeshFixture
@@ -44,14 +45,15 @@ class Meshed:
 
 @pytest.fixture(scope="module")
 def meshed() -> Iterator[Meshed]:
-    ports = {"web": listen_port(), "batch": listen_port(), "egress": listen_port()}
-    with MeshFixture() as mesh, EchoBackend("outside") as outside:
+    ports = {name: listen_port() for name in ("web", "batch", "egress", "db")}
+    with MeshFixture() as mesh, EchoBackend("outside") as outside, TcpEcho("db") as db:
         authority = MeshAuthority()
         for account, namespace in (("reviews", "default"), ("web", "shop")):
             authority.workload(mesh.root / "ids" / account, spiffe(account, namespace))
         server = mesh.sidecar(
             "server",
             mesh.workload(mesh.backend("reviews", "v1"), 9080),
+            mesh.workload(db, ports["db"], "TCP"),
             service_account="reviews",
             identity={"directory": str(mesh.root / "ids" / "reviews")},
         )
@@ -76,6 +78,15 @@ spec:
   resolution: STATIC
   ports: [{{number: 80, name: http, protocol: HTTP}}]
   endpoints: [{{address: 127.0.0.1, ports: {{http: {outside.port}}}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: default, namespace: shop}}
+spec:
+  egress:
+  - port: {{number: {ports["db"]}, protocol: TCP, name: db}}
+    hosts: ["default/*"]
+  - hosts: ["*/*"]
 ---
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -150,6 +161,31 @@ def test_without_a_certificate_the_peers_word_is_taken_and_contexts_are_told_apa
 def test_an_application_cannot_say_that_it_is_another(meshed: Meshed) -> None:
     reply = meshed.ask("batch", REVIEWS, path="/?status=200", headers=FORGED)
     assert reply.seen["headers"][PEER].startswith("batch;jobs;")
+
+
+def test_connections_are_counted_by_who_opened_them(meshed: Meshed) -> None:
+    with socket.create_connection(("127.0.0.1", meshed.ports["db"]), timeout=20) as stream:
+        stream.sendall(b"hello\n")
+        assert stream.makefile("rb").readline() == b"db: hello\n"
+    counted(
+        meshed.server,
+        "istio_tcp_received_bytes_total",
+        6,
+        reporter="destination",
+        source_principal=spiffe("web", "shop"),
+        source_workload_namespace="shop",
+        destination_workload="db-server",
+        connection_security_policy="mutual_tls",
+    )
+    counted(
+        meshed.client,
+        "istio_tcp_sent_bytes_total",
+        10,
+        reporter="source",
+        source_workload="web",
+        destination_service_name="db",
+        destination_principal=spiffe("reviews"),
+    )
 
 
 class TestGateway:

@@ -147,7 +147,10 @@ class _TcpServerV6(_TcpServer):
 class TcpEcho:
     """A TCP application that answers each line with its name and the line; use as a context manager."""
 
+    version = ""
+
     def __init__(self, name: str, port: int = 0, address: str = "127.0.0.1") -> None:
+        self.name = name
         kind = _TcpServerV6 if ":" in address else _TcpServer
         self._server = kind((address, port), _TcpHandler)
         self._server.name = name.encode()  # type: ignore[attr-defined] # read by the handler
