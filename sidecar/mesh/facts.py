@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sidecar.mesh.model import HostName
+from sidecar.mesh.model import HostName, Protocol
 from sidecar.mesh.names import resolve
+from sidecar.mesh.protocols import declared_protocol
 from sidecar.mesh.visibility import export_list
 from store.objects.base import MeshObject, ObjectRef
 from store.objects.destination_rule import DestinationRule, DestinationRuleSpec
@@ -105,6 +106,8 @@ class ServiceEntryFacts:
     """Virtual addresses, not CIDRs."""
     selector: tuple[tuple[str, str], ...] | None = None
     """Labels of the workloads that it selects, sorted; None when it selects none."""
+    http_ports: tuple[int, ...] | None = None
+    """Its ports where each declares to speak HTTP; None where one does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +252,9 @@ def service_entry_facts(
     addresses: Iterable[str],
     export_to: Sequence[str],
     selector: Mapping[str, str] | None,
+    ports: Iterable[tuple[int, str]] = (),
 ) -> ServiceEntryFacts:
-    """The facts of a ServiceEntry of these hosts and addresses, whose endpoints may be selected by labels."""
+    """The facts of a ServiceEntry of these hosts, addresses, ports (number, protocol), and labels of its workloads."""
     return ServiceEntryFacts(
         ref,
         *revision,
@@ -258,7 +262,17 @@ def service_entry_facts(
         export_to=_shared(export_list(export_to, defaults.service_export_to, ref.namespace)),
         addresses=tuple(address for address in addresses if "/" not in address),
         selector=None if selector is None else tuple(sorted(selector.items())),
+        http_ports=_http_ports(tuple(ports)),
     )
+
+
+@lru_cache(maxsize=1024)
+def _http_ports(ports: tuple[tuple[int, str], ...]) -> tuple[int, ...] | None:
+    """Numbers of the ports where all declare HTTP; one tuple for all objects that say the same."""
+    spoken = [declared_protocol(text) for _, text in ports]
+    if any(one is Protocol.AUTO or not one.is_http for one in spoken):
+        return None
+    return tuple(number for number, _ in ports)
 
 
 @lru_cache(maxsize=256)
@@ -308,6 +322,7 @@ def _service_entry(
         addresses=spec.addresses,
         export_to=spec.export_to,
         selector=None if selector is None else selector.labels,
+        ports=[(port.number, port.protocol or "") for port in spec.ports],
     )
 
 

@@ -94,7 +94,17 @@ def _service_entry(
         addresses=_texts(spec.get("addresses", ())),
         export_to=_texts(spec.get("exportTo", ())),
         selector=_labels(spec, "labels"),
+        ports=[_port(one) for one in _list(spec.get("ports", ()))],
     )
+
+
+def _port(found: object) -> tuple[int, str]:
+    """Number and protocol of a port."""
+    port = _mapping(found)
+    number = port.get("number")
+    if type(number) is not int:
+        raise _NotPlain
+    return number, _text(port.get("protocol", ""))
 
 
 _READERS = {

@@ -143,6 +143,27 @@ class View:
         visible = [service for service in found if service is not None]
         yield from sorted(visible, key=lambda service: (service.create_revision, service.host))
 
+    def hosts(self) -> Iterator[HostName]:
+        """Every host that this context may address a service of, perhaps more: nothing is built."""
+        yield from self._hosts_in_scope()
+
+    def plain_http(self, host: HostName) -> ServiceEntryFacts | None:
+        """The one ServiceEntry that alone makes the service of a host, where it speaks HTTP and nothing else.
+
+        None for all others, those that this context may not address too: they are to be looked at themselves. Nothing
+        is built or judged: of an object that turns out to be bad, a port more is looked at for HTTP until then.
+        """
+        namespaces = list(self.mesh.services.namespaces_of(host))
+        if len(namespaces) != 1 or not self.sidecar_scope.has_service(host, namespaces[0]):
+            return None
+        definition = self.mesh.services.definition(namespaces[0], host)
+        if definition is None or len(definition.workloads) or len(definition.entries) != 1:
+            return None
+        facts = definition.entries[0]
+        if facts.http_ports is None or not seen_by(facts.export_to, self.context.namespace):
+            return None
+        return facts
+
     def service_count(self) -> int:
         """How many services there are at most in sight: for budgets, without building any."""
         if self.sidecar_scope.is_everything:

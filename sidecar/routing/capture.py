@@ -10,10 +10,11 @@ apart at one place: the older stays, and it is noted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
+from sidecar.mesh.facts import ServiceEntryFacts
 from sidecar.mesh.model import HostName, Protocol, Provenance, Service, ServicePort
 from sidecar.mesh.scopes import EgressListener
 from sidecar.routing.opaque import opaque_routes
@@ -27,8 +28,10 @@ __all__ = [
     "CapturedPlace",
     "CapturedPort",
     "Share",
+    "age_of_share",
     "captured_port",
     "captured_ports",
+    "http_shares",
     "shares_of",
 ]
 
@@ -56,7 +59,8 @@ class Share:
     host: HostName
     created: int
     """Order of creation: of two that cannot be told apart the older stays."""
-    source: Provenance
+    source: Provenance = field(compare=False)
+    """Not compared: a service that says the same in a newer generation has the same share."""
     routes: tuple[TcpRoute, ...] = ()
     """For bytes that are not read, in order."""
     http: bool = False
@@ -67,6 +71,11 @@ class Share:
     """Whether the server speaks first."""
     passed_over: Notes = ()
     """Rules that do not hold here."""
+
+    @property
+    def is_plain_http(self) -> bool:
+        """Whether it says no more than that the port speaks HTTP, as most do: one of many stands for all."""
+        return self.http and not (self.routes or self.ranges or self.passed_over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,8 @@ def shares_of(sight: Sight, service: Service) -> Iterator[tuple[CapturedPlace, S
     exact = [address for address in service.addresses if "/" not in address]
     ranges = tuple(address for address in service.addresses if "/" in address)
     for port in service.ports:
-        if port.protocol is Protocol.UDP or not _is_served(sight, service, port):
+        named = (service.host, service.namespace)
+        if port.protocol is Protocol.UDP or not _is_served(sight, named, port.number):
             continue
         share = Share(service.host, service.create_revision, service.source)
         everywhere = CapturedPlace(ANY_ADDRESS, port.number)
@@ -133,6 +143,17 @@ def shares_of(sight: Sight, service: Service) -> Iterator[tuple[CapturedPlace, S
             told = _everywhere(share, service, port, ranges)
             if told.routes or told.http:
                 yield everywhere, told
+
+
+def http_shares(
+    sight: Sight, host: HostName, facts: ServiceEntryFacts
+) -> Iterator[tuple[CapturedPlace, Share]]:
+    """`shares_of` a service that speaks nothing but HTTP, from what is known of it without building it."""
+    source = Provenance(facts.ref, facts.generation)
+    share = Share(host, facts.create_revision, source, http=True)
+    for number in facts.http_ports or ():
+        if _is_served(sight, (host, facts.ref.namespace), number):
+            yield CapturedPlace(ANY_ADDRESS, number), share
 
 
 def _plain(address: str) -> str:
@@ -192,14 +213,16 @@ def _narrower(one: str, other: str) -> tuple[str, ...]:
     return (str(left if left.prefixlen >= right.prefixlen else right),)
 
 
-def _is_served(sight: Sight, service: Service, port: ServicePort) -> bool:
-    """Whether captured traffic may reach this port: where a Sidecar declares the port, only what that imports."""
-    declared = [one for one in sight.sidecar_scope.listeners if _port_of(one) == port.number]
+def _is_served(sight: Sight, service: tuple[HostName, str], port: int) -> bool:
+    """Whether captured traffic may reach a port of a service (host, namespace): what the port declares, it imports."""
+    if sight.sidecar_scope.is_everything:
+        return True
+    declared = [one for one in sight.sidecar_scope.listeners if _port_of(one) == port]
     captured = [one for one in declared if not _is_bound(one)]
     if captured:
-        return any(one.imports.has_service(service.host, service.namespace) for one in captured)
+        return any(one.imports.has_service(*service) for one in captured)
     others = [one for one in sight.sidecar_scope.listeners if not _port_of(one)]
-    return any(one.imports.has_service(service.host, service.namespace) for one in others)
+    return any(one.imports.has_service(*service) for one in others)
 
 
 def _port_of(listener: EgressListener) -> int:
@@ -218,8 +241,10 @@ def captured_port(place: CapturedPlace, shares: Iterable[Share]) -> CapturedPort
     http: dict[tuple[str, ...], None] = {}
     notes: list[tuple[Provenance, str]] = []
     kept: list[Share] = []
-    for share in sorted(shares, key=lambda one: (one.created, one.host)):
+    for share in sorted(shares, key=age_of_share):
         silent = next((one for one in kept if _cannot_meet(one, share)), None)
+        if share.is_plain_http and silent is None and share.ranges in http:
+            continue
         if silent is not None:
             notes.append((share.source, _silence(share, silent, place)))
             continue
@@ -239,6 +264,11 @@ def captured_port(place: CapturedPlace, shares: Iterable[Share]) -> CapturedPort
     return CapturedPort(
         place, ordered, tuple(sorted(http)), tuple(sources), tuple(dict.fromkeys(notes))
     )
+
+
+def age_of_share(share: Share) -> tuple[int, HostName]:
+    """Sort key that puts the older first."""
+    return share.created, share.host
 
 
 def _cannot_meet(one: Share, other: Share) -> bool:

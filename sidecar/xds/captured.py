@@ -8,20 +8,30 @@ TCP and TLS are all loaded: Envoy has no listeners on demand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sidecar.mesh.model import HostName, MeshChange
 from sidecar.mesh.view import View
-from sidecar.routing.capture import CapturedPlace, CapturedPort, Share, captured_port, shares_of
+from sidecar.routing.capture import (
+    CapturedPlace,
+    CapturedPort,
+    Share,
+    age_of_share,
+    captured_port,
+    http_shares,
+    shares_of,
+)
 from sidecar.routing.originals import unclaimed
 from sidecar.routing.table import ClusterKey, TcpRoute
+from sidecar.xds import protos as pb
 from sidecar.xds.compile import CompileOptions
 from sidecar.xds.compile.capture import (
     CaptureBind,
     compile_entry,
     compile_place,
     compile_places,
+    place_chains,
     place_name,
 )
 from sidecar.xds.dependencies import Dependencies
@@ -37,8 +47,39 @@ class _Places:
     """What is met where, by the services that say so."""
 
     shares: dict[CapturedPlace, dict[HostName, Share]]
-    of_host: dict[HostName, tuple[CapturedPlace, ...]]
+    """All but those of `plain`."""
+    plain: dict[CapturedPlace, dict[HostName, Share]]
+    """Shares that only say that a port speaks HTTP: of thousands one is enough to make the place."""
+    of_host: dict[HostName, Mapping[CapturedPlace, Share]]
     made: dict[CapturedPlace, CapturedPort]
+
+    def put(self, host: HostName, wanted: Mapping[CapturedPlace, Share]) -> set[CapturedPlace]:
+        """Give a service these shares in the place of those it had; returns the places that may differ."""
+        before = self.of_host.pop(host, {})
+        if wanted:
+            self.of_host[host] = wanted
+        dirty = {
+            place
+            for place in before.keys() | wanted.keys()
+            if before.get(place) != wanted.get(place)
+        }
+        for place in dirty:
+            for filed in (self.shares, self.plain):
+                filed.get(place, {}).pop(host, None)
+            share = wanted.get(place)
+            if share is not None:
+                filed = self.plain if share.is_plain_http else self.shares
+                filed.setdefault(place, {})[host] = share
+        return dirty
+
+    def shares_at(self, place: CapturedPlace) -> list[Share]:
+        """The shares that make a place: of those that are plain the oldest, where its age matters."""
+        shares = list(self.shares.get(place, {}).values())
+        plain = self.plain.get(place, {}).values()
+        if not plain:
+            return shares
+        age_matters = any(share.speaks_first for share in shares)
+        return [*shares, min(plain, key=age_of_share) if age_matters else next(iter(plain))]
 
 
 class Captured:
@@ -69,7 +110,8 @@ class Captured:
         self._holdings = holdings
         self._destinations = destinations
         self._options: CompileOptions | None = None
-        self._places = _Places({}, {}, {})
+        self._places = _Places({}, {}, {}, {})
+        self._chains: dict[CapturedPlace, tuple[pb.FilterChain, ...]] = {}
         self._depends: Dependencies[HostName] = Dependencies()
         self._rest: TcpRoute | None = None
 
@@ -83,54 +125,45 @@ class Captured:
             dirty |= self._take(view, host)
         changed = self._merge(sorted(dirty))
         if renewed:
-            changed = set(self._places.made)
+            changed |= set(self._places.made)
             self._use("rest", rest.clusters_named)
         if self._alone:
             self._put_places(changed, rest, options, renewed=renewed)
         elif changed or renewed:
-            self._put_context(rest, options)
+            self._put_context(changed, rest, options, renewed=renewed)
 
     def _touched(self, view: View, change: MeshChange) -> Iterable[HostName]:
         if change.everything:
-            now = {service.host for service in view.services()}
-            return sorted(now | set(self._places.of_host))
+            return sorted(set(view.hosts()) | set(self._places.of_host))
         return sorted(self._depends.touched(change) | change.hosts | change.patterns)
 
     def _take(self, view: View, host: HostName) -> set[CapturedPlace]:
         """Put a service's shares in the place of those it had; returns the places that may differ."""
-        places = self._places
-        dirty = set(places.of_host.pop(host, ()))
-        for place in dirty:
-            places.shares[place].pop(host, None)
-        service = view.service(host)
-        shares = tuple(shares_of(view, service)) if service is not None else ()
-        for place, share in shares:
-            places.shares.setdefault(place, {})[host] = share
-        if service is None:
+        shares: dict[CapturedPlace, Share] = {}
+        for place, share in _shares(view, host):
+            shares.setdefault(place, share)
+        dirty = self._places.put(host, shares)
+        if not shares:
             self._depends.forget(host)
-            return dirty
-        places.of_host[host] = tuple(dict.fromkeys(place for place, _ in shares))
-        targets = {
-            key.host
-            for _, share in shares
-            for route in share.routes
-            for key in route.clusters_named
-        }
-        self._depends.file(host, targets | {host})
-        return dirty | set(places.of_host[host])
+        elif not all(share.is_plain_http for share in shares.values()):
+            routes = (route for share in shares.values() for route in share.routes)
+            targets = {key.host for route in routes for key in route.clusters_named}
+            self._depends.file(host, targets | {host})
+        return dirty
 
     def _merge(self, dirty: Iterable[CapturedPlace]) -> set[CapturedPlace]:
         """Make the dirty places anew; returns those that are different now."""
         places, changed = self._places, set()
         for place in dirty:
-            shares = places.shares.get(place)
+            shares = places.shares_at(place)
             if not shares:
                 places.shares.pop(place, None)
+                places.plain.pop(place, None)
                 if places.made.pop(place, None) is not None:
                     changed.add(place)
                     self._use(_user(place), ())
                 continue
-            found = captured_port(place, shares.values())
+            found = captured_port(place, shares)
             if places.made.get(place) != found:
                 places.made[place] = found
                 changed.add(place)
@@ -157,14 +190,41 @@ class Captured:
             made = compile_place(entry, found, rest, self.route_config, ipv6=ipv6, options=options)
             self._holdings.put(made)
 
-    def _put_context(self, rest: TcpRoute, options: CompileOptions) -> None:
-        places = [self._places.made[place] for place in sorted(self._places.made)]
+    def _put_context(
+        self,
+        changed: Iterable[CapturedPlace],
+        rest: TcpRoute,
+        options: CompileOptions,
+        *,
+        renewed: bool,
+    ) -> None:
+        """Put the listener together again, where any of its chains is different now."""
+        made, is_different = self._places.made, renewed
+        for place in changed:
+            found = made.get(place)
+            chains = () if found is None else place_chains(found, self.route_config, options)
+            is_different = is_different or chains != self._chains.get(place, ())
+            self._chains[place] = chains
+            if not chains:
+                del self._chains[place]
+        if not is_different:
+            return
+        places = [(made[place], self._chains[place]) for place in sorted(self._chains)]
         self._holdings.put(
             compile_places(self.route_config, self._bind, places, rest, self.route_config, options)
         )
 
     def _use(self, user: str, keys: Iterable[ClusterKey]) -> None:
         self._destinations.use((self._context, user), keys)
+
+
+def _shares(view: View, host: HostName) -> Iterable[tuple[CapturedPlace, Share]]:
+    """What the service of a host has where; most speak HTTP alone and need not be built for that."""
+    facts = view.plain_http(host)
+    if facts is not None:
+        return http_shares(view, host, facts)
+    service = view.service(host)
+    return shares_of(view, service) if service is not None else ()
 
 
 def _user(place: CapturedPlace) -> str:

@@ -35,6 +35,7 @@ __all__ = [
     "compile_inbound_capture",
     "compile_place",
     "compile_places",
+    "place_chains",
     "place_name",
 ]
 
@@ -121,10 +122,24 @@ def compile_place(
     return resource(TypeUrl.LISTENER, name, made, sources=captured.sources)
 
 
+def place_chains(
+    captured: CapturedPort, route_config: str, options: CompileOptions = _DEFAULT_OPTIONS
+) -> tuple[pb.FilterChain, ...]:
+    """The chains of one place among those of others, for `compile_places`."""
+    address, port = captured.place
+    chains = _chains(captured, route_config, options)
+    for chain in chains:
+        chain.name = f"{address or 'any'}_{port}_{chain.name}"
+        chain.filter_chain_match.destination_port.value = port
+        if address != ANY_ADDRESS:
+            _add_range(chain, address)
+    return tuple(chains)
+
+
 def compile_places(
     name: str,
     bind: CaptureBind,
-    places: Sequence[CapturedPort],
+    places: Sequence[tuple[CapturedPort, tuple[pb.FilterChain, ...]]],
     rest: TcpRoute,
     route_config: str,
     options: CompileOptions = _DEFAULT_OPTIONS,
@@ -132,16 +147,10 @@ def compile_places(
     """The entry of one context of several: with the chains of all its places, told apart by destination."""
     made = _entry(name, bind, rest, options)
     made.filter_chains.append(_keeper(route_config, options))
-    for captured in places:
-        address, port = captured.place
-        for chain in _chains(captured, route_config, options):
-            chain.name = f"{address or 'any'}_{port}_{chain.name}"
-            chain.filter_chain_match.destination_port.value = port
-            if address != ANY_ADDRESS:
-                _add_range(chain, address)
-            made.filter_chains.append(chain)
-    _add_inspectors(made, places)
-    sources = dict.fromkeys(source for one in places for source in one.sources)
+    for _, chains in places:
+        made.filter_chains.extend(chains)
+    _add_inspectors(made, [captured for captured, _ in places])
+    sources = dict.fromkeys(source for one, _ in places for source in one.sources)
     return resource(TypeUrl.LISTENER, name, made, sources=tuple(sources))
 
 

@@ -291,7 +291,7 @@ def test_an_open_connection_survives_a_new_tcp_service(rules: CapturedMesh) -> N
         endpoint = f"{{address: 127.0.0.1, ports: {{tcp: {echo.port}}}}}"
         rules.mesh.put(entry("long.example", port, addresses="10.88.0.7", endpoint=endpoint))
         told = rules.mesh.sidecars["h1"]
-        drained = "listener_manager.(total_listeners_draining|total_filter_chains_draining|listener_modified)"
+        drained = "listener_manager.listener_(modified|removed|in_place_updated)"
         before = told.envoy_stats(drained)
 
         def converse() -> list[str]:

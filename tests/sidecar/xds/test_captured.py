@@ -202,3 +202,36 @@ def test_the_same_document_twice_changes_nothing() -> None:
     document = tcp("a.example", "10.0.0.9", number=9)
     assert host.put(dict(document)) == {"captured_10.0.0.9_9"}
     assert host.put(dict(document)) == set()
+
+
+def test_a_place_that_goes_while_everything_is_renewed_is_gone() -> None:
+    host = Host()
+    host.put(tcp("db.example", "10.88.0.1"), service_of("web.example", "http:80"))
+    host.world.change("ns/default/serviceentries/db.example")
+    spec = {"egress": [{"hosts": ["*/*"]}], "outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}
+    host.world.change(object_of("Sidecar", "closed", spec))
+    host.builder.update(host.world.views, MeshChange(everything=True), "n")
+    assert host.names(LDS) == {"outbound", "captured", "captured_0.0.0.0_80"}
+
+
+def test_of_thousands_that_speak_http_on_a_port_a_change_costs_nothing() -> None:
+    host = Host()
+    host.put(*(service_of(f"h{number}.example", "http:80") for number in range(20)))
+    assert (
+        host.put(service_of("h3.example", "http:80", endpoints=[{"address": "10.0.0.1"}])) == set()
+    )
+    for number in range(19):
+        change = host.world.change(f"ns/default/serviceentries/h{number}.example")
+        host.builder.update(host.world.views, change, "n")
+        assert "captured_0.0.0.0_80" in host.names(LDS)
+    change = host.world.change("ns/default/serviceentries/h19.example")
+    host.builder.update(host.world.views, change, "n")
+    assert "captured_0.0.0.0_80" not in host.names(LDS)
+
+
+def test_endpoints_of_one_context_s_places_do_not_touch_its_listener() -> None:
+    host = Host(SHOP, BLOG, settings=BOTH)
+    host.put(tcp("db.example", "10.88.0.1"))
+    changed = tcp("db.example", "10.88.0.1")
+    changed["spec"] = {**changed["spec"], "endpoints": [{"address": "10.0.0.1"}]}  # type: ignore[dict-item] # a mapping
+    assert host.put(changed) == set()
