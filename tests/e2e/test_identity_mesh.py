@@ -213,6 +213,11 @@ def test_a_broken_file_keeps_the_old_certificate_and_says_so(meshed: Meshed) -> 
     assert "certificate_broken" in meshed.client.log.read_text()
     metrics = meshed.client.page("/metrics")[1]
     assert 'meshd_secret_readings_total{outcome="broken"} 1.0' in metrics
+    assert 'meshd_secrets{state="kept"} 1.0' in metrics
+    killed = meshed.client.kill_envoy()
+    wait_until(lambda: meshed.client.envoy_pid() not in (None, killed), 30, "another Envoy")
+    wait_until(lambda: meshed.ask().status == 200, 30, "the other Envoy to serve")
+    assert meshed.caller("web") == name, "it has what the files held when they were good"
     key.write_bytes(good)
     meshed.client.wait_status("a whole identity", lambda status: not kept(status))
     assert meshed.caller("web") == name
@@ -253,3 +258,13 @@ def test_a_rule_for_mutual_tls_is_never_kept_by_plain_text(meshed: Meshed) -> No
     finally:
         bare.remove()
         del meshed.mesh.sidecars["bare"]
+
+
+def test_a_put_that_waits_tells_of_files_that_are_missing(meshed: Meshed) -> None:
+    files = "clientCertificate: /none/c, privateKey: /none/k, caCertificates: /none/a"
+    done = meshed.mesh.meshd("put", "-f", "-", "--wait", stdin=rule(f"mode: MUTUAL, {files}"))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "/none/c cannot be read: No such file or directory" in done.stdout + done.stderr
+    status = meshed.mesh.meshd("status", "client")
+    assert status.returncode == 1
+    assert "no certificate for DestinationRule/default/reviews" in status.stdout
