@@ -19,7 +19,11 @@ from store.validation import check_document
 
 SAMPLES = Path(__file__).parents[1] / "deploy" / "samples"
 SHOWN = sorted((SAMPLES / "bookinfo").glob("*.yaml"))
-GOOD = [*SHOWN, *sorted((SAMPLES / "ejection").glob("*.yaml"))]
+GOOD = [
+    *SHOWN,
+    *sorted((SAMPLES / "ejection").glob("*.yaml")),
+    *sorted((SAMPLES / "mutual-tls").glob("*.yaml")),
+]
 
 
 def problems(file: Path) -> list[tuple[Level, str, str]]:

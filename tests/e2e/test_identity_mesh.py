@@ -135,6 +135,14 @@ def test_istio_mutual_is_in_force_and_names_are_checked(meshed: Meshed) -> None:
     assert meshed.ask("web").status == 503
 
 
+def test_the_sample_rule_lets_through_to_the_server_that_it_names(meshed: Meshed) -> None:
+    sample = Path(__file__).parents[2] / "deploy/samples/mutual-tls/destination-rule.yaml"
+    meshed.mesh.put(sample.read_text())
+    assert meshed.caller("web") == spiffe("web")
+    meshed.mesh.put(sample.read_text().replace("sa/reviews", "sa/ratings"))
+    assert meshed.ask("web").status == 503
+
+
 def test_status_names_the_identities(meshed: Meshed) -> None:
     rows = {row["context"]: row for row in meshed.client.status()["identities"]}
     assert rows["web"]["spiffe_id"] == spiffe("web")
