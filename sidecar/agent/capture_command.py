@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +12,13 @@ from typing import Any, TypeVar
 import click
 
 from sidecar.agent.settings import SidecarSettings
+from sidecar.capture.plan import CapturePlan
 
 __all__ = ["capture"]
 
 EXIT_NO = 1
+LOOK_S = 1.0
+"""How long a port of loopback may take to answer whether anybody listens."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -78,11 +82,14 @@ def up(
     from sidecar.capture.ruleset import ruleset
 
     settings = _settings(context, config, flags)
-    script = ruleset(capture_plan(settings))
+    plan = capture_plan(settings)
+    script = ruleset(plan)
     if only_print:
         click.echo(script, nl=False)
         return
     nft.install(script, netns)
+    if not netns:
+        _warn_of_silence(plan)
     click.echo(f"captured; `meshd-sidecar capture status{_of(netns)}` shows what is redirected")
 
 
@@ -117,6 +124,28 @@ def status(netns: str, output: str) -> int:
         for one in rules:
             click.echo(f"{one.chain:<18}{one.packets:>9}{one.bytes:>12}  {one.comment}")
     return EXIT_NO if rules is None else 0
+
+
+def _warn_of_silence(plan: CapturePlan) -> None:
+    """Say where nobody listens: connections that are redirected there are refused."""
+    wanted = {one.outbound_port: one.label for one in plan.selections if plan.outbound is not None}
+    if plan.inbound is not None:
+        wanted[plan.inbound.port] = "inbound"
+    silent = [f"{port} ({label})" for port, label in sorted(wanted.items()) if not _is_open(port)]
+    if silent:
+        click.echo(
+            f"meshd-sidecar: warning: nobody listens on port {', '.join(silent)} yet, so that captured connections are "
+            "refused: is the sidecar running, with capture.enabled in its settings?",
+            err=True,
+        )
+
+
+def _is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=LOOK_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def _of(netns: str) -> str:

@@ -107,6 +107,21 @@ def test_what_no_place_claims_goes_on_for_each_context(shared: CapturedMesh) -> 
             assert shared.curl(url, "-H", "Host: stranger", user=user).seen["name"] == "outside"
 
 
+def test_ports_where_nobody_listens_are_told(shared: CapturedMesh) -> None:
+    config = shared.mesh.root / "h1.toml"
+    kept = config.read_text()
+    config.write_text(
+        kept.replace('"blog", "namespace"', '"blog", "capture_port" = 15999, "namespace"')
+    )
+    try:
+        said = shared.capture("up").stderr
+        shared.capture("down")
+    finally:
+        config.write_text(kept)
+    assert "nobody listens on port 15999 (context blog) yet" in said
+    assert "capture.enabled" in said
+
+
 def test_a_user_of_no_context_is_left_alone(shared: CapturedMesh) -> None:
     with shared.captured():
         found = shared.curl(f"http://{shared.world.address}:9080/", user=NOBODY)

@@ -393,7 +393,9 @@ def test_installing_twice_is_installing_once_and_removal_leaves_nothing(
 ) -> None:
     from tests.harness.namespaces import run
 
-    captured.capture("up")
+    assert captured.capture("up").stderr == "", (
+        "somebody listens where connections are redirected to"
+    )
     captured.capture("up", "--exclude-port", "8099")
     rules = run("nft", "list", "ruleset")
     assert rules.count("table inet") == 1
