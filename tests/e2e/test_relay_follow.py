@@ -125,6 +125,13 @@ def test_with_etcd_gone_for_all_each_says_how_old_its_configuration_is(meshed: M
         assert f"serving revision {revision}, " in mesh.meshd("status", sidecar.node).stdout
     assert f"serving revision {revision}, " in mesh.meshd("check").stdout
     assert far.ask(REVIEWS).version == "v1"
+    far.kill()  # and started anew, with its Envoy, while etcd is away from everybody
+    far.kill_envoy()
+    far.start().wait_ready()
+    wait_until(lambda: far.ask(REVIEWS).version == "v1", 20, "an answer from the disk")
+    for words in (("status", "far"), ("check",)):
+        assert f"serving revision {revision} from disk, " in mesh.meshd(*words).stdout
+    assert 'meshd_config_source{source="disk"} 1.0' in far.page("/metrics")[1]
     mesh.etcd.start()
     for sidecar in (near, far):
         sidecar.wait_status("etcd again", lambda now: now["config"]["age_s"] is None)
