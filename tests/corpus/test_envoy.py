@@ -7,22 +7,29 @@ exchanged.
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from store.manifest import read_paths
 from store.validation.check import check_object
+from tests.e2e.fields.table import GROUPS
 from tests.harness.catalogs import Document
 from tests.harness.corpus_mesh import compile_corpus, movable
 from tests.harness.envoys import open_lab
+from tests.harness.field_building import STAND_INS
 from tests.harness.field_envoy import Served
-from tests.harness.field_tls import write_certificates
+from tests.harness.field_tls import pins, write_certificates
+from tests.harness.mutants import mutate
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+MUTANTS = 1000 if os.environ.get("MESHD_TEST_DEEP") else 25
+"""Meshes of changed objects."""
 FOLDERS = (
     "api-proto-examples",
     "istio-analysis-testdata",
@@ -37,7 +44,7 @@ pytestmark = [
     pytest.mark.corpus,
     pytest.mark.real,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900 if os.environ.get("MESHD_TEST_DEEP") else 300),
     pytest.mark.skipif(
         not CORPUS.is_dir(), reason="Istio's objects are not here (looked in ../shared/corpus)"
     ),
@@ -80,6 +87,31 @@ async def test_envoy_accepts_what_is_accepted_here(
                 count(f"{folder}, given to Envoy", "objects", len(objects))
         refused += await given(served, everything, certificates, f"all of {folder}")
     assert everything
+    assert not refused, "\n\n".join(refused)
+
+
+def pool(places: Mapping[str, object]) -> list[list[Document]]:
+    """Meshes of the corpus, and those that prove fields."""
+    files = (file for folder in FOLDERS for file in sorted((CORPUS / folder).rglob("*.yaml")))
+    found = [objects for file in files if (objects := accepted(file))]
+    return found + [case.documents(places) for cases in GROUPS.values() for case in cases]
+
+
+async def test_envoy_accepts_what_is_accepted_here_however_it_was_changed(
+    certificates: Path,
+) -> None:
+    dice = random.Random(7)
+    meshes = pool({**STAND_INS, "folder": str(certificates), **pins(certificates)})
+    refused: list[str] = []
+    tried = 0
+    async with open_lab() as lab:
+        served = Served(lab, {}, {})
+        while tried < MUTANTS:
+            several = [dice.choice(meshes) for _ in range(dice.choice((1, 2, 3)))]
+            objects = mutate([one for mesh in several for one in mesh], dice)
+            if all(check_object(one)[0] is not None for one in objects):
+                tried += 1
+                refused += await given(served, objects, certificates, str(objects))
     assert not refused, "\n\n".join(refused)
 
 

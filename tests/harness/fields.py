@@ -17,9 +17,22 @@ from store.objects.fields import FieldDoc, walk
 from store.objects.kinds import Kind
 from tests.harness.catalogs import Document
 
-__all__ = ["FIELDS", "Path", "expand", "fields_of", "given", "leaves", "without"]
+__all__ = [
+    "FIELDS",
+    "Path",
+    "Steps",
+    "edited",
+    "expand",
+    "fields_of",
+    "given",
+    "leaves",
+    "places",
+    "without",
+]
 
 Path = str
+Steps = tuple[str | int, ...]
+"""The way to a value below the spec: names, keys, positions."""
 FIELDS = tuple(kind for kind in Kind if kind is not Kind.MESH_CONFIG)
 """The kinds of Istio's API."""
 
@@ -72,20 +85,23 @@ def without(document: Document, path: Path) -> Iterator[Document]:
     for found, steps, value in list(_places(document["spec"], "spec")):
         if found != path:
             continue
-        removed = _edited(document, steps, None)
-        yield removed if _is_readable(removed) else _edited(document, steps, (_another(value),))
+        removed = edited(document, steps, None)
+        yield removed if _is_readable(removed) else edited(document, steps, (_another(value),))
 
 
-def _places(value: object, path: Path) -> Iterator[tuple[Path, tuple[str | int, ...], object]]:
+def places(spec: object) -> Iterator[tuple[Steps, object]]:
+    """The way to each field of a spec, and its value."""
+    return ((steps, value) for _, steps, value in _places(spec, "spec"))
+
+
+def _places(value: object, path: Path) -> Iterator[tuple[Path, Steps, object]]:
     """Each field: path, steps to it from the spec, value."""
     if isinstance(value, Mapping):
         for name, held in value.items():
             yield from _field(f"{path}.{name}", (name,), held)
 
 
-def _field(
-    path: Path, steps: tuple[str | int, ...], value: object
-) -> Iterator[tuple[Path, tuple[str | int, ...], object]]:
+def _field(path: Path, steps: Steps, value: object) -> Iterator[tuple[Path, Steps, object]]:
     yield path, steps, value
     if isinstance(value, list):
         for index, item in enumerate(value):
@@ -112,10 +128,8 @@ def _is_map(path: Path) -> bool:
     return path in _maps()
 
 
-def _edited(
-    document: Document, steps: tuple[str | int, ...], value: tuple[object] | None
-) -> Document:
-    """A copy with what is at the steps below `spec` in another value, or gone."""
+def edited(document: Document, steps: Steps, value: tuple[object] | None) -> Document:
+    """A copy with another value (held in a tuple) at these steps below the spec, or none."""
     made = copy.deepcopy(dict(document))
     place = made["spec"]
     for step in steps[:-1]:
