@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from sidecar.mesh.model import HostName, Resolution, Service
 
-__all__ = ["NUMBERS", "VirtualAddresses", "wants_address"]
+__all__ = ["NUMBERS", "VirtualAddresses", "is_virtual", "wants_address"]
 
 _V4, _V6 = IPv4Address("240.240.0.0"), IPv6Address("2001:2::")
+_V4_RANGE, _V6_RANGE = IPv4Network("240.240.0.0/16"), IPv6Network("2001:2::/48")
 _LAST_OCTETS = 254
 """Last octets in use: 0 and 255 look like a network and its broadcast to some programs."""
 NUMBERS = 256 * _LAST_OCTETS
@@ -32,6 +33,12 @@ def wants_address(service: Service) -> bool:
         and not service.host.startswith("*")
         and service.resolution not in (Resolution.NONE, Resolution.DYNAMIC_DNS)
     )
+
+
+def is_virtual(address: str) -> bool:
+    """Whether an address is from the ranges that virtual ones are given from."""
+    at = ip_address(address)
+    return at in (_V4_RANGE if at.version == 4 else _V6_RANGE)
 
 
 class VirtualAddresses:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from sidecar.mesh.facts import ServiceEntryFacts
 from sidecar.mesh.model import HostName, Protocol, Provenance, Service, ServicePort
 from sidecar.mesh.scopes import EgressListener
+from sidecar.mesh.virtual_addresses import is_virtual
 from sidecar.routing.opaque import opaque_routes
 from sidecar.routing.originals import with_original
 from sidecar.routing.sight import Sight
@@ -69,6 +70,8 @@ class Share:
     """Addresses (CIDR) that `http` is limited to; empty for all of the place."""
     speaks_first: bool = False
     """Whether the server speaks first."""
+    also: tuple[str, ...] = ()
+    """Further addresses of the place."""
     passed_over: Notes = ()
     """Rules that do not hold here."""
 
@@ -87,6 +90,8 @@ class CapturedPort:
     """For bytes that are not read; conditions (server names, subnets) are distinct."""
     http: tuple[tuple[str, ...], ...] = ()
     """Where HTTP by its first bytes is routed by host: one entry for each set of ranges, the empty one for all."""
+    also: tuple[str, ...] = ()
+    """Further addresses that are treated the same."""
     sources: tuple[Provenance, ...] = ()
     passed_over: Notes = ()
     """Rules that do not hold here, and services that could not be told apart."""
@@ -137,8 +142,9 @@ def shares_of(sight: Sight, service: Service) -> Iterator[tuple[CapturedPlace, S
             speaks_first=port.protocol in _SPEAKS_FIRST,
             passed_over=found.passed_over,
         )
-        for address in exact:
-            yield CapturedPlace(_plain(address), port.number), _at_address(share, address)
+        for address, also in _places(exact, share):
+            here = replace(_at_address(share, address), also=also)
+            yield CapturedPlace(_plain(address), port.number), here
         if ranges or not exact:
             told = _everywhere(share, service, port, ranges)
             if told.routes or told.http:
@@ -154,6 +160,14 @@ def http_shares(
     for number in facts.http_ports or ():
         if _is_served(sight, (host, facts.ref.namespace), number):
             yield CapturedPlace(ANY_ADDRESS, number), share
+
+
+def _places(exact: list[str], share: Share) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The addresses that have a place each, with others that share it: virtual ones are one service's alone."""
+    if all(map(is_virtual, exact)) and not any(one.destination_subnets for one in share.routes):
+        yield from [(exact[0], tuple(exact[1:]))] if exact else []
+    else:
+        yield from ((address, ()) for address in exact)
 
 
 def _plain(address: str) -> str:
@@ -262,7 +276,12 @@ def captured_port(place: CapturedPlace, shares: Iterable[Share]) -> CapturedPort
     sources = dict.fromkeys(source for one in kept if one.routes for source in (one.source,))
     sources.update(dict.fromkeys(route.source for route in ordered))
     return CapturedPort(
-        place, ordered, tuple(sorted(http)), tuple(sources), tuple(dict.fromkeys(notes))
+        place,
+        ordered,
+        tuple(sorted(http)),
+        tuple(sorted({address for one in kept for address in one.also})),
+        tuple(sources),
+        tuple(dict.fromkeys(notes)),
     )
 
 

@@ -68,7 +68,11 @@ def _captured(
     sight: Sight, base: Trace, target: tuple[str, int, str], destinations: Destinations
 ) -> Trace:
     address, port, name = target
-    places = {captured.place: captured for captured in captured_ports(sight)}
+    places = {
+        CapturedPlace(one, captured.place.port): captured
+        for captured in captured_ports(sight)
+        for one in (*captured.also, captured.place.address)
+    }
     found = places.get(CapturedPlace(address, port)) or places.get(CapturedPlace(ANY_ADDRESS, port))
     entry = replace(base, listener=f"captured, to {address or 'any address'} port {port}")
     if found is None:

@@ -181,7 +181,7 @@ class RoutingDriver:
     def _captured(self) -> Iterator[str]:
         view = self._view()
         for found in captured_ports(view):
-            yield f"{found.place.address or 'any'}:{found.place.port}"
+            yield f"{' '.join((found.place.address or 'any', *found.also))}:{found.place.port}"
             for ranges in found.http:
                 yield f"  HTTP by host{' in ' + ' '.join(ranges) if ranges else ''}"
             yield from (f"  {tcp_line(route)}" for route in found.routes)

@@ -113,6 +113,8 @@ def compile_place(
         direction=pb.TrafficDirection.OUTBOUND,
     )
     made.bind_to_port.value = False
+    for address in captured.also:
+        made.additional_addresses.add(address=socket_address(address, place.port))
     if place.address == ANY_ADDRESS:
         if ipv6:
             made.additional_addresses.add(address=socket_address(_V6_ANY, place.port))
@@ -132,7 +134,8 @@ def place_chains(
         chain.name = f"{address or 'any'}_{port}_{chain.name}"
         chain.filter_chain_match.destination_port.value = port
         if address != ANY_ADDRESS:
-            _add_range(chain, address)
+            for one in (address, *captured.also):
+                _add_range(chain, one)
     return tuple(chains)
 
 

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
-from sidecar.mesh.model import Context, MeshChange
+from sidecar.mesh.model import Context, HostName, MeshChange
+from sidecar.mesh.view import View
+from sidecar.mesh.virtual_addresses import VirtualAddresses
 from sidecar.routing.table import InboundKey
 from sidecar.xds import protos as pb
 from sidecar.xds.compile import Bind, InboundPort
@@ -202,6 +204,19 @@ def test_the_same_document_twice_changes_nothing() -> None:
     document = tcp("a.example", "10.0.0.9", number=9)
     assert host.put(dict(document)) == {"captured_10.0.0.9_9"}
     assert host.put(dict(document)) == set()
+
+
+def test_the_virtual_addresses_of_a_service_share_a_listener() -> None:
+    host = Host()
+    addresses = VirtualAddresses(ipv6=True)
+    document = service_of("db.example", "tcp:5432")
+    host.world.change(document)
+    views = {"": View(host.world.mesh, WEB, addresses=addresses)}
+    host.builder.update(views, MeshChange(everything=True), "n")
+    four, six = addresses.of(HostName("db.example"))
+    found = host.listener(f"captured_{four}_5432")
+    assert [one.address.socket_address.address for one in found.additional_addresses] == [six]
+    assert f"captured_{six}_5432" not in host.names(LDS)
 
 
 def test_a_place_that_goes_while_everything_is_renewed_is_gone() -> None:
