@@ -101,6 +101,10 @@ class Decodings:
         self._put_off.pop(key, None)
         self._spoilt.pop(key, None)
 
+    def supersede(self, entry: Entry) -> None:
+        """Another generation serves in the place of `entry`: its model is made again, should anybody want it."""
+        self._models.drop(_name(entry))
+
     def serves(self, entry: Entry) -> bool:
         """Whether an entry in force may serve; judges it now where that was put off."""
         key = entry.key
@@ -200,6 +204,9 @@ class _Recent(Generic[_Kept]):
             return None
         self._kept.move_to_end(name)
         return self._kept[name]
+
+    def drop(self, name: bytes) -> None:
+        self._kept.pop(name, None)
 
     def put(self, name: bytes, value: _Kept) -> None:
         self._kept[name] = value

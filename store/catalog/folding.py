@@ -132,6 +132,8 @@ class Folding:
     def _serve(self, key: str, before: Entry | None, after: Entry | None) -> None:
         if before == after:
             return
+        if before is not None:
+            self._decodings.supersede(before)
         named = parse_key(key)
         if isinstance(named, ObjectRef):
             self._refs.add(named)

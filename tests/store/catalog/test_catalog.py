@@ -339,3 +339,14 @@ def test_a_thousand_hostile_values_change_nothing_for_the_others() -> None:
     served = {o.entry.key for o in step.catalog.objects.values()}
     assert served | listed == {KEY, *(one.key for one in hostile)}
     assert not served & listed
+
+
+def test_a_model_is_kept_no_longer_than_its_generation_serves() -> None:
+    first = snapshot(entry(KEY, route("v1")))
+    catalog = Catalog.empty().apply(first).catalog
+    before = catalog.model(REF)
+    after = catalog.apply(first.apply([entry(KEY, route("v2"), 11, 2)], (), 11)).catalog
+    # Whoever still holds the catalog of before finds the same object in it, made anew.
+    assert catalog.model(REF) == before
+    assert catalog.model(REF) is not before
+    assert after.model(REF) != before
