@@ -103,7 +103,7 @@ def _mark(path: str) -> Mark:
     """What tells the file from what it was; empty where there is none."""
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return ()
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
@@ -118,6 +118,8 @@ def _read(path: str) -> bytes | str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as problem:
         return problem.strerror or type(problem).__name__
+    except ValueError as problem:  # a path that no file can have: a zero byte in it
+        return str(problem)
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):

@@ -76,6 +76,14 @@ async def test_changed_files_are_noticed_while_it_runs(
     assert outcomes == {"taken": 2.0, "broken": 1.0}
 
 
+@pytest.mark.parametrize("path", ["/\0", "x" * 5000, "relative/\udcff", "/proc/self/mem"])
+async def test_any_path_is_a_reason_and_no_end_of_the_sidecar(host: Files, path: str) -> None:
+    source = authority_files(path)
+    host.files.want({source})
+    assert host.broken == {source}
+    host.files.look()
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe", "large"])
 async def test_what_is_no_file_of_a_certificate_is_told_and_never_waited_for(
     host: Files, kind: str
