@@ -33,6 +33,8 @@ def capture_plan(settings: SidecarSettings) -> CapturePlan:
     """
     wrong: list[str] = []
     options = settings.capture
+    if settings.role == "gateway":
+        wrong.append("role: a gateway takes what is sent to it, and has no listeners for capture")
     ports = settings.capture_ports()
     selections = tuple(
         _selection(one, ports[one.name], options.dns, wrong)

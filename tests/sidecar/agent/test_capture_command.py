@@ -96,6 +96,12 @@ def test_users_that_are_not_there_are_told_at_once(typed: Typed) -> None:
     assert 'contexts groups: there is no "no-such-group"' in typed.complained
 
 
+def test_a_gateway_has_nothing_to_capture_with(typed: Typed) -> None:
+    typed.config.write_text(f'role = "gateway"\n{CONFIG}')
+    assert typed.up() == 3
+    assert "has no listeners for capture" in typed.complained
+
+
 def test_a_user_of_the_sidecar_cannot_be_captured(typed: Typed) -> None:
     assert typed.up("--only-user", "4242") == 3
     assert "is the sidecar's own" in typed.complained
