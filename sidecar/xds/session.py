@@ -224,8 +224,11 @@ class Session:
         if event.error is None:
             flight = channel.acknowledge(event.nonce)
             tally.acks += flight is not None
+            clusters = self._channels[TypeUrl.CLUSTER]
             if flight is not None and channel.type_url is TypeUrl.ENDPOINTS:
-                self._channels[TypeUrl.CLUSTER].warmed(flight)
+                clusters.fed(flight)
+            if channel.type_url in (TypeUrl.ENDPOINTS, TypeUrl.SECRET):
+                clusters.note_warm(self._channels[TypeUrl.SECRET])
             return
         tally.nacks += event.nonce in channel.flights
         for rejection in channel.refuse(event.nonce, event.error):

@@ -59,8 +59,10 @@ class Flight:
     sent_at_s: float
     order: int
     """Its place among all responses of the session."""
+    fed: set[str] = field(default_factory=set)
+    """Clusters in it that Envoy has taken endpoints for since."""
     warm: set[str] = field(default_factory=set)
-    """Clusters in it that Envoy has taken endpoints for since: warm, although the ACK may be withheld (M2)."""
+    """Those of them that have every secret that they name as well: warm, although the ACK may be withheld (M2)."""
 
     @property
     def first(self) -> int | None:
@@ -198,12 +200,29 @@ class Channel:
                 self.ledger.accept(resource.name, resource)
         return flight
 
-    def warmed(self, endpoints: Flight) -> None:
-        """Envoy took these endpoints: clusters of the same name that were sent before are warm."""
+    def fed(self, endpoints: Flight) -> None:
+        """Envoy took these endpoints: clusters of the same name that were sent before have theirs."""
         names = [resource.name for resource in endpoints.batch.resources]
         for flight in self.flights.values():
             if flight.order < endpoints.order:
-                flight.warm.update(name for name in names if name in flight.waits)
+                flight.fed.update(name for name in names if name in flight.waits)
+
+    def note_warm(self, secrets: Channel) -> None:
+        """Clusters that have their endpoints, and every secret that they name, are warm."""
+        for flight in self.flights.values():
+            for cluster in flight.batch.resources:
+                if cluster.name in flight.fed and all(
+                    secrets.holds(one.name) for one in cluster.secrets
+                ):
+                    flight.warm.add(cluster.name)
+
+    def holds(self, name: str) -> bool:
+        """Whether Envoy has taken a resource on this stream, or claimed it, in whatever version."""
+        return name in self.view and not any(
+            name == flying.name
+            for flight in self.flights.values()
+            for flying in flight.batch.resources
+        )
 
     def refuse(self, nonce: str, detail: str) -> list[Rejection]:
         """Take a NACK: find the culprit, or queue smaller groups that will find it.

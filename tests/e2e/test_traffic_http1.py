@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.harness.identities import MeshAuthority, spiffe
 from tests.harness.mesh import MeshFixture
 from tests.harness.sidecars import SidecarProcess
 from tests.harness.wire import CHUNK, Client, Deeds, connect
@@ -34,10 +36,20 @@ class Meshed:
 
 @pytest.fixture(scope="module")
 def meshed() -> Iterator[Meshed]:
-    """Hosts are loaded on demand: there a listener waits only so long for a host, which must cut off no stream."""
+    """Hosts are loaded on demand: there a listener waits only so long for a host, which must cut off no stream.
+
+    The sidecars speak mutual TLS to each other; those of the tests of HTTP/2 speak plain text.
+    """
     with Deeds() as app, MeshFixture(budget_services=0) as mesh:
-        client = mesh.sidecar("client", wait=False)
-        server = mesh.sidecar("server", mesh.workload(app, 9080), wait=False)
+        authority, ids = MeshAuthority(), mesh.root / "ids"
+        for account in ("client", "server"):
+            authority.workload(ids / account, spiffe(account))
+        told: dict[str, dict[str, Any]] = {
+            account: {"service_account": account, "identity": {"directory": str(ids / account)}}
+            for account in ("client", "server")
+        }
+        client = mesh.sidecar("client", wait=False, **told["client"])
+        server = mesh.sidecar("server", mesh.workload(app, 9080), wait=False, **told["server"])
         for sidecar in (client, server):
             sidecar.wait_ready()
         mesh.wait_registered(server)
@@ -48,6 +60,14 @@ def meshed() -> Iterator[Meshed]:
 def wire(meshed: Meshed) -> Iterator[Client]:
     with connect(meshed.client.port) as client:
         yield client
+
+
+def test_the_first_request_to_a_host_is_served(wire: Client, meshed: Meshed) -> None:
+    """Its cluster, endpoints and certificates come while it waits."""
+    wire.send("/seen", HOST)
+    assert wire.answer().status == 200
+    tls = meshed.client.envoy_stats(r"^cluster\.outbound.*deeds.*ssl\.handshake$")
+    assert sum(tls.values()) == 1
 
 
 class TestMessages:
