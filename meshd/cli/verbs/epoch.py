@@ -14,7 +14,7 @@ __all__ = ["command"]
 
 @click.group("epoch", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Show which etcd is followed; accept a replaced or restored one that a sidecar holds off."""
+    """Show which etcd is followed; accept one that is held off."""
 
 
 @verb("accept", examples=("meshd epoch accept", "meshd epoch accept vm-7"))
