@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -98,6 +101,29 @@ def test_labels_of_the_sender_choose_its_tcp_rule(shared: CapturedMesh) -> None:
         assert shared.as_client(lambda: say("10.88.0.3", 5432), SHOP) == "one: hello"
         assert shared.as_client(lambda: say("10.88.0.3", 5432), BLOG) == "two: hello"
         assert shared.as_client(lambda: say("10.88.0.1", 5432), BLOG) == "one: hello"
+
+
+def test_an_open_connection_survives_a_new_tcp_service_beside_it(shared: CapturedMesh) -> None:
+    def converse() -> set[str]:
+        with socket.create_connection(("10.88.0.1", 5432), timeout=60) as stream:
+            lines, heard = stream.makefile(), set()
+            end = time.monotonic() + 9
+            while time.monotonic() < end:
+                stream.sendall(b"again\n")
+                heard.add(lines.readline().strip())
+                time.sleep(0.2)
+            return heard
+
+    with shared.captured(), TcpEcho("fresh") as fresh:
+        found: list[set[str]] = []
+        talking = threading.Thread(
+            target=lambda: found.append(shared.as_client(converse, SHOP)), daemon=True
+        )
+        talking.start()
+        shared.mesh.put(entry("fresh.example", "default", fresh.port, "TCP", "10.88.0.9", 5432))
+        assert shared.as_client(lambda: say("10.88.0.9", 5432), SHOP) == "fresh: hello"
+        talking.join()
+    assert found == [{"one: again"}]
 
 
 def test_what_no_place_claims_goes_on_for_each_context(shared: CapturedMesh) -> None:
