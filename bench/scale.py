@@ -56,7 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--services", type=int, nargs="+", default=[100, 1000, 10_000], help="sizes of the mesh"
     )
     parser.add_argument("--starts", type=int, default=3, help="starts; the median counts")
-    parser.add_argument("--changes", type=int, default=300, help="changes of each kind")
+    parser.add_argument("--changes", type=int, default=1000, help="changes of each kind")
     parser.add_argument("--idle", type=float, default=8.0, help="seconds of doing nothing")
 
 

@@ -26,6 +26,7 @@ from sidecar.agent.envoy_side import EnvoySide
 from sidecar.agent.envoy_watch import EnvoyWatch
 from sidecar.agent.gossip_side import GossipSide
 from sidecar.agent.host_facts import HostFacts
+from sidecar.agent.judging import judge_the_rest, load_models
 from sidecar.agent.last_good import LastGood
 from sidecar.agent.launch import write_siblings
 from sidecar.agent.log import log
@@ -52,7 +53,6 @@ from sidecar.node.events import (
     Event,
     HostsAnswered,
     HostsHeldAlive,
-    JudgeSome,
     KeepLastGood,
     LookedUp,
     LookUp,
@@ -78,18 +78,10 @@ from sidecar.xds.events import Effect as SessionEffect
 from sidecar.xds.events import Event as SessionEvent
 from sidecar.xds.resource import TypeUrl
 from store.etcd.client import EtcdClient
-from store.objects import model_for
-from store.objects.kinds import Kind
 from store.snapshot import Snapshot
 
 __all__ = ["NodeShell"]
 
-JUDGE_AFTER_S = 1.0
-"""Pause between the start and the judgement of what nobody has asked for: the application starts, too."""
-JUDGE_AT_ONCE = 12
-"""Objects judged in one go: about a millisecond."""
-JUDGE_PAUSES = 3
-"""Length of the pause after it, in times of what it took: a quarter of one processor is used."""
 PEERS_HEAR_S = 1.0
 """How long peers may take to hear that this host drains, before it says that it is gone."""
 
@@ -200,7 +192,7 @@ class NodeShell:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; `started` once Envoy could connect and the last known good is loaded."""
-        _load_models()
+        load_models()
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -222,7 +214,7 @@ class NodeShell:
                 nursery.start_soon(self._envoy_side.renew, self.wait_ready)
                 nursery.start_soon(self._last_good.run, self._cache_failed)
                 nursery.start_soon(self._tick)
-                nursery.start_soon(self._judge_the_rest)
+                nursery.start_soon(judge_the_rest, self.wait_ready, self._node, self._handle)
                 nursery.start_soon(self._secrets.run)
                 nursery.start_soon(
                     watch_successes, self._envoy_side.admin, self._node, self._answered
@@ -291,15 +283,6 @@ class NodeShell:
             self._wake = trio.Event()
             if scope.cancelled_caught:
                 self._handle(Tick())
-
-    async def _judge_the_rest(self) -> None:
-        """Judge, in small slices, what a load put off: after the start, and never in the way of a change for long."""
-        await self.wait_ready()
-        await trio.sleep(JUDGE_AFTER_S)
-        while self._node.catalog.unjudged:
-            began_s = trio.current_time()
-            self._handle(JudgeSome(JUDGE_AT_ONCE))
-            await trio.sleep((trio.current_time() - began_s) * JUDGE_PAUSES)
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -414,9 +397,3 @@ class NodeShell:
     async def _look_up(self, effect: LookUp) -> None:
         answer = await look_up(self._client, effect.recall)
         self._handle(LookedUp(effect.recall, answer))
-
-
-def _load_models() -> None:
-    """Build the models of all kinds now: the first change must not pay for it (some 0.3 s)."""
-    for kind in Kind:
-        model_for(kind)

@@ -25,6 +25,7 @@ from store.objects.host import HostRegistration
 from store.snapshot import Entry, Snapshot
 
 __all__ = [
+    "PUT_OFF_FROM",
     "CompareRegistration",
     "Desire",
     "Effect",
@@ -51,6 +52,10 @@ __all__ = [
     "Transition",
     "WantSecrets",
 ]
+
+
+PUT_OFF_FROM = 3_000
+"""Keys from which on a load judges only what is asked for at once (some 0.3 s of judging), and the rest afterwards."""
 
 
 class Source(StrEnum):

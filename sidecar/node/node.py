@@ -20,8 +20,10 @@ from sidecar.mesh.mesh import CONFIG_REF, Mesh
 from sidecar.mesh.model import Context, MeshChange
 from sidecar.mesh.view import View
 from sidecar.mesh.virtual_addresses import VirtualAddresses
+from sidecar.node.blame import culprit, is_superseded
 from sidecar.node.contexts import resembling, with_identity
 from sidecar.node.events import (
+    PUT_OFF_FROM,
     CompareRegistration,
     Effect,
     EndpointsJudged,
@@ -65,7 +67,6 @@ from store.catalog import Catalog, CatalogChange
 from store.catalog.catalog import CatalogStep
 from store.catalog.parts import CatalogMemory
 from store.keys import host_key
-from store.objects.base import ObjectRef
 from store.objects.host import HostRegistration
 from store.snapshot import Snapshot
 
@@ -74,9 +75,6 @@ __all__ = ["InForceMark", "Node"]
 WAITING_LABELS_MAX = 1024
 """Snapshots remembered until Envoy has them in force, as many as the session remembers labels; beyond it the oldest
 are forgotten. They share what is equal, so each costs what it changed."""
-
-PUT_OFF_FROM = 3_000
-"""Keys from which on a load judges only what is asked for at once (some 0.3 s of judging), and the rest afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,12 +280,11 @@ class Node:
                     )
 
     def _judge(self, count: int, now_s: float) -> None:
-        if not self.catalog.unjudged:
-            return
-        step = self.catalog.judge(count)
-        if step.change or not step.catalog.unjudged:
-            # With the last one the state in force is known to be valid as a whole, which its label then says again.
-            self._step(step, now_s)
+        if self.catalog.unjudged:
+            step = self.catalog.judge(count)
+            if step.change or not step.catalog.unjudged:
+                # With the last one all that is in force is known to be valid, which its label then says again.
+                self._step(step, now_s)
 
     def _settle(self, now_s: float) -> None:
         """Quarantine what was found to be bad when something asked for it; what stands in for it may be bad too."""
@@ -374,30 +371,12 @@ class Node:
         )
         if rejected.conflict:
             return  # a sibling or the host is to blame: the session offers it again by itself
-        if self._is_superseded(rejected):
+        if is_superseded(self._builder.resources, rejected):
             return  # one bad object spoils several resources: the first refusal has taken it back already
-        culprit = self._culprit(rejected)
-        if culprit is not None:
-            ref, mod_revision = culprit
+        blamed = culprit(self.catalog.objects, rejected)
+        if blamed is not None:
+            ref, mod_revision = blamed
             self._step(self.catalog.reject(ref, mod_revision, rejected.detail), now_s)
-
-    def _is_superseded(self, rejected: ResourceRejected) -> bool:
-        """Whether Envoy should have another version of the resource by now, or none."""
-        resources = self._builder.resources.get(rejected.type_url, {})
-        wanted = resources.get(rejected.name)
-        return wanted is None or wanted.version != rejected.version
-
-    def _culprit(self, rejected: ResourceRejected) -> tuple[ObjectRef, int] | None:
-        """The youngest object behind a refused resource: the others served before it came."""
-        found = [
-            (self.catalog.objects[source.ref].entry.mod_revision, source.ref)
-            for source in rejected.sources
-            if source.ref is not None and source.ref in self.catalog.objects
-        ]
-        if not found:
-            return None
-        mod_revision, ref = max(found)
-        return ref, mod_revision
 
     def _has_in_force(self, label: str) -> None:
         mark = self._waiting.get(label)
