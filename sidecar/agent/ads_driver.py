@@ -29,7 +29,7 @@ from sidecar.xds.events import (
     Tick,
 )
 from sidecar.xds.resource import DesiredChange
-from sidecar.xds.session import Session
+from sidecar.xds.session import REMOVAL_GRACE_S, Session
 
 __all__ = ["AdsDriver", "Report"]
 
@@ -46,6 +46,7 @@ class AdsDriver:
         observe: Sees every event and effect in order, for a log of the dialogue; it must not call back.
         loads: Told of load reports, in trio's thread between its tasks: it must only note them.
         generation: Restart epoch of the Envoy that is to be served; None: any is.
+        removal_grace_s: How long a cluster that no route names any more stays at Envoy.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class AdsDriver:
         observe: Callable[[Event | Effect], None] | None = None,
         loads: Callable[[LoadReported], None] | None = None,
         generation: Callable[[], int] | None = None,
+        removal_grace_s: float = REMOVAL_GRACE_S,
     ) -> None:
-        self._session = Session()
+        self._session = Session(removal_grace_s=removal_grace_s)
         self._server = AdsServer(socket_path, self._arrived, loads, generation=generation)
         self._report = report
         self._observe = observe

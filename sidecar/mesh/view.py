@@ -133,7 +133,8 @@ class View:
             if found is not None and (host == authority or authority in self.aliases(found)):
                 return found
         if is_address(authority):
-            return self._service_at(authority.removeprefix("[").removesuffix("]"))
+            found_at = self.services_at(authority.removeprefix("[").removesuffix("]"))
+            return next(iter(found_at), None)
         wider = (self.service(host) for host in wildcards_over(authority))
         return next((service for service in wider if service is not None), None)
 
@@ -141,7 +142,7 @@ class View:
         """Every service that this context may address, in order of creation, then host."""
         found = (self.service(host) for host in self._hosts_in_scope())
         visible = [service for service in found if service is not None]
-        yield from sorted(visible, key=lambda service: (service.create_revision, service.host))
+        yield from sorted(visible, key=_age)
 
     def hosts(self) -> Iterator[HostName]:
         """Every host that this context may address a service of, perhaps more: nothing is built."""
@@ -230,14 +231,16 @@ class View:
             if seen_by(facts.export_to, client) and self.mesh.serves(facts)
         )
 
-    def _service_at(self, address: str) -> Service | None:
+    def services_at(self, address: str) -> tuple[Service, ...]:
+        """The services that have a virtual address (without brackets), in order of creation, then host."""
         entries = self.mesh.services.by_address.get(address)
-        hosts = [host for facts in entries for host in facts.hosts]
-        if self._addresses is not None:
-            own = self._addresses.name_at(address)
-            hosts += [] if own is None else [own]
-        services = (self.service(host) for host in hosts)
-        return next((s for s in services if s is not None and address in s.addresses), None)
+        hosts = dict.fromkeys(host for facts in entries for host in facts.hosts)
+        own = None if self._addresses is None else self._addresses.name_at(address)
+        if own is not None:
+            hosts[own] = None
+        found = (self.service(host) for host in hosts)
+        having = (one for one in found if one is not None and address in one.addresses)
+        return tuple(sorted(having, key=_age))
 
     def _hosts_in_scope(self) -> Iterator[HostName]:
         """Hosts that may be in scope, each once: from imports where those name them, else from all."""
@@ -390,6 +393,10 @@ class View:
         model = self.mesh.objects[facts.ref].model
         assert isinstance(model, Gateway), f"{facts.ref} is a {type(model).__name__}"
         return GatewayRef(facts.ref, facts.generation, facts.create_revision, model)
+
+
+def _age(service: Service) -> tuple[int, str]:
+    return (service.create_revision, service.host)
 
 
 def _age_of_gateway(facts: GatewayFacts) -> tuple[int, str, str]:

@@ -1,8 +1,8 @@
 """Read a request's authority: which host, which port, and how it may be spelt.
 
 Envoy compares domains with the lower-case `:authority` as sent. Here the same text is taken apart so that
-the mesh can be asked for it: case, a trailing dot, brackets of an IPv6 address and the port are not part
-of a host's name (RFC 3986 section 3.2.2, RFC 9110 section 4.2.3).
+the mesh can be asked for it: case, brackets of an IPv6 address and the port are not part of a host's name
+(RFC 3986 section 3.2.2, RFC 9110 section 4.2.3). A trailing dot is: `reviews.` is not short for anything.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sidecar.mesh.names import normal
-
 __all__ = ["Authority", "domains_for", "parse_authority"]
 
 PORT_MAX = 65535
+DIGITS_MAX = len(str(PORT_MAX))
 
 
 class Authority(NamedTuple):
     """A host and, where the client named one, a port."""
 
     host: str
-    """Lower case, without trailing dot and brackets; as sent where it cannot be read."""
+    """Lower case, without brackets; as sent where it cannot be read."""
     port: int | None
     """Port named by the client, None when there was none."""
 
@@ -45,14 +44,15 @@ def parse_authority(text: str) -> Authority:
     port = _port(digits) if colon else None
     if colon and port is None:
         return Authority(lowered, None)
-    return Authority(normal(host), port)
+    return Authority(host, port)
 
 
 def _port(digits: str) -> int | None:
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > len(str(PORT_MAX)):
+    """The port, where it is written as in domains: without leading zeros."""
+    if not (digits.isascii() and digits.isdigit()) or digits[0] == "0" or len(digits) > DIGITS_MAX:
         return None
     port = int(digits)
-    return port if 0 < port <= PORT_MAX else None
+    return port if port <= PORT_MAX else None
 
 
 def domains_for(names: Iterable[str], port: int | None, *, bare: bool) -> tuple[str, ...]:

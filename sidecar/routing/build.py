@@ -85,20 +85,49 @@ def _of_exact_name(
 ) -> VirtualHost | None:
     """What a service, or a VirtualService alone, of exactly one of these names answers."""
     if is_address(wanted.host):
-        service = sight.service_for_authority(wanted.host)
-        return _of_service(sight, service, wanted.port, notes) if service else None
+        return _of_address(sight, wanted, notes)
     for name in names:
         service = sight.service(name)
-        if service is not None and name != wanted.host:
-            service = service if wanted.host in sight.aliases(service) else None
-        if service is not None:
+        if service is not None and (name == wanted.host or wanted.host in sight.aliases(service)):
             found = _of_service(sight, service, wanted.port, notes)
-            if found is not None:
-                return found
-        elif wanted.port in (None, DEFAULT_PORT) and is_ruled(sight, name):
-            found = host_without_service(sight, name)
-            if found is not None and wanted.host in spellings(sight, name):
-                return found
+        else:
+            found = _of_rules_alone(sight, name, wanted, service)
+        if found is not None:
+            return found
+    return None
+
+
+def _of_rules_alone(
+    sight: Sight, name: HostName, wanted: Authority, service: Service | None
+) -> VirtualHost | None:
+    """What VirtualServices answer for a name that the client spells in a way that is no service's.
+
+    There may be a service of the full name all the same, defined in another namespace than its name says.
+    """
+    if wanted.port not in (None, DEFAULT_PORT) or not is_ruled(sight, name):
+        return None
+    if service is not None:
+        is_bare = wanted.port is None and bare_port(service) is not None
+        if is_bare or service.port(DEFAULT_PORT) is not None:
+            return None
+    if wanted.host not in spellings(sight, name):
+        return None
+    return host_without_service(sight, name)
+
+
+def _of_address(
+    sight: Sight, wanted: Authority, notes: list[tuple[Provenance, str]]
+) -> VirtualHost | None:
+    """What the oldest service at a virtual address that has an answer for the port answers.
+
+    Rules alone answer for names, never for addresses.
+    """
+    for service in sight.services_at(wanted.host):
+        found = _of_service(sight, service, wanted.port, notes)
+        if found is not None and found.name != f"{service.host}:{DEFAULT_PORT}":
+            return found
+        if found is not None and service.port(DEFAULT_PORT) is not None:
+            return found
     return None
 
 

@@ -35,7 +35,10 @@ def parts_per_million(percent: float) -> int:
 
 
 def header_edits(headers: Headers | None) -> HeaderEdits:
-    """The edits of a rule or destination, each list sorted by header."""
+    """The edits of a rule or destination, each list sorted by header.
+
+    Empty values are left out, as Envoy does: they neither set, add nor clear anything.
+    """
     if headers is None:
         return HeaderEdits()
     request, response = headers.request, headers.response
@@ -53,7 +56,7 @@ def _edits(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, value)
         for name, value in sorted((key.lower(), value) for key, value in values.items())
-        if not name.startswith(":") and name != "host"
+        if value and not name.startswith(":") and name != "host"
     )
 
 

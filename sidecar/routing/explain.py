@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sidecar.mesh.model import Provenance
+from sidecar.mesh.names import normal
 from sidecar.routing import wording
 from sidecar.routing.authority import parse_authority
 from sidecar.routing.build import outbound_virtual_host
 from sidecar.routing.explain_connection import CONNECTION_SCHEMES, explain_connection
 from sidecar.routing.gateways import GatewayServer, gateway_servers
 from sidecar.routing.match import Decision, Request, choose_virtual_host, match
+from sidecar.routing.paths import normal_path
 from sidecar.routing.sight import GatewaySight, Sight
 from sidecar.routing.stops import Destinations, mirror_steps, split_steps
 from sidecar.routing.table import DirectResponse, Forward, Redirect, Route, VirtualHost
@@ -30,7 +32,7 @@ from sidecar.routing.trace import (
     origin,
 )
 
-__all__ = ["Destinations", "explain", "explain_at_gateway"]
+__all__ = ["Destinations", "explain", "explain_at_gateway", "gateway_decision"]
 
 _NOT_FOUND = 404
 _MOVED = 301
@@ -60,6 +62,7 @@ def explain_at_gateway(
     sight: GatewaySight, request: Request, destinations: Destinations, port: int
 ) -> Trace:
     """Trace a request that reaches a gateway on a port."""
+    request = replace(request, path=normal_path(request.path))
     servers = [server for server in gateway_servers(sight) if server.port == port]
     server = _server_for(servers, request)
     if server is None:
@@ -81,11 +84,28 @@ def explain_at_gateway(
     return _with_notes(trace, missed)
 
 
+def gateway_decision(
+    sight: GatewaySight, request: Request, port: int
+) -> tuple[Request, Decision | None] | None:
+    """What the table says of a request that reaches a gateway on a port.
+
+    Returns:
+        The request as the gateway reads it, and the decision (None: no virtual host takes it, 404). None where no
+        server of the gateway takes the connection.
+    """
+    server = _server_for([one for one in gateway_servers(sight) if one.port == port], request)
+    if server is None:
+        return None
+    read = replace(request, path=normal_path(request.path))
+    host = choose_virtual_host(server.virtual_hosts, read.authority)
+    return read, None if host is None else match(host, read)
+
+
 def _server_for(servers: list[GatewayServer], request: Request) -> GatewayServer | None:
     """The server that takes a request: by scheme, and by server name where TLS is spoken."""
     secure = request.scheme == _TLS_SCHEME
     fitting = [server for server in servers if (server.tls is not None) == secure]
-    name = parse_authority(request.authority).host
+    name = normal(parse_authority(request.authority).host)
     by_name = {domain: server for server in fitting for domain in server.sni_hosts or ("*",)}
     if not by_name:
         return None
@@ -116,7 +136,7 @@ def _rule_in_words(host: VirtualHost, authority: str) -> str:
         how = "no port named: 80"
     else:
         how = f"no port named and no HTTP on 80: {port} is the only HTTP port"
-    if name == wanted.host:
+    if name == normal(wanted.host):
         return how
     return f"{wanted.host} {'is under' if name.startswith('*') else 'means'} {name}; {how}"
 

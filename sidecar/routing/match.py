@@ -9,24 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
-import re2
-
-from sidecar.routing.table import MatcherKind, Route, RouteMatch, ValueMatch, VirtualHost
+from sidecar.routing.expressions import fits
+from sidecar.routing.table import (
+    CorsPolicy,
+    MatcherKind,
+    Route,
+    RouteMatch,
+    ValueMatch,
+    VirtualHost,
+)
 
 __all__ = [
     "Considered",
     "Decision",
     "Request",
+    "allows_origin",
     "choose_virtual_host",
     "match",
     "matches",
     "why_not",
 ]
-
-_REGEXES_KEPT = 4096
-"""Compiled expressions remembered; a mesh seldom has more distinct ones."""
 
 _PSEUDO_WORDS = {":method": "method", ":authority": "authority", ":scheme": "scheme"}
 
@@ -160,6 +163,11 @@ def why_not(condition: RouteMatch, request: Request) -> str | None:
     return _query_fault(condition.query, "" if is_connect else request.path)
 
 
+def allows_origin(policy: CorsPolicy, origin: str) -> bool:
+    """Whether a cross-origin policy names an origin; of several conditions one is enough."""
+    return any(_value_matches(wanted, origin) for wanted in policy.allow_origins)
+
+
 def _path_matches(wanted: ValueMatch, path: str) -> bool:
     if wanted.ignore_case and wanted.kind is not MatcherKind.REGEX:
         return _value_matches(
@@ -180,25 +188,9 @@ def _value_matches(wanted: ValueMatch, value: str) -> bool:
         case MatcherKind.PREFIX:
             return value.startswith(wanted.value)
         case MatcherKind.REGEX:
-            return _full_match(wanted.value, value)
+            return fits(wanted.value, value)
         case MatcherKind.PRESENT:
             return True
-
-
-def _full_match(pattern: str, value: str) -> bool:
-    expression = _compiled(pattern)
-    return expression is not None and expression.fullmatch(value) is not None
-
-
-@lru_cache(maxsize=_REGEXES_KEPT)
-def _compiled(pattern: str) -> re2._Regexp | None:
-    """The compiled expression, or None where RE2 refuses it (Envoy would refuse the route)."""
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options)
-    except re2.error:
-        return None
 
 
 def _header_fault(name: str, wanted: ValueMatch, values: tuple[str, ...]) -> str | None:
@@ -208,10 +200,10 @@ def _header_fault(name: str, wanted: ValueMatch, values: tuple[str, ...]) -> str
     empty (measured on Envoy 1.40, which no longer joins values by a comma as older ones did).
     """
     if wanted.kind is MatcherKind.PRESENT:
-        fits = bool(values)
+        is_met = bool(values)
     else:
-        fits = any(_value_matches(wanted, value) for value in values or _as_empty(wanted))
-    if fits != wanted.invert:
+        is_met = any(_value_matches(wanted, value) for value in values or _as_empty(wanted))
+    if is_met != wanted.invert:
         return None
     word = _PSEUDO_WORDS.get(name, f"header {name}")
     if not values:

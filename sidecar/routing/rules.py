@@ -16,7 +16,7 @@ from sidecar.routing.delegates import Rule, rules_in_place
 from sidecar.routing.destinations import doubt_about
 from sidecar.routing.edits import cors_policy, fault, header_edits
 from sidecar.routing.sight import RuleSource, Sight
-from sidecar.routing.table import Route
+from sidecar.routing.table import Forward, Route
 from store.objects.virtual_service import HTTPMatchRequest
 
 __all__ = ["RuleRoutes", "routes_of"]
@@ -103,8 +103,12 @@ def _blocks_here(
 
 
 def _template(rule: Rule, doing: Doing) -> Route:
-    """What all routes of a rule have in common."""
+    """What all routes of a rule have in common.
+
+    Envoy reads a cross-origin policy on routes that send requests on, and on no others (cors_filter.cc).
+    """
     said = rule.rule
+    is_sent_on = isinstance(doing.action, Forward)
     return Route(
         name=said.name or "",
         match=route_match(None),
@@ -112,7 +116,7 @@ def _template(rule: Rule, doing: Doing) -> Route:
         source=rule.at(),
         edits=header_edits(said.headers),
         fault=fault(said.fault),
-        cors=cors_policy(said.cors_policy),
+        cors=cors_policy(said.cors_policy) if is_sent_on else None,
     )
 
 

@@ -95,6 +95,9 @@ class Sight(Protocol):
     def service_for_authority(self, name: str) -> Service | None:
         """The service that a client means by a name, by full name or alias."""
 
+    def services_at(self, address: str) -> tuple[Service, ...]:
+        """The services that have a virtual address (without brackets), in order of creation."""
+
     def authority_hosts(self, name: str) -> tuple[HostName, ...]:
         """Every full host name that this client may mean by a name, in order of precedence."""
 

@@ -49,13 +49,16 @@ class RouteTables:
         self._holdings.put(compile_route_configuration(route_config, base, vhds=True))
         self._use(route_config, base)
 
-    def put(self, route_config: str, vh: VirtualHost, *, asked: str | None = None) -> None:
+    def put(
+        self, route_config: str, vh: VirtualHost, *, asked: str | None = None, closed: bool = True
+    ) -> None:
         """Have a virtual host in a route configuration.
 
         Args:
             route_config: Name of the route configuration.
             vh: The virtual host.
             asked: The authority that Envoy asked for, which then names it; else its own name does.
+            closed: Whether Envoy may ask for virtual hosts there, so that it must hear that a request has no route.
         """
         name = asked or vh.name
         hosts = self._hosts.setdefault(route_config, {})
@@ -66,7 +69,9 @@ class RouteTables:
         full_name = f"{route_config}/{name}"
         aliases = (full_name,) if asked else ()
         self._holdings.put(
-            compile_virtual_host(vh, route_config, name=name, aliases=aliases, peer=peer)
+            compile_virtual_host(
+                vh, route_config, name=name, aliases=aliases, peer=peer, closed=closed
+            )
         )
         self._use(full_name, (vh,))
 
@@ -87,7 +92,7 @@ class RouteTables:
         for name in sorted(self._hosts.get(route_config, {}).keys() - wanted.keys()):
             self.drop(route_config, name)
         for name in sorted(wanted):
-            self.put(route_config, wanted[name])
+            self.put(route_config, wanted[name], closed=False)
 
     def drop_all(self, route_config: str) -> None:
         """No longer have a route configuration, nor anything in it."""

@@ -59,9 +59,14 @@ _TYPES = {str(type_url): type_url for type_url in TypeUrl}
 
 
 class Session:
-    """See the module's text. Not thread-safe; one per Envoy."""
+    """See the module's text. Not thread-safe; one per Envoy.
 
-    def __init__(self) -> None:
+    Args:
+        removal_grace_s: How long after Envoy took the routes a removed cluster stays.
+    """
+
+    def __init__(self, *, removal_grace_s: float = REMOVAL_GRACE_S) -> None:
+        self._removal_grace_s = removal_grace_s
         self._ledgers = {type_url: Ledger() for type_url in TypeUrl}
         self._tally = {type_url: Tally() for type_url in TypeUrl}
         self._channels: dict[TypeUrl, Channel] = {}
@@ -120,7 +125,7 @@ class Session:
         if (quiet := self._routes_quiet_since_s) is not None:
             leaving = self._channels[TypeUrl.CLUSTER].leaving
             if not self._refused_routes():
-                times += [max(quiet, since) + REMOVAL_GRACE_S for since in leaving.values()]
+                times += [max(quiet, since) + self._removal_grace_s for since in leaving.values()]
         return min((time for time in times if time > self._now_s), default=None)
 
     @property
@@ -349,7 +354,7 @@ class Session:
         due = sorted(
             name
             for name, since in clusters.leaving.items()
-            if now_s >= max(quiet, since) + REMOVAL_GRACE_S
+            if now_s >= max(quiet, since) + self._removal_grace_s
         )
         if due:
             self._respond(clusters, Batch((), tuple(due)), now_s)

@@ -106,9 +106,15 @@ class Channel:
     # -- what is to be said ---------------------------------------------------------------------
 
     def note(self, names: Iterable[str], seq: int, now_s: float, *, force: bool = False) -> None:
-        """Mark names whose target may differ from what Envoy has; those it does not want are skipped."""
+        """Mark names whose target may differ from what Envoy has; those it does not want are skipped.
+
+        A word that there is no such virtual host is for those who asked: told to an Envoy before it asks, it would
+        leave the request hanging that makes it ask (docs/xds.md, 12j).
+        """
         for name in names:
             if not (force or self.wildcard or name in self.names or name in self.view):
+                continue
+            if name not in self.names and self._is_mere_word(name):
                 continue
             if self.type_url is TypeUrl.CLUSTER and name not in self.ledger.desired and not force:
                 self.pending.pop(name, None)
@@ -122,6 +128,10 @@ class Channel:
             )
             if force:
                 self.forced.add(name)
+
+    def _is_mere_word(self, name: str) -> bool:
+        target = self.ledger.target(name)
+        return self.type_url is TypeUrl.VIRTUAL_HOST and target is not None and not target.body
 
     def take(self, may_go: Callable[[str, Wait], bool]) -> Batch:
         """Next batch of what may go now. Names that turn out to need nothing are settled silently."""

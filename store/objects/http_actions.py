@@ -48,7 +48,7 @@ class Delegate(Model):
 
 
 class HeaderOperations(Model):
-    """Edits of one set of headers; `remove` after `set` and `add`."""
+    """Edits of one set of headers; `remove` comes before `set` and `add`. Empty values change nothing."""
 
     set: dict[str, str] = Field(default_factory=dict)
     """Headers to overwrite, or to add where missing."""

@@ -1,190 +1,193 @@
-"""The table that explains against the Envoy that serves: same virtual hosts, same requests, same answers.
+"""The table that explains against the Envoy that serves: random meshes, random requests, the same answers.
 
-Virtual hosts with random domains and conditions are compiled and given to a real Envoy; every route answers with
-its own name. What `choose_virtual_host` and `match` say must be what Envoy answered.
+Each mesh is brought to one Envoy, a sidecar and a gateway at once, by the builder and the session that the daemon
+uses. Then requests go through it to real applications, and what they and the client saw is held against the routing
+table's decision: destination, path, authority, header fields, answers, redirects, repetitions and copies.
 """
 
 from __future__ import annotations
 
-import http.client
+import os
 import random
-import socket
-import subprocess
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS, HypothesisProvider
 
-from sidecar.agent.envoy_program import find_envoy
-from sidecar.mesh.model import Provenance
-from sidecar.routing.match import Request, choose_virtual_host, match
-from sidecar.routing.table import (
-    DirectResponse,
-    MatcherKind,
-    Route,
-    RouteMatch,
-    ValueMatch,
-    VirtualHost,
-)
-from sidecar.xds.compile import (
-    Bind,
-    compile_outbound_listener,
-    compile_passthrough,
-    compile_route_configuration,
-)
-from store.objects.mesh_config import MeshConfigSpec
-from tests.harness.compiled import static_config
-from tests.harness.processes import free_port, wait_until
+from store.diagnostics import Level
+from store.validation import check_object
+from tests.harness.catalogs import Document
+from tests.harness.differential.applications import SAYS
+from tests.harness.differential.comparing import differences, has_its_copies
+from tests.harness.differential.expected import Expected, Gone, expected
+from tests.harness.differential.stand import Outcome, Stand, Standing, stand
+from tests.sidecar.routing.samples import Ask, Sample, samples
+from tests.sidecar.routing.strategies import ENTRY_SLOTS
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-HERE = Provenance(None)
-READY_S = 10.0
-ANSWERED = 418
-"""Status of every route: none that Envoy or a client gives a meaning to."""
-REQUESTS = 2000
-EXACT, PREFIX, REGEX, PRESENT = MatcherKind
-
-DOMAINS = (
-    "a.test", "b.a.test", "a.test:8080", "*.a.test", "*.test", "*.test:8080", "*-x.a.test",
-    "a.*", "b.a.*", "10.0.0.1", "[::1]:80", "*",
-)  # fmt: skip
-AUTHORITIES = (
-    "a.test", "A.Test", "b.a.test", "c.a.test", "c.a.test:8080", "a.test:8080", "a.test:80",
-    "w-x.a.test", "-x.a.test", ".a.test", "z.test", "a.org", "b.a.org", "a.", "10.0.0.1",
-    "[::1]:80", "[::1]", "nobody", "test",
-)  # fmt: skip
-VALUES = ("/", "/a", "/A", "/ab", "/a/b", "a", "ab", "A", "a,b", "GET", "é", "a b")
-PATTERNS = (".*", "/a.*", "a|ab", "[ab,]+", "/a/?b?", "(?i)/A", "G.T", ".+", r"\w*")
-HEADER_NAMES = ("x", "y", ":method", ":authority", ":path", ":scheme")
-PATHS = ("/", "/a", "/A", "/ab", "/a/b", "/a%62", "/b", "//a")
-QUERIES = ("", "?", "?q", "?q=", "?q=a", "?q=ab&q=a", "?p=%61&q", "?&=&q=A", "?q=a=b", "?Q=a")
-METHODS = ("GET", "POST", "PUT", "CONNECT")
+DEEP = bool(os.environ.get("MESHD_TEST_DEEP"))
+MESHES = {"whole": 440 if DEEP else 32, "on demand": 80 if DEEP else 8}
+AVAILABLE_PROVIDERS["evenly"] = HypothesisProvider
+"""Hypothesis's own draws under another name: as a backend of others' it makes every example anew. Left to itself it
+begins with small ones and varies each several times, which for meshes means the same few fields again and again."""
+REQUESTS = 42
+"""Requests for each mesh."""
+SEED = int(os.environ.get("MESHD_DIFFERENTIAL_SEED") or (random.randrange(1 << 32) if DEEP else 1))
+"""What meshes and requests are drawn from; the deep form draws others each time."""
 
 
-def value(dice: random.Random, *, path: bool = False) -> ValueMatch:
-    kind = dice.choice((EXACT, PREFIX, REGEX) if path else tuple(MatcherKind))
-    invert = not path and dice.random() < 0.3
-    if kind is REGEX:
-        return ValueMatch(kind, dice.choice(PATTERNS), invert=invert)
-    if kind is PRESENT:
-        return ValueMatch(kind, invert=invert)
-    texts = [text for text in VALUES if text.startswith("/") or not path]
-    return ValueMatch(
-        kind, dice.choice(texts), invert=invert, ignore_case=path and dice.random() < 0.3
-    )
+@dataclass
+class Tally:
+    """What was compared, for people."""
 
+    meshes: int = 0
+    requests: int = 0
+    refused: int = 0
+    ways: Counter[str] = field(default_factory=Counter)
+    features: Counter[str] = field(default_factory=Counter)
 
-def condition(dice: random.Random) -> RouteMatch:
-    if dice.random() < 0.1:
-        return RouteMatch(connect=True)
-    names = dice.sample(HEADER_NAMES, dice.choice((0, 0, 1, 1, 2)))
-    wanted = dice.sample(("q", "p", "Q"), dice.choice((0, 0, 0, 1, 2)))
-    query = [(name, value(dice)) for name in wanted]
-    return RouteMatch(
-        value(dice, path=True),
-        tuple((name, value(dice)) for name in names),
-        tuple((name, one) for name, one in query if not one.invert),
-    )
+    def note(self, ask: Ask, told: Expected) -> None:
+        """Count one request."""
+        self.requests += 1
+        self.ways[_kind(told)] += 1
+        self.features.update(_features(ask, told))
 
-
-def virtual_hosts(dice: random.Random) -> list[VirtualHost]:
-    hosts = []
-    for number, domain in enumerate(DOMAINS):
-        routes = tuple(
-            Route(name, condition(dice), DirectResponse(ANSWERED, name.encode()), HERE)
-            for name in (f"{number}.{index}" for index in range(12))
+    def __str__(self) -> str:
+        return (
+            f"{self.meshes} meshes and {self.requests} requests compared: {_listed(self.ways)}; "
+            f"of those sent on {_listed(self.features)}; "
+            f"{self.refused} objects left out, as validation refuses them; seed {SEED}"
         )
-        hosts.append(VirtualHost(f"host-{number}", (domain,), routes))
-    return hosts
 
 
-def requests(dice: random.Random) -> Iterator[Request]:
-    for _ in range(REQUESTS):
-        method = dice.choice(METHODS)
-        authority = dice.choice(AUTHORITIES)
-        if method == "CONNECT" and not authority.endswith("80"):
-            authority += ":80"  # Envoy answers 400 to CONNECT without a port, before any routing
-        path = "" if method == "CONNECT" else dice.choice(PATHS) + dice.choice(QUERIES)
-        count = dice.choice((0, 0, 1, 1, 2, 3))
-        headers = [(dice.choice(("x", "X", "y")), dice.choice(VALUES)) for _ in range(count)]
-        yield Request(method, "http", authority, path, tuple(headers))
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.most_common())
 
 
-@dataclass(frozen=True)
-class Served:
-    """A running Envoy and what it was given."""
+def _features(ask: Ask, told: Expected) -> Iterator[str]:
+    """What is done to a request that goes on."""
+    way = next((one for one in told.ways if isinstance(one, Gone)), None)
+    if way is None:
+        return
+    asked = ask.request
+    is_so = {
+        "copied": bool(told.copies),
+        "repeated": way.attempts > 1,
+        "with another path": way.path != asked.path,
+        "with another authority": not way.authority.startswith(asked.authority.split(":")[0]),
+        "with edited fields": dict(way.fields) != {n.lower(): v for n, v in asked.headers},
+        "with a time limit": way.timeout_ms is not None,
+        "with an edited answer": len(way.answer) != len(SAYS),
+    }
+    yield from (name for name, holds in is_so.items() if holds)
 
-    port: int
-    hosts: list[VirtualHost]
+
+@pytest.fixture(scope="module", params=sorted(MESHES, reverse=True))
+def standing(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Stand, Tally]]:
+    budget = 500 if request.param == "whole" else 0
+    directory: Path = tmp_path_factory.mktemp("stand")
+    with stand(directory, budget_services=budget) as made:
+        yield request.param, made, Tally()
 
 
-def is_listening(process: subprocess.Popen[bytes], port: int) -> bool:
-    assert process.poll() is None, f"Envoy ended with status {process.returncode}"
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def test_envoy_does_what_the_table_says(
+    standing: tuple[str, Stand, Tally], capsys: pytest.CaptureFixture[str]
+) -> None:
+    how, made, tally = standing
 
-
-@pytest.fixture(params=range(3))
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
-    hosts = virtual_hosts(random.Random(request.param))
-    port = free_port()
-    config = tmp_path / "envoy.json"
-    config.write_text(
-        static_config(
-            [
-                compile_passthrough(MeshConfigSpec()),
-                compile_outbound_listener("outbound", Bind("127.0.0.1", port), "outbound"),
-                compile_route_configuration("outbound", hosts, vhds=False),
-            ]
-        )
+    @seed(SEED)
+    @settings(
+        max_examples=MESHES[how],
+        backend="evenly",
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
     )
-    command = [str(find_envoy()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1"]
-    with (tmp_path / "envoy.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            wait_until(lambda: is_listening(process, port), READY_S, "Envoy's listener")
-            yield Served(port, hosts)
-        finally:
-            process.kill()
-            process.wait()
+    @given(samples(REQUESTS))
+    def compare(sample: Sample) -> None:
+        _compare(made, sample, tally)
+
+    compare()
+    with capsys.disabled():
+        print(f"\n{how}: {tally}")
+    assert tally.requests >= MESHES[how] * REQUESTS
 
 
-def asked_of_envoy(connection: http.client.HTTPConnection, request: Request) -> str:
-    """The route that Envoy says took a request: its name, or the status of Envoy's own answer."""
-    target = request.authority if request.method == "CONNECT" else request.path
-    connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-    connection.putheader("Host", request.authority)
-    for name, text in request.headers:
-        connection.putheader(name, text.encode())
-    connection.endheaders()
-    response = connection.getresponse()
-    body = response.read().decode()
-    if response.will_close or request.method == "CONNECT":
-        connection.close()
-    return body if response.status == ANSWERED else str(response.status)
+def _compare(made: Stand, sample: Sample, tally: Tally) -> None:
+    """Publish a mesh, send its requests, and fail with all that is needed to see why."""
+    documents = [one for one in sample.documents if _is_valid(one)]
+    standing = made.call(made.publish, documents, (sample.sender, sample.edge))
+    told = [_expected(made, standing, ask) for ask in sample.asks]
+    outcomes = made.call(made.ask, sample.asks)
+    _await_copies(made, told, outcomes)
+    found = []
+    for ask, wanted, outcome in zip(sample.asks, told, outcomes, strict=True):
+        seen = tuple(made.applications.seen.get(outcome.id, ()))
+        outcome = replace(outcome, seen=seen)
+        if wrong := differences(wanted, outcome):
+            found.append(_told(ask, wanted, outcome, wrong))
+        tally.note(ask, wanted)
+    tally.meshes += 1
+    tally.refused += len(sample.documents) - len(documents)
+    assert not found, _report(made, sample, documents, found)
 
 
-def asked_of_the_table(hosts: list[VirtualHost], request: Request) -> str:
-    """The same answer as the table gives it."""
-    host = choose_virtual_host(hosts, request.authority)
-    route = match(host, request).route if host else None
-    return route.name if route else "404"
+def _is_valid(document: Document) -> bool:
+    problems = check_object(document)[1]
+    return not any(one.level is Level.ERROR for one in problems)
 
 
-def test_envoy_and_the_table_agree_on_every_request(served: Served, tmp_path: Path) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
-    differences = []
-    answers = set()
-    for request in requests(random.Random(7)):
-        envoy, table = (
-            asked_of_envoy(connection, request),
-            asked_of_the_table(served.hosts, request),
+def _expected(made: Stand, standing: Standing, ask: Ask) -> Expected:
+    request = replace(ask.request, authority=made.bound_text(ask.request.authority))
+    open_ports = frozenset(made.applications.ports)
+    return expected(standing.views, ask, request, made.real[ENTRY_SLOTS[ask.entry]], open_ports)
+
+
+def _await_copies(made: Stand, told: list[Expected], outcomes: list[Outcome]) -> None:
+    def all_there() -> bool:
+        return all(
+            has_its_copies(wanted, outcome, made.applications.seen.get(outcome.id, ()))
+            for wanted, outcome in zip(told, outcomes, strict=True)
         )
-        answers.add(envoy)
-        if envoy != table:
-            differences.append(f"{request}: Envoy {envoy}, table {table}")
-    connection.close()
-    assert not differences, "\n".join(differences[:20])
-    assert len(answers) > 30, f"too few routes were reached to prove anything: {sorted(answers)}"
+
+    made.call(made.copies_arrived, all_there)
+
+
+def _kind(told: Expected) -> str:
+    if len(told.ways) > 1:
+        return "with several ways"
+    way = told.ways[0]
+    if isinstance(way, Gone):
+        return "forwarded"
+    return way.why or f"answered {way.status}"
+
+
+def _told(ask: Ask, wanted: Expected, outcome: Outcome, wrong: list[str]) -> str:
+    answer = outcome.answer
+    lines = [f"{ask}", f"  by {wanted.route}"]
+    lines += [f"  {one}" for one in wrong]
+    lines += [f"  table: {way}" for way in wanted.ways]
+    lines += [f"  table: {copy}" for copy in wanted.copies]
+    lines.append(f"  Envoy: {answer}")
+    lines += [f"  Envoy: {seen}" for seen in outcome.seen]
+    return "\n".join(lines)
+
+
+def _report(made: Stand, sample: Sample, documents: list[Document], found: list[str]) -> str:
+    objects = "---\n".join(yaml.safe_dump(one, sort_keys=False) for one in documents)
+    again = f"MESHD_DIFFERENTIAL_SEED={SEED} pytest tests/e2e/test_routing_differential.py"
+    deep = "MESHD_TEST_DEEP=1 " if DEEP else ""
+    return (
+        f"{len(found)} differences\n{objects}\nsender {sample.sender}\nedge {sample.edge}\n"
+        + "\n\n".join(found[:5])
+        + f"\n\nports: {made.real}\nrepeat with: {deep}{again}"
+    )

@@ -32,6 +32,7 @@ from sidecar.xds.events import (
     StreamOpened,
 )
 from sidecar.xds.resource import Resource, TypeUrl
+from sidecar.xds.session import REMOVAL_GRACE_S
 from tests.harness.fake_envoy import change, show
 from tests.harness.processes import free_port, wait_until_async
 from tests.harness.upstreams import request
@@ -73,6 +74,8 @@ class Lab:
     """Answers asked virtual hosts, with whatever they need."""
     loads: Callable[[LoadReported], None] | None = None
     """Told of Envoy's load reports."""
+    removal_grace_s: float = REMOVAL_GRACE_S
+    """How long clusters stay that nothing names any more."""
     revision: int = 0
     _scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     _ended: trio.Event = field(default_factory=_set_event)
@@ -91,6 +94,7 @@ class Lab:
             self._reported,
             observe=self.said.append,
             loads=self._loads_reported,
+            removal_grace_s=self.removal_grace_s,
         )
 
     def report(self, reporting: Reporting) -> None:
@@ -291,12 +295,12 @@ class Bare:
 
 
 @asynccontextmanager
-async def open_lab(*, start_envoy: bool = True) -> AsyncIterator[Lab]:
+async def open_lab(*, start_envoy: bool = True, **fields: float) -> AsyncIterator[Lab]:
     """An Envoy with our driver; everything is ended and removed at the end."""
     directory = Path(tempfile.mkdtemp(prefix="lab-"))
     try:
         async with trio.open_nursery() as nursery:
-            lab = Lab(directory, nursery)
+            lab = Lab(directory, nursery, **fields)  # type: ignore[arg-type] # named by tests
             await lab.start_driver()
             if start_envoy:
                 await nursery.start(lab.process.run)

@@ -108,7 +108,7 @@ def compile_direct_response(action: DirectResponse) -> pb.DirectResponseAction:
 def add_header_edits(
     compiled: pb.Route | pb.WeightedCluster.ClusterWeight, edits: HeaderEdits
 ) -> None:
-    """Append edits of headers: what is set, then what is added, then what is removed."""
+    """Append edits of headers; Envoy removes first, then sets, then adds (header_parser.cc)."""
     if not edits:
         return
     compiled.request_headers_to_add.extend(_headers(edits.request_set, edits.request_add))

@@ -148,4 +148,5 @@ def alias_only(route_config: str, authority: str) -> Resource:
         version=blake2b(name.encode(), digest_size=VERSION_BYTES).hexdigest(),
         body=b"",
         aliases=(name,),
+        needs=frozenset(),
     )

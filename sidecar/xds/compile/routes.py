@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from sidecar.mesh.model import FROM_DEFAULTS
 from sidecar.routing.table import (
     CorsPolicy,
     DirectResponse,
@@ -18,6 +19,7 @@ from sidecar.routing.table import (
     Forward,
     Redirect,
     Route,
+    RouteMatch,
     VirtualHost,
 )
 from sidecar.telemetry.packing import PEER_HEADER
@@ -64,6 +66,7 @@ def compile_virtual_host(
     name: str | None = None,
     aliases: tuple[str, ...] = (),
     peer: str | None = None,
+    closed: bool = False,
 ) -> Resource:
     """A virtual host as a VHDS resource named `<route_config>/<name>`.
 
@@ -73,12 +76,14 @@ def compile_virtual_host(
         name: Last part of the resource's name; `vh.name` unless given (on demand: the authority asked for).
         aliases: Full names (`<route config>/<authority>`) under which Envoy asked for it.
         peer: What the workload that sends says of itself; empty: what clients say there is taken out; None: it is left.
+        closed: Answer 404 to what no route takes. Else Envoy, where it may ask for virtual hosts, asks for the
+            authority once more and holds the request until it is told that there is nothing (docs/xds.md, 12j).
     """
     full_name = f"{route_config}/{name or vh.name}"
     return resource(
         TypeUrl.VIRTUAL_HOST,
         full_name,
-        _with_peer(virtual_host(vh, full_name), peer),
+        _with_peer(_closed(vh, full_name) if closed else virtual_host(vh, full_name), peer),
         sources=[*vh.sources, *(route.source for route in vh.routes)],
         aliases=aliases,
         needs=frozenset(key.name for key in vh.cluster_keys),
@@ -103,6 +108,21 @@ def compile_route_configuration(
         source for vh in base for source in (*vh.sources, *(route.source for route in vh.routes))
     ]
     return resource(TypeUrl.ROUTES, name, compiled, sources=sources)
+
+
+def _closed(vh: VirtualHost, name: str) -> pb.VirtualHost:
+    """The virtual host with a last word for requests, and for CONNECT, where the table has none."""
+    compiled = virtual_host(vh, name)
+    if not any(route.match.is_catch_all for route in vh.routes):
+        compiled.routes.append(compile_route(_NO_ROUTE))
+    if not any(route.match.connect for route in vh.routes):
+        compiled.routes.append(compile_route(_NO_CONNECT))
+    return compiled
+
+
+_NOTHING = DirectResponse(404)
+_NO_ROUTE = Route("no_route", RouteMatch(), _NOTHING, FROM_DEFAULTS)
+_NO_CONNECT = Route("no_route", RouteMatch(connect=True), _NOTHING, FROM_DEFAULTS)
 
 
 def virtual_host(vh: VirtualHost, name: str) -> pb.VirtualHost:

@@ -14,7 +14,7 @@ from sidecar.routing.authority import Authority, domains_for, parse_authority
     [
         ("reviews", "reviews", None),
         ("Reviews:9080", "reviews", 9080),
-        ("reviews.default.svc.cluster.local.:80", "reviews.default.svc.cluster.local", 80),
+        ("reviews.default.svc.cluster.local.:80", "reviews.default.svc.cluster.local.", 80),
         ("10.0.0.1:80", "10.0.0.1", 80),
         ("[::1]", "::1", None),
         ("[FE80::1]:8080", "fe80::1", 8080),
@@ -24,6 +24,7 @@ from sidecar.routing.authority import Authority, domains_for, parse_authority
         ("reviews:", "reviews:", None),
         ("reviews:http", "reviews:http", None),
         ("reviews:0", "reviews:0", None),
+        ("reviews:080", "reviews:080", None),
         ("reviews:65536", "reviews:65536", None),
         ("reviews:٣", "reviews:٣", None),
         ("[::1", "[::1", None),

@@ -408,6 +408,23 @@ def test_an_unknown_virtual_host_is_answered_by_alias_only_and_pushed_when_it_ap
     assert show(wire.handle(change("e@2", resource(VHDS, "outbound/x")))) == ["VHDS outbound/x@1"]
 
 
+def test_another_envoy_is_not_told_unasked_that_there_is_no_such_host_12j() -> None:
+    wire = in_force("a").wire
+    nothing = replace(resource(VHDS, "outbound/none"), body=b"")
+    wire.ask(VHDS)
+    wire.ask(VHDS, "outbound/none")
+    (answer,) = wire.handle(change("e@2", nothing))
+    assert show([answer]) == ["VHDS outbound/none@1"]
+    wire.close()
+    wire.open()
+    (clusters,) = wire.ask(CDS)
+    wire.ack(clusters)
+    (first,) = wire.ask(VHDS)
+    assert "outbound/none" not in show([first])[0]
+    wire.ack(first)
+    assert "VHDS outbound/none@1" in show(wire.ask(VHDS, "outbound/none"))
+
+
 def test_the_first_virtual_host_reply_names_every_route_configuration_12b() -> None:
     wire = Wire()
     wire.handle(change("e@1", resource(RDS, "outbound"), resource(RDS, "http.80")))
