@@ -19,6 +19,9 @@ import trio
 import trio.lowlevel
 
 from sidecar.agent.envoy import EnvoyExited
+from sidecar.agent.metrics import Metrics
+from sidecar.agent.secret_files import SecretFiles
+from sidecar.certificates.model import Material, SecretSource
 from sidecar.mesh.mesh import Mesh
 from sidecar.mesh.model import Context, MeshChange
 from sidecar.mesh.view import View
@@ -90,6 +93,8 @@ class Stand:
         self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
         self._ids = itertools.count(1)
         self._clients: list[Client] = []
+        self._waiting = DesiredChange("e@0")
+        self._files = SecretFiles(self._read, Metrics().secret_readings)
         self.real: dict[int, int] = {}
         """The open port behind each slot."""
 
@@ -174,7 +179,9 @@ class Stand:
         views = {one.name: View(mesh, one, len(contexts)) for one in contexts}
         self.lab.said.clear()
         self.lab.exits.clear()
-        self._desire(self._builder.update(views, MeshChange(everything=True), "e@0"))
+        self._waiting = self._builder.update(views, MeshChange(everything=True), "e@0")
+        self._files.want(self._builder.secrets)
+        self._desire(self._waiting)
         await self.lab.settled()
         await wait_until_async(
             self._has_nothing_else, DEADLINE_S, "Envoy to forget the mesh before"
@@ -185,6 +192,12 @@ class Stand:
         assert not refused, f"Envoy refuses {refused}"
         await self._reach_the_worker()
         return Standing(views)
+
+    def _read(
+        self, materials: Mapping[SecretSource, Material], broken: frozenset[SecretSource]
+    ) -> None:
+        """As the node does: what names files is told together with what came of them."""
+        self._waiting = self._waiting.then(self._builder.put_secrets(materials, broken))
 
     def _has_nothing_else(self) -> bool:
         clusters = self.lab.driver.view().types[TypeUrl.CLUSTER]
