@@ -14,7 +14,7 @@ import trustme
 
 from tests.harness.captured import CLIENT, CapturedMesh, captured_mesh, say
 from tests.harness.echo import EchoBackend, TcpEcho
-from tests.harness.namespaces import needs_namespaces
+from tests.harness.namespaces import needs_namespaces, run
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, *needs_namespaces]
 
@@ -391,8 +391,6 @@ def test_a_killed_sidecar_leaves_captured_traffic_flowing(rules: CapturedMesh) -
 def test_installing_twice_is_installing_once_and_removal_leaves_nothing(
     captured: CapturedMesh,
 ) -> None:
-    from tests.harness.namespaces import run
-
     assert captured.capture("up").stderr == "", (
         "somebody listens where connections are redirected to"
     )
@@ -408,3 +406,17 @@ def test_installing_twice_is_installing_once_and_removal_leaves_nothing(
         captured.curl(f"http://{captured.world.address}:9080/", user=CLIENT).seen["name"]
         == "outside"
     )
+
+
+def test_another_namespace_is_captured_from_outside(captured: CapturedMesh) -> None:
+    there = ("--netns", f"/proc/{captured.world.pid}/ns/net")
+    captured.capture("up", *there)
+    try:
+        assert run("nft", "list", "ruleset") == "", "nothing here"
+        with captured.world.inside():
+            assert "redirect to :15101" in run("nft", "list", "ruleset")
+        assert captured.capture("status", *there).returncode == 0
+    finally:
+        captured.capture("down", *there)
+    with captured.world.inside():
+        assert run("nft", "list", "ruleset") == ""
