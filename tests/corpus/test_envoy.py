@@ -28,7 +28,7 @@ from tests.harness.field_tls import pins, write_certificates
 from tests.harness.mutants import mutate
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
-MUTANTS = 1000 if os.environ.get("MESHD_TEST_DEEP") else 25
+MUTANTS = 400 if os.environ.get("MESHD_TEST_DEEP") else 25
 """Meshes of changed objects."""
 FOLDERS = (
     "api-proto-examples",
