@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     if os.geteuid() != 0:
         print("chaos: needs root, for network namespaces; run it as root", file=sys.stderr)
         return 2
-    for program, package in (("ip", "iproute2"), ("nft", "nftables")):
+    for program, package in (("ip", "iproute2"), ("nft", "nftables"), ("curl", "curl")):
         if shutil.which(program) is None:
             print(f"chaos: {program} is not there: apt-get install {package}", file=sys.stderr)
             return 2

@@ -12,7 +12,7 @@ from functools import partial
 import trio
 
 from chaos.faults import Fault, Plan, every, in_thread
-from chaos.rig import Host, Rig
+from chaos.rig import ETCD, Host, Rig
 
 __all__ = ["PROCESS_PLANS"]
 
@@ -40,6 +40,27 @@ def _sidecar_killed(rig: Rig, rng: random.Random) -> Fault:
         host.sidecar.start()
 
     return Fault(lambda rig: host.sidecar.kill(), stop, during, restarts=(f"sidecar@{host.name}",))
+
+
+def _restarted_alone(rig: Rig, rng: random.Random) -> Fault:
+    """All of etcd is gone; a sidecar and its Envoy are killed, and start from what the disk and peers have."""
+    host = _victim(rig, rng)
+
+    def start(rig: Rig) -> None:
+        for member in rig.etcd.values():
+            member.kill()
+        host.sidecar.kill()
+        pid = host.envoy_pid
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        host.sidecar.start()
+
+    def stop(rig: Rig) -> None:
+        for member in rig.etcd.values():
+            member.start()
+
+    names = (f"sidecar@{host.name}", f"envoy@{host.name}", *(f"etcd@{one}" for one in ETCD))
+    return Fault(start, stop, permits=ENVOY_GONE, restarts=names)
 
 
 def _sidecar_paused(rig: Rig, rng: random.Random) -> Fault:
@@ -149,6 +170,12 @@ def _rolling(rig: Rig, rng: random.Random) -> Fault:
 
 PROCESS_PLANS = every(
     Plan("sidecar-killed", "a sidecar is killed again and again", _sidecar_killed),
+    Plan(
+        "restarted-without-etcd",
+        "a host's sidecar and Envoy are killed and start while etcd is gone",
+        _restarted_alone,
+        lasts_s=15.0,
+    ),
     Plan("sidecar-paused", "a sidecar stands still", _sidecar_paused),
     Plan("envoy-killed", "an Envoy is killed", partial(_envoy_signalled, signal.SIGKILL)),
     Plan("envoy-paused", "an Envoy stands still", partial(_envoy_signalled, signal.SIGSTOP)),
@@ -156,6 +183,12 @@ PROCESS_PLANS = every(
     Plan("backend-paused", "an application stands still", _backend_paused),
     Plan("backend-slow", "an application is slow", partial(_backend_told, f"slow {SLOW_S}")),
     Plan("backend-5xx", "an application answers 500", partial(_backend_told, "5xx")),
+    Plan(
+        "backend-5xx-briefly",
+        "an application answers 500 for a moment",
+        partial(_backend_told, "5xx"),
+        lasts_s=3.0,
+    ),
     Plan("backend-hanging", "an application never answers", partial(_backend_told, "hang")),
     Plan("backend-resetting", "an application breaks connections", partial(_backend_told, "reset")),
     Plan("backends-most-5xx", "most applications answer 500", partial(_most_backends_told, "5xx")),

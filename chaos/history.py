@@ -23,6 +23,7 @@ __all__ = [
     "Probe",
     "Read",
     "Request",
+    "Served",
     "Usage",
     "Write",
     "load",
@@ -64,6 +65,17 @@ class Probe:
     group: str = ""
     """Group of applications that answered; the change's subset selects one group alone."""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a host's Envoy serves of a register at the end, when nobody writes any more."""
+
+    at_s: float
+    host: str
+    key: str
+    value: str
+    """Empty: it serves nothing of it."""
 
 
 class Outcome(StrEnum):
@@ -190,6 +202,7 @@ class History:
     probes: list[Probe] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
+    served: list[Served] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
     faults: list[FaultSpan] = field(default_factory=list)
@@ -207,6 +220,7 @@ _KINDS: Mapping[str, type[Any]] = {
     "probes": Probe,
     "writes": Write,
     "reads": Read,
+    "served": Served,
     "looks": Look,
     "usages": Usage,
     "faults": FaultSpan,

@@ -55,7 +55,7 @@ class Host:
         )
         self.client = self._process(
             *("client", "-m", "chaos.client", name, "--rate", f"{rate:g}"),
-            *("--listener", f"http://127.0.0.1:{OUTBOUND}/"),
+            *("--listener", self.listener),
             *("--out", str(folder / f"requests-{name}.jsonl")),
             *("--probes", str(folder / f"probes-{name}.jsonl")),
         )
@@ -65,6 +65,11 @@ class Host:
     def config(self) -> Path:
         """The sidecar's settings."""
         return self.folder / f"{self.name}.toml"
+
+    @property
+    def listener(self) -> str:
+        """The outbound listener, as its applications address it."""
+        return f"http://127.0.0.1:{OUTBOUND}/"
 
     @property
     def run_dir(self) -> Path:

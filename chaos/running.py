@@ -13,9 +13,10 @@ from pathlib import Path
 import trio
 
 from chaos import history as records
+from chaos import objects
 from chaos.faults import Fault, Plan
-from chaos.history import FaultSpan, History, Probe, Request
-from chaos.netns import ChaosError
+from chaos.history import FaultSpan, History, Probe, Request, Served
+from chaos.netns import ChaosError, run
 from chaos.observing import Observer
 from chaos.rig import Rig
 from chaos.verdict import Verdict, judge
@@ -25,7 +26,7 @@ __all__ = ["Scenario", "run_scenario"]
 
 CALM_S = 4.0
 """Load without a fault, before the first one."""
-SETTLE_S = 12.0
+SETTLE_S = 16.0
 """After the last healing, without writers: time to converge, and to see that it stays so."""
 HEALED_WITHIN_S = 60.0
 """How long etcd may take to have a leader again once its fault is healed; the mesh's time begins then."""
@@ -79,6 +80,7 @@ async def _play(rig: Rig, history: History, scenario: Scenario, seed: int) -> No
         history.healed_s = time.monotonic()
         await trio.sleep(SETTLE_S)
         await writers.settle()
+        history.served += await trio.to_thread.run_sync(_served, rig)
         watching.cancel_scope.cancel()
     history.ended_s = time.monotonic()
 
@@ -121,6 +123,20 @@ async def _fault(
                 healing_s,
             )
         )
+
+
+def _served(rig: Rig) -> list[Served]:
+    """What each host answers for each register, by its own listener."""
+    found = []
+    for host in rig.hosts.values():
+        for key in objects.KEYS:
+            command = ["curl", "-sS", "-m", "5", "-H", f"Host: {key}.example.com", host.listener]
+            try:
+                value = run(*rig.network.inside(host.name, command))
+            except ChaosError:
+                value = ""
+            found.append(Served(time.monotonic(), host.name, key, value))
+    return found
 
 
 def _collect(rig: Rig, history: History) -> None:

@@ -12,7 +12,12 @@ from chaos.checkers.mixtures import check_mixtures
 from chaos.checkers.registers import check_registers
 from chaos.checkers.requests import check_requests, word_of
 from chaos.checkers.resources import check_left_behind, check_resources
-from chaos.checkers.revisions import check_convergence, check_hashes, check_monotonic
+from chaos.checkers.revisions import (
+    check_convergence,
+    check_hashes,
+    check_monotonic,
+    check_served,
+)
 from chaos.checkers.violation import Violation, at_most
 from chaos.history import History, Outcome
 
@@ -23,6 +28,7 @@ CHECKERS: Mapping[str, Callable[[History], list[Violation]]] = {
     "monotonic": check_monotonic,
     "hashes": check_hashes,
     "convergence": check_convergence,
+    "served": check_served,
     "requests": check_requests,
     "mixtures": check_mixtures,
     "caps": check_caps,

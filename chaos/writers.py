@@ -23,7 +23,9 @@ from chaos.rig import Rig
 
 __all__ = ["Writers"]
 
-WRITES_EVERY_S = 1.2
+WRITERS = 4
+"""That change registers; two of them meet at one key now and then."""
+WRITES_EVERY_S = 0.8
 CHANGES_EVERY_S = 1.5
 _OUTCOMES = {0: Outcome.OK, 5: Outcome.CONFLICT}
 
@@ -54,8 +56,8 @@ class Writers:
             first = Write(key, "rig", now_s, now_s, "", value, Outcome.OK)
             self._history.writes.append(first)
         async with trio.open_nursery() as nursery:
-            for writer in ("w-a", "w-b"):
-                nursery.start_soon(self._register_writer, writer)
+            for number in range(WRITERS):
+                nursery.start_soon(self._register_writer, f"w-{number}")
             nursery.start_soon(self._changer)
 
     async def settle(self) -> None:

@@ -18,7 +18,8 @@ DESCRIPTORS_SLACK = 64
 CONNECTIONS_SLACK = 1024
 """Of an Envoy: what piles up behind something that stands still stays in its pools of connections, to be used again;
 a cluster's circuit breaker allows so many."""
-THREADS_SLACK = 8
+THREADS_SLACK = 32
+"""Of a process that had hardly begun at its first looks, on a busy machine."""
 _LIMITS = (
     ("rss_kib", GROWTH, RSS_SLACK_KIB),
     ("descriptors", 1.0, DESCRIPTORS_SLACK),

@@ -7,7 +7,13 @@ from collections import defaultdict
 from chaos.checkers.violation import Violation
 from chaos.history import History, Look
 
-__all__ = ["CONVERGED_S", "check_convergence", "check_hashes", "check_monotonic"]
+__all__ = [
+    "CONVERGED_S",
+    "check_convergence",
+    "check_hashes",
+    "check_monotonic",
+    "check_served",
+]
 
 CONVERGED_S = 10.0
 """After the last fault is healed."""
@@ -99,6 +105,22 @@ def check_convergence(history: History) -> list[Violation]:
             )
             found.append(Violation("convergence", reached, what))
     return found
+
+
+def check_served(history: History) -> list[Violation]:
+    """At the end every host serves what etcd says: hosts that are all alike may still all be wrong."""
+    last: dict[str, str] = {}
+    for read in sorted(history.reads, key=lambda one: one.ended_s):
+        last[read.key] = read.value
+    return [
+        Violation(
+            "served",
+            one.at_s,
+            f"{one.host} serves {one.value!r} of {one.key} at the end; etcd has {last[one.key]!r}",
+        )
+        for one in history.served
+        if one.key in last and one.value != last[one.key]
+    ]
 
 
 def _stands(look: Look) -> tuple[str, int, str] | None:

@@ -11,9 +11,15 @@ from chaos.checkers.ejections import SLACK_S, check_caps, check_holds
 from chaos.checkers.mixtures import check_mixtures
 from chaos.checkers.requests import AFTER_S, check_requests, word_of
 from chaos.checkers.resources import check_left_behind, check_resources
-from chaos.checkers.revisions import CONVERGED_S, check_convergence, check_hashes, check_monotonic
+from chaos.checkers.revisions import (
+    CONVERGED_S,
+    check_convergence,
+    check_hashes,
+    check_monotonic,
+    check_served,
+)
 from chaos.checkers.violation import Violation, at_most
-from chaos.history import Ejected, History, Outcome, Probe, Usage
+from chaos.history import Ejected, History, Outcome, Probe, Served, Usage
 from chaos.verdict import CHECKERS, judge
 from tests.chaos.histories import look, read, request, spell, write
 
@@ -50,6 +56,13 @@ def test_hosts_must_be_alike_soon_after_the_healing() -> None:
     (found,) = check_convergence(history)
     assert "h2 ended with received 6" in found.what
     assert check_convergence(History()) != []
+
+
+def test_what_hosts_serve_at_the_end_is_what_etcd_has() -> None:
+    reads = [read(1, 2, "a", 2), read(3, 4, "b", 3)]
+    served = [Served(9, "h1", "k", "b"), Served(9, "h2", "k", "a"), Served(9, "h3", "k", "")]
+    found = check_served(History(reads=reads, served=served))
+    assert [one.what.split()[0] for one in found] == ["h2", "h3"]
 
 
 @pytest.mark.parametrize(
