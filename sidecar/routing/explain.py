@@ -6,6 +6,7 @@ words: what is printed is what Envoy was given.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from sidecar.mesh.model import Provenance
@@ -13,6 +14,7 @@ from sidecar.mesh.names import normal
 from sidecar.routing import wording
 from sidecar.routing.authority import parse_authority
 from sidecar.routing.build import outbound_virtual_host
+from sidecar.routing.effects import redirected_to, redirected_to_https, sent_authority, sent_path
 from sidecar.routing.explain_connection import CONNECTION_SCHEMES, explain_connection
 from sidecar.routing.gateways import GatewayServer, gateway_servers
 from sidecar.routing.match import Decision, Request, choose_virtual_host, match
@@ -179,9 +181,9 @@ def _trace(
         context=sight.context.name,
     )
     if decision.redirected_to_https:
-        said = "the same place by https (httpsRedirect of the gateway's server)"
+        said = f"{redirected_to_https(request)} (httpsRedirect of the gateway's server)"
         return replace(base, outcome=Outcome.REDIRECT, status=_MOVED, answer=said)
-    return base if route is None else _routed(sight, base, route, destinations)
+    return base if route is None else _routed(sight, base, (request, route), destinations)
 
 
 def _fitting_domain(host: VirtualHost, authority: str) -> str:
@@ -191,11 +193,13 @@ def _fitting_domain(host: VirtualHost, authority: str) -> str:
     return found.domains[0] if found else ", ".join(host.domains[:1])
 
 
-def _routed(sight: Sight, base: Trace, route: Route, destinations: Destinations) -> Trace:
+def _routed(
+    sight: Sight, base: Trace, taken: tuple[Request, Route], destinations: Destinations
+) -> Trace:
     """The trace with the route that takes the request and what it does."""
-    step = RouteStep(
-        route.name, origin(route.source), wording.conditions(route.match), _settings(route)
-    )
+    request, route = taken
+    settings = _settings(route, request)
+    step = RouteStep(route.name, origin(route.source), wording.conditions(route.match), settings)
     match route.action:
         case Forward() as forward:
             return replace(
@@ -207,7 +211,7 @@ def _routed(sight: Sight, base: Trace, route: Route, destinations: Destinations)
                 mirrors=mirror_steps(sight, forward, destinations),
             )
         case Redirect() as redirect:
-            said = wording.redirect(redirect)
+            said = redirected_to(redirect, route.match.path, request)
             return replace(
                 base, outcome=Outcome.REDIRECT, route=step, status=redirect.code, answer=said
             )
@@ -221,7 +225,7 @@ def _routed(sight: Sight, base: Trace, route: Route, destinations: Destinations)
             )
 
 
-def _settings(route: Route) -> tuple[Setting, ...]:
+def _settings(route: Route, request: Request) -> tuple[Setting, ...]:
     """All that happens to a request on this route besides the split."""
     said: list[tuple[str, str]] = []
     if route.fault is not None:
@@ -231,4 +235,14 @@ def _settings(route: Route) -> tuple[Setting, ...]:
     said += [("headers", edit) for edit in wording.edits(route.edits)]
     if isinstance(route.action, Forward):
         said += wording.settings(route.action)
+        said += _sent_as(route, route.action, request)
     return tuple(Setting(name, value) for name, value in said)
+
+
+def _sent_as(route: Route, forward: Forward, request: Request) -> Iterator[tuple[str, str]]:
+    """The authority and path that go on where they are others; a split may send on a different authority each."""
+    path = sent_path(forward.rewrite, route.match.path, request.path)
+    targets = {sent_authority(forward, one, request.authority) for one in forward.clusters}
+    authority = targets.pop() if len(targets) == 1 else request.authority
+    if request.method != "CONNECT" and (path, authority) != (request.path, request.authority):
+        yield "sent as", f"{authority}{path}"

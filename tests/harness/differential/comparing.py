@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from sidecar.routing.trace import Outcome
+from tests.harness.differential import stand
 from tests.harness.differential.applications import ID, Seen
 from tests.harness.differential.expected import Copy, Expected, Gone, Reply
-from tests.harness.differential.stand import Outcome
 
 __all__ = ["differences", "has_its_copies"]
 
@@ -37,13 +38,27 @@ _ADDED_TO_ANSWERS = (
 Fields = Iterable[tuple[str, str]]
 
 
-def differences(told: Expected, outcome: Outcome) -> list[str]:
+def differences(told: Expected, outcome: stand.Outcome) -> list[str]:
     """What is not as the table says; empty where all is."""
     each = [_not_so(way, told.copies, outcome) for way in told.ways]
-    return [] if not all(each) else min(each, key=len)
+    return [*_told_otherwise(told), *([] if not all(each) else min(each, key=len))]
 
 
-def has_its_copies(told: Expected, outcome: Outcome, seen: Sequence[Seen]) -> bool:
+def _told_otherwise(told: Expected) -> Iterable[str]:
+    """Where `meshd trace` says something else than the decision that it prints."""
+    if told.trace is None:
+        return
+    named = {one.cluster for one in told.trace.destinations}
+    for way in told.ways:
+        if isinstance(way, Gone) and way.cluster not in named:
+            yield f"trace names {named}, the decision {way.cluster}"
+        if isinstance(way, Reply) and told.trace.outcome is Outcome.REDIRECT and not way.why:
+            location = dict(way.fields or ()).get("location", "")
+            if not told.trace.answer.startswith(location):
+                yield f"trace leads to {told.trace.answer}, the decision to {location}"
+
+
+def has_its_copies(told: Expected, outcome: stand.Outcome, seen: Sequence[Seen]) -> bool:
     """Whether as many requests arrived as there must be with all certain copies."""
     if outcome.answer.serial is None:
         return True
@@ -51,13 +66,13 @@ def has_its_copies(told: Expected, outcome: Outcome, seen: Sequence[Seen]) -> bo
     return len(seen) >= attempts + sum(copy.is_certain for copy in told.copies)
 
 
-def _not_so(way: Reply | Gone, copies: tuple[Copy, ...], outcome: Outcome) -> list[str]:
+def _not_so(way: Reply | Gone, copies: tuple[Copy, ...], outcome: stand.Outcome) -> list[str]:
     if isinstance(way, Reply):
         return list(_not_replied(way, outcome))
     return list(_not_gone(way, copies, outcome))
 
 
-def _not_replied(way: Reply, outcome: Outcome) -> Iterable[str]:
+def _not_replied(way: Reply, outcome: stand.Outcome) -> Iterable[str]:
     answer = outcome.answer
     if outcome.seen:
         yield f"expected Envoy's own answer ({way.why or way.status}); an application got it: {outcome.seen}"
@@ -69,7 +84,7 @@ def _not_replied(way: Reply, outcome: Outcome) -> Iterable[str]:
         yield from _unlike("answer", way.fields, answer.fields, _ADDED_TO_ANSWERS)
 
 
-def _not_gone(way: Gone, copies: tuple[Copy, ...], outcome: Outcome) -> Iterable[str]:
+def _not_gone(way: Gone, copies: tuple[Copy, ...], outcome: stand.Outcome) -> Iterable[str]:
     answer = outcome.answer
     main = next((one for one in outcome.seen if one.serial == answer.serial), None)
     if main is None:
