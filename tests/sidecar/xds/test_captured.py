@@ -134,7 +134,8 @@ def test_captured_requests_have_routes_of_their_own_to_the_address_that_the_clie
     base = pb.RouteConfiguration.FromString(
         host.builder.resources[RDS]["captured"].body
     ).virtual_hosts[0]
-    assert {route.route.cluster for route in base.routes} == {"OriginalDestinationCluster"}
+    named = {route.route.cluster for route in base.routes if route.HasField("route")}
+    assert named == {"OriginalDestinationCluster"}
     cluster = pb.Cluster.FromString(host.builder.resources[CDS]["original|80||far.example"].body)
     assert (cluster.type, cluster.lb_policy) == (
         pb.Cluster.ORIGINAL_DST,
@@ -144,7 +145,7 @@ def test_captured_requests_have_routes_of_their_own_to_the_address_that_the_clie
 
 def _targets(found: Resource) -> set[str]:
     routes = pb.VirtualHost.FromString(found.body).routes
-    return {route.route.cluster for route in routes}
+    return {route.route.cluster for route in routes if route.HasField("route")}
 
 
 def test_hosts_loaded_on_demand_are_given_to_both_kinds_of_requests() -> None:
