@@ -9,6 +9,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
 from sidecar.agent.main import command
@@ -34,9 +35,9 @@ def settings_of(unit: Path) -> list[tuple[str, str]]:
 
 
 def with_a_program_that_exists(unit: Path, directory: Path) -> Path:
-    """The unit, starting /bin/true: `verify` complains of programs that are not installed here."""
+    """The unit, running /bin/true: `verify` complains of programs that are not installed here."""
     copy = directory / unit.name
-    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^(Exec\w+)=\S+", r"\1=/bin/true", unit.read_text(), flags=re.MULTILINE)
     copy.write_text(text, encoding="utf-8")
     return copy
 
@@ -77,18 +78,23 @@ def test_the_units_are_hardened(unit: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_a_unit_starts_a_command_that_there_is(unit: Path) -> None:
-    [started] = [value for name, value in settings_of(unit) if name == "ExecStart"]
-    program, verb, *options = started.split()
-    assert Path(program).name == "meshd-sidecar"
-    assert verb in command.commands
-    known = {name for option in command.commands[verb].params for name in option.opts}
-    assert {option for option in options if option.startswith("--")} <= known
+def test_a_unit_runs_commands_that_there_are(unit: Path) -> None:
+    lines = [(name, value) for name, value in settings_of(unit) if name.startswith("Exec")]
+    assert "ExecStart" in dict(lines)
+    for _, line in lines:
+        program, *words = line.split()
+        assert Path(program).name == "meshd-sidecar"
+        verb: click.Command = command
+        while isinstance(verb, click.Group):
+            verb = verb.commands[words.pop(0)]
+        known = {name for option in verb.params for name in option.opts}
+        assert {word for word in words if word.startswith("--")} <= known
 
 
-def test_both_units_share_user_and_directories() -> None:
+def test_sidecar_and_envoy_share_user_and_directories() -> None:
     shared = ("User", "Group", "RuntimeDirectory", "StateDirectory", "RuntimeDirectoryPreserve")
-    first, second = (dict(settings_of(unit)) for unit in UNITS)
+    names = ("meshd-sidecar.service", "meshd-envoy.service")
+    first, second = (dict(settings_of(SYSTEMD / name)) for name in names)
     assert {name: first[name] for name in shared} == {name: second[name] for name in shared}
     assert first["RuntimeDirectoryPreserve"] == "yes"
 
