@@ -307,14 +307,14 @@ class Stand:
 
 
 def _canary(mark: str) -> Resource:
-    """A virtual host whose answer is `mark`."""
-    name = f"{ROUTES}/canary"
+    """A virtual host whose answer is `mark`, under the name that Envoy asks for where it loads hosts on demand."""
+    name = f"{ROUTES}/canary.test"
     host = pb.VirtualHost(name=name, domains=["canary.test"])
     route = host.routes.add(name=mark)
     route.match.prefix = "/"
     route.direct_response.status = 200
     route.direct_response.body.inline_string = mark
-    return resource(TypeUrl.VIRTUAL_HOST, name, host, sources=[])
+    return resource(TypeUrl.VIRTUAL_HOST, name, host, aliases=(name,))
 
 
 def _flat(change: DesiredChange) -> tuple[Resource, ...]:
