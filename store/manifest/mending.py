@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from store.diagnostics import Diagnostic, diagnose
 from store.manifest.indentation import Remedy, block_end, field_name, line_depth, misplaced
-from store.manifest.nodes import Place
+from store.manifest.nodes import DEPTH_MAX, Place
 from store.manifest.parsing import Failure
 
 __all__ = ["MENDS_MAX", "Mending"]
@@ -21,6 +21,8 @@ MENDS_MAX = 40
 """Most faults named in one document; each costs one more pass over its text."""
 
 _LINE_MAX = 10_000
+_TOO_DEEP = "maximum nesting depth"
+"""What libyaml says from 0.2.6 on, before we see the nesting; older ones hand it on, and `nodes` refuses it."""
 """Longer lines are not mended: they are no person's writing."""
 
 _STAR = re.compile(r"\*[^\s,\[\]{}]*")
@@ -79,6 +81,11 @@ class Mending:
             self._report(
                 "MESH0122", failure.problem, (failure.line, failure.column), "split the text"
             )
+            return False
+        if _TOO_DEEP in failure.problem:
+            message = f"nested deeper than {DEPTH_MAX} levels"
+            place = (failure.line, failure.column)
+            self._report("MESH0122", message, place, "no field of the API lies so deep")
             return False
         line = failure.line
         if (
