@@ -75,7 +75,7 @@ class Extent:
     """Hosts up to which the scenarios are also run with a retry, and health in every setting."""
     settings: int = 100
     """How many settings are turned."""
-    hours: Mapping[int, int] = field(default_factory=dict)
+    hours: Mapping[int, float] = field(default_factory=dict)
     """Endpoint-hours that each kind of watch lasts, by the number of hosts; none: a few minutes."""
 
     def runs_of(self, cell: Cell) -> int:
@@ -92,8 +92,8 @@ WHOLE = Extent(
     (0.1, 0.3, 1.0, 3.0, 10.0),
     (4, 10, 50),
     (0.001, 0.01, 0.05),
-    {10: 2, 30: 2, 100: 1},
-    hours={10: 100, 30: 100, 100: 20},
+    {10: 1, 30: 1, 100: 1},
+    hours={10: 40, 30: 10, 100: 2.5},
 )
 QUICK = Extent((10,), (1.0,), (4,), (0.05,), {10: 1}, retried_max=0, settings=1)
 

@@ -112,7 +112,7 @@ def _scenarios(extent: Extent) -> list[Cell]:
 def _healthy(extent: Extent) -> list[Cell]:
     rates = [rate for rate in extent.rates if rate in (0.1, 1.0, 10.0)]
     return [
-        Cell("S0", hosts=hosts, rate=rate, base_error=error, lasts_s=_watch_s(extent))
+        Cell("S0", hosts=hosts, rate=rate, base_error=error, lasts_s=_watch_s(extent, hosts))
         for hosts in extent.hosts
         for rate in rates
         for error in extent.errors
@@ -122,17 +122,19 @@ def _healthy(extent: Extent) -> list[Cell]:
 
 def _poisoned(extent: Extent) -> list[Cell]:
     return [
-        Cell(name, hosts=hosts, rate=rate, base_error=0.01, lasts_s=_watch_s(extent))
+        Cell(name, hosts=hosts, rate=rate, base_error=0.01, lasts_s=_watch_s(extent, hosts))
         for name in WATCHES
         for hosts in extent.hosts[:2]
         for rate in extent.rates
-        if rate in (0.3, 1.0)
+        if rate == 1.0 or (rate == 0.3 and hosts <= extent.retried_max)
     ]
 
 
-def _watch_s(extent: Extent) -> float:
-    """An hour where endpoint-hours are counted: long runs are cut up, so that processors share them."""
-    return 3600.0 if extent.hours else 60.0
+def _watch_s(extent: Extent, hosts: int) -> float:
+    """An hour, less in the largest mesh: long watches are cut up, so that processors share them."""
+    if not extent.hours:
+        return 60.0
+    return 3600.0 if hosts <= 30 else 900.0
 
 
 TURNED: tuple[tuple[str, EjectionPolicy, float], ...] = (
