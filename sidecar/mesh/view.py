@@ -152,7 +152,7 @@ class View:
         """The one ServiceEntry that alone makes the service of a host, where it speaks HTTP and nothing else.
 
         None for all others, those that this context may not address too: they are to be looked at themselves. Nothing
-        is built or judged: of an object that turns out to be bad, a port more is looked at for HTTP until then.
+        is built or judged: who acts on it asks first whether it serves (`Mesh.serves`).
         """
         namespaces = list(self.mesh.services.namespaces_of(host))
         if len(namespaces) != 1 or not self.sidecar_scope.has_service(host, namespaces[0]):

@@ -72,14 +72,23 @@ class _Places:
                 filed.setdefault(place, {})[host] = share
         return dirty
 
-    def shares_at(self, place: CapturedPlace) -> list[Share]:
-        """The shares that make a place: of those that are plain the oldest, where its age matters."""
+    def shares_at(self, place: CapturedPlace, view: View) -> list[Share]:
+        """The shares that make a place: of those that are plain the oldest, where its age matters.
+
+        What is plain was read from objects that nobody may have judged yet: only one that serves stands for the others.
+        """
         shares = list(self.shares.get(place, {}).values())
-        plain = self.plain.get(place, {}).values()
-        if not plain:
-            return shares
-        age_matters = any(share.speaks_first for share in shares)
-        return [*shares, min(plain, key=age_of_share) if age_matters else next(iter(plain))]
+        plain: Iterable[Share] = self.plain.get(place, {}).values()
+        if any(share.speaks_first for share in shares):
+            plain = sorted(plain, key=age_of_share)
+        standing = next((share for share in plain if _serves(view, share)), None)
+        return shares if standing is None else [*shares, standing]
+
+    def forget(self, place: CapturedPlace) -> None:
+        """Let go of a place that no service is at any more."""
+        for filed in (self.shares, self.plain):
+            if not filed.get(place, True):
+                del filed[place]
 
 
 class Captured:
@@ -123,7 +132,7 @@ class Captured:
         dirty: set[CapturedPlace] = set()
         for host in self._touched(view, change):
             dirty |= self._take(view, host)
-        changed = self._merge(sorted(dirty))
+        changed = self._merge(view, sorted(dirty))
         if renewed:
             changed |= set(self._places.made)
             self._use("rest", rest.clusters_named)
@@ -151,14 +160,13 @@ class Captured:
             self._depends.file(host, targets | {host})
         return dirty
 
-    def _merge(self, dirty: Iterable[CapturedPlace]) -> set[CapturedPlace]:
+    def _merge(self, view: View, dirty: Iterable[CapturedPlace]) -> set[CapturedPlace]:
         """Make the dirty places anew; returns those that are different now."""
         places, changed = self._places, set()
         for place in dirty:
-            shares = places.shares_at(place)
+            shares = places.shares_at(place, view)
             if not shares:
-                places.shares.pop(place, None)
-                places.plain.pop(place, None)
+                places.forget(place)
                 if places.made.pop(place, None) is not None:
                     changed.add(place)
                     self._use(_user(place), ())
@@ -225,6 +233,12 @@ def _shares(view: View, host: HostName) -> Iterable[tuple[CapturedPlace, Share]]
         return http_shares(view, host, facts)
     service = view.service(host)
     return shares_of(view, service) if service is not None else ()
+
+
+def _serves(view: View, share: Share) -> bool:
+    """Whether the object that a plain share was read from is valid; where that was put off, it is looked at now."""
+    found = None if share.source.ref is None else view.mesh.objects.get(share.source.ref)
+    return found is not None and found.serves
 
 
 def _user(place: CapturedPlace) -> str:
