@@ -134,6 +134,7 @@ class Node:
         """Destinations that take part in shared ejection and are used here."""
         self._refused_claims: dict[str, tuple[RefusedClaim, ...]] = {}
         self._siblings = ""
+        self._owes_judgement = False
         self._waiting: dict[str, InForceMark] = {}
         self._secrets = SecretGate()
         self._out: list[Effect] = []
@@ -271,25 +272,22 @@ class Node:
                 self._refused_claims[host] = refused
             for claim in refused:
                 if claim not in before:
-                    self._say(
-                        "workload_refused",
-                        "warning",
-                        host=host,
-                        workload=claim.workload,
-                        reason=claim.reason,
-                    )
+                    facts = {"host": host, "workload": claim.workload, "reason": claim.reason}
+                    self._out.append(Transition("workload_refused", facts, "warning"))
 
     def _judge(self, count: int, now_s: float) -> None:
-        if self.catalog.unjudged:
-            step = self.catalog.judge(count)
-            if step.change or not step.catalog.unjudged:
-                # With the last one all that is in force is known to be valid, which its label then says again.
-                self._step(step, now_s)
+        step = self.catalog.judge(count)
+        if step.change:
+            self._step(step, now_s)
 
     def _settle(self, now_s: float) -> None:
         """Quarantine what was found to be bad when something asked for it; what stands in for it may be bad too."""
         while (step := self.catalog.settle()).change:
             self._step(step, now_s)
+        if self._owes_judgement and self.catalog.is_judged:
+            self._advance(
+                CatalogChange()
+            )  # The label says again, and now as judged, what is in force.
 
     def _keep_again(self, hosts: Mapping[str, HostRegistration], now_s: float) -> None:
         """Go on keeping what a former run kept: seen, then gone. Their grace periods begin anew."""
@@ -312,6 +310,7 @@ class Node:
             self.mesh, mesh_change = self.mesh.apply(catalog, change, registrations)
         self.views = self._see(self.mesh)
         label = f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}"
+        self._owes_judgement = not catalog.is_judged
         self._remember(InForceMark(label, catalog.snapshot, catalog.memory, catalog.is_judged))
         self._desire(self._builder.update(self.views, mesh_change, label), always=True)
 

@@ -119,3 +119,14 @@ def test_a_change_of_what_was_never_asked_for_is_judged_at_once() -> None:
 def in_force(node: Node, revision: int) -> list[KeepLastGood]:
     effects = node.handle(EnvoyInForce(f"{EPOCH}@{revision}"), 2.0)
     return [effect for effect in effects if isinstance(effect, KeepLastGood)]
+
+
+def test_what_was_asked_for_to_the_last_is_kept_as_judged_too() -> None:
+    node = large_mesh()
+    arrive(node, Snapshot.of(EPOCH, 9, [named("a", 5), named("b", 6)]))
+    asked(node, "a.example.com")
+    (kept,) = in_force(node, 9)
+    assert not kept.is_judged
+    asked(node, "b.example.com")
+    (kept,) = in_force(node, 9)
+    assert kept.is_judged
