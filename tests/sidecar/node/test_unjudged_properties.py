@@ -340,6 +340,10 @@ class Host:
         if not is_etcd_away or kept is None:
             self.arrive()
 
+    def judge_all(self) -> None:
+        while self.node.catalog.unjudged:
+            self.take(JudgeSome(2))
+
     def taken(self) -> None:
         self.take(EnvoyInForce(self.label))
 
@@ -369,6 +373,9 @@ class Host:
 
 def both(hosts: Sequence[Host], etcd: Etcd, deed: str, what: object) -> None:
     plain, _ = hosts
+    if deed == "refused":
+        for host in hosts:
+            host.judge_all()  # Else Envoy may refuse one what the other has not told yet.
     resources = [one for found in plain.node.builder.resources.values() for one in found.values()]
     match deed, what:
         case "put", Thing():
@@ -376,6 +383,8 @@ def both(hosts: Sequence[Host], etcd: Etcd, deed: str, what: object) -> None:
         case "delete", int():
             etcd.delete(what)
         case "restored", _:
+            for host in hosts:
+                host.judge_all()  # What etcd was never asked for while it knew it, nobody can serve on.
             etcd.restore()
         case _:
             pass
@@ -424,8 +433,7 @@ def test_what_is_told_does_not_depend_on_when_objects_are_judged(
     for deed, what in then:
         both(hosts, etcd, deed, what)
         assert alike(lazy, plain), deed
-    while lazy.node.catalog.unjudged:
-        lazy.take(JudgeSome(2))
+    lazy.judge_all()
     assert lazy.told() == plain.told()
     assert lazy.node.catalog.quarantined == plain.node.catalog.quarantined
     for host in hosts:
