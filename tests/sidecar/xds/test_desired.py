@@ -450,6 +450,15 @@ def test_a_made_up_wildcard_is_never_loaded(authority: str) -> None:
     assert host.builder.given_names() == ()
 
 
+def test_a_name_that_no_host_can_have_is_never_looked_up() -> None:
+    host = Host(service("a"), budget_services=0)
+    endless = "a." * 30_000
+    change = host.ask(endless, f"{'x' * 255}.default.svc.cluster.local:65535")
+    assert change.upserts[VHDS][f"outbound/{endless}"].body == b""
+    assert [len(name) for name in host.builder.given_names()] == [9 + 255 + 32]
+    assert (host.builder.unknown_hosts, host.builder.refused_hosts) == (1, 1)
+
+
 def test_names_that_only_a_wildcard_covers_count_towards_the_cap() -> None:
     wild = (
         service("w")
