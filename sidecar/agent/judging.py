@@ -28,6 +28,9 @@ async def judge_the_rest(
 ) -> None:
     """Judge what a load put off, never in the way of a change for long; returns when all is judged.
 
+    The node hears of it once more when nothing is left: what a question (a trace, a DNS query) found to be bad is
+    quarantined with the next event, and there may be no other.
+
     Args:
         wait_ready: Returns once a configuration is in force.
         node: Knows how many objects are left.
@@ -35,8 +38,9 @@ async def judge_the_rest(
     """
     await wait_ready()
     await trio.sleep(AFTER_S)
-    while node.catalog.unjudged:
-        began_s = trio.current_time()
+    is_judged = False
+    while not is_judged:
+        began_s, is_judged = trio.current_time(), not node.catalog.unjudged
         handle(JudgeSome(AT_ONCE))
         await trio.sleep((trio.current_time() - began_s) * PAUSES)
 
