@@ -4,8 +4,8 @@ What was given stays given while Envoy runs: a removed virtual host is never ask
 So an authority whose service goes away keeps a virtual host, which then says what the catch-all says. Authorities that
 the mesh does not name (unknown ones, and those that only a wildcard covers) are capped, since anyone can make up a Host
 header; beyond the cap they get no virtual host but 404, and are counted (12f). An authority with a `*` never gets one:
-as a domain it would be a wildcard, and take in every host that was not asked for yet (12a). Nor does one longer than any
-name can be: looking for wildcards over 60 kB, which Envoy lets through, took 9 s, and each would be kept.
+as a domain it would be a wildcard, and take in every host that was not asked for yet (12a). Nor does one that is longer
+than any name: looking for wildcards over 60 kB, which Envoy lets through, took 9 s, and each would be kept.
 """
 
 from __future__ import annotations
