@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.harness.field_cases import Case, ask, holds
-from tests.harness.field_places import server_tls_cases
+from tests.harness.field_server_tls import server_tls_cases
 from tests.harness.worlds import GATEWAY
 
 __all__ = ["CASES"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.harness.field_cases import BASE, SUBSETS, Case, ask, holds
-from tests.harness.field_places import server_tls_cases
+from tests.harness.field_server_tls import server_tls_cases
 from tests.harness.worlds import WEB
 
 __all__ = ["CASES"]
