@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from sidecar.agent.gossip_sockets import GossipSockets, Traffic, open_sockets
 from sidecar.agent.gossip_streams import CallServer, ServeRelay, call_peer
 from sidecar.agent.log import log
 from sidecar.agent.seeds import Seeds
+from sidecar.agent.turns import Turns
 from sidecar.gossip import LAN, Gossip, GossipSettings, GossipView, Identity, Status
 from sidecar.gossip import events as on
 from sidecar.gossip.frames import DATAGRAM_BYTES_MAX
@@ -115,8 +115,7 @@ class GossipShell:
         rng = random.Random(os.urandom(16))
         self._core = Gossip(identity, rng, settings, signer=signer, mesh_id=keys.mesh_id)
         self._settings = settings
-        self._events: deque[on.Event] = deque()
-        self._is_handling = False
+        self._turns = Turns[on.Event, on.Effect](self._core.handle, self._perform)
         self._answers: dict[int, bytes] = {}
         self._calls = 0
         self._calling = 0
@@ -255,16 +254,8 @@ class GossipShell:
 
     def _handle(self, event: on.Event) -> None:
         """Tell the core, and do what it asks for. Events that effects bring about come after them."""
-        self._events.append(event)
-        if self._is_handling:
+        if not self._turns.take(event):
             return
-        self._is_handling = True
-        try:
-            while self._events:
-                for effect in self._core.handle(self._events.popleft(), trio.current_time()):
-                    self._perform(effect)
-        finally:
-            self._is_handling = False
         deadline = self._core.deadline()
         self._timer.deadline = math.inf if deadline is None else deadline
 
@@ -303,7 +294,7 @@ class GossipShell:
 
     def _call(self, effect: on.CallPeer) -> None:
         if self._nursery is None or self._calling >= CALLS_MAX:
-            self._events.append(on.PeerFailed(effect.call))
+            self._handle(on.PeerFailed(effect.call))
             return
         self._calling += 1
         self._nursery.start_soon(self._ask_peer, effect)

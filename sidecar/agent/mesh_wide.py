@@ -6,7 +6,6 @@ why. What the rest of gossip is asked for by people (members, keys) is passed on
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
@@ -16,6 +15,7 @@ import trio
 
 from sidecar.agent.bell import Bell
 from sidecar.agent.log import log
+from sidecar.agent.turns import Alarm
 from sidecar.gossip import GossipView
 from sidecar.gossip import events as heard
 from sidecar.gossip.records import Topic
@@ -119,7 +119,7 @@ class MeshWide:
         self._said: Standing | None = None
         self._numbers = count(1)
         self._met: dict[int, trio.Event] = {}
-        self._poked = trio.Event()
+        self._alarm = Alarm(self._core.deadline, lambda: self._handle(on.TimePassed()))
 
     @property
     def gossip(self) -> GossipPort | None:
@@ -154,7 +154,7 @@ class MeshWide:
         """Say what changes here, and ask those that are waited for, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_own)
-            nursery.start_soon(self._keep_time)
+            nursery.start_soon(self._alarm.run)
 
     async def wait(
         self, revision: int, cluster_id: int | None, timeout_s: float
@@ -186,15 +186,6 @@ class MeshWide:
             with trio.move_on_after(LOOK_AGAIN_S):
                 await self._changed.rung()
 
-    async def _keep_time(self) -> None:
-        while True:
-            deadline = self._core.deadline()
-            with trio.move_on_at(math.inf if deadline is None else deadline) as scope:
-                await self._poked.wait()
-            self._poked = trio.Event()
-            if scope.cancelled_caught:
-                self._handle(on.TimePassed())
-
     def _heard(self, told: heard.Effect) -> None:
         """Gossip tells something."""
         match told:
@@ -210,7 +201,7 @@ class MeshWide:
     def _handle(self, event: on.Event) -> None:
         for effect in self._core.handle(event, trio.current_time()):
             self._perform(effect)
-        self._poked.set()
+        self._alarm.look_again()
 
     def _perform(self, effect: on.Effect) -> None:
         match effect:

@@ -11,8 +11,6 @@ know, and while their accusations wait for the hold-off.
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +22,7 @@ from sidecar.agent.outcomes import OutcomesSource
 from sidecar.agent.outcomes_reports import LoadReported
 from sidecar.agent.outlier_memory import Recalled
 from sidecar.agent.outlier_metrics import OutlierMetrics
+from sidecar.agent.turns import Alarm, Turns
 from sidecar.gossip import GossipView, Status
 from sidecar.gossip import events as told
 from sidecar.gossip.records import Topic
@@ -137,10 +136,9 @@ class OutlierShell:
         self._ejected: frozenset[EndpointName] = frozenset()
         self._imposed: Mapping[EndpointName, Imposed] = {}
         self._recalled = Recalled(memory)
-        self._events: deque[Event] = deque()
-        self._is_handling = False
+        self._turns = Turns[Event, Effect](self._core.handle, self._perform)
+        self._alarm = Alarm(self._core.deadline, lambda: self._handle(TimePassed()))
         self._members_changed = trio.Event()
-        self._wake = trio.Event()
         metrics.watch(self.view)
         if gossip is not None:
             gossip.listen(self._told)
@@ -205,13 +203,7 @@ class OutlierShell:
             nursery.start_soon(self._source.run)
             nursery.start_soon(self._follow_members)
             nursery.start_soon(self._recalled.run, self._pending, self._judge)
-            while True:
-                deadline = self._core.deadline()
-                with trio.move_on_at(math.inf if deadline is None else deadline) as scope:
-                    await self._wake.wait()
-                self._wake = trio.Event()
-                if scope.cancelled_caught:
-                    self._handle(TimePassed())
+            await self._alarm.run()
 
     # -- what comes in --------------------------------------------------------------------------
 
@@ -254,17 +246,8 @@ class OutlierShell:
 
     def _handle(self, event: Event) -> None:
         """Tell the core and do what it asks for; events that this brings about come after it."""
-        self._events.append(event)
-        if self._is_handling:
-            return
-        self._is_handling = True
-        try:
-            while self._events:
-                for effect in self._core.handle(self._events.popleft(), trio.current_time()):
-                    self._perform(effect)
-        finally:
-            self._is_handling = False
-        self._wake.set()
+        if self._turns.take(event):
+            self._alarm.look_again()
 
     def _perform(self, effect: Effect) -> None:
         match effect:

@@ -6,8 +6,6 @@ takes it (`Taking`), and is in force there before the next event is handled.
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +13,7 @@ import trio
 
 from sidecar.agent.gossip_shell import GossipShell, Told
 from sidecar.agent.relay_streams import RelayCaller, RelayServer
+from sidecar.agent.turns import Alarm, Turns
 from sidecar.gossip import Status
 from sidecar.gossip import events as heard
 from sidecar.gossip.records import Topic
@@ -72,9 +71,8 @@ class RelayShell:
         self._core = core
         self._gossip = gossip
         self._taking = taking
-        self._events: deque[on.Event] = deque()
-        self._is_handling = False
-        self._poked = trio.Event()
+        self._turns = Turns[on.Event, on.Effect](core.handle, self._perform)
+        self._alarm = Alarm(core.deadline, lambda: self.handle(on.TimePassed()))
         self._members_changed = trio.Event()
         self._answers: dict[int, _Answer] = {}
         self._asked = 0
@@ -114,20 +112,11 @@ class RelayShell:
 
     def handle(self, event: on.Event) -> None:
         """Tell the core, and do what it asks for. Events that effects bring about come after them."""
-        self._events.append(event)
-        if self._is_handling:
+        if not self._turns.take(event):
             return
-        self._is_handling = True
-        try:
-            while self._events:
-                now_s = trio.current_time()
-                for effect in self._core.handle(self._events.popleft(), now_s):
-                    self._perform(effect, now_s)
-        finally:
-            self._is_handling = False
         if self.is_current():
             self.current_s = trio.current_time()
-        self._poked.set()
+        self._alarm.look_again()
 
     def places_changed(self) -> None:
         """Hosts may be elsewhere than before."""
@@ -138,7 +127,7 @@ class RelayShell:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                nursery.start_soon(self._keep_time)
+                nursery.start_soon(self._alarm.run)
                 nursery.start_soon(self._tell_members)
                 nursery.start_soon(self._close_idle)
         finally:
@@ -146,15 +135,6 @@ class RelayShell:
             self._caller.close_idle(everything=True)
 
     # -- tasks ----------------------------------------------------------------------------------
-
-    async def _keep_time(self) -> None:
-        while True:
-            deadline = self._core.deadline()
-            with trio.move_on_at(math.inf if deadline is None else deadline) as scope:
-                await self._poked.wait()
-            self._poked = trio.Event()
-            if scope.cancelled_caught:
-                self.handle(on.TimePassed())
 
     async def _tell_members(self) -> None:
         while True:
@@ -193,7 +173,7 @@ class RelayShell:
             case _:
                 pass
 
-    def _perform(self, effect: on.Effect, now_s: float) -> None:
+    def _perform(self, effect: on.Effect) -> None:
         match effect:
             case on.AskPeer():
                 self._ask(effect)
@@ -202,7 +182,7 @@ class RelayShell:
                 if answer is not None:  # else who asked has gone
                     answer.give(body)
             case on.Adopt(snapshot, source, attested_by):
-                self.adopted = Adopted(source, snapshot.revision, attested_by, now_s)
+                self.adopted = Adopted(source, snapshot.revision, attested_by, trio.current_time())
                 self._taking.adopt(snapshot)
             case on.WatchStore(is_wanted):
                 self._taking.watch(is_wanted)
@@ -211,7 +191,7 @@ class RelayShell:
 
     def _ask(self, effect: on.AskPeer) -> None:
         if self._nursery is None or self._asking >= CALLS_MAX:
-            self._events.append(on.PeerFailed(effect.call))
+            self.handle(on.PeerFailed(effect.call))
             return
         self._asking += 1
         self._nursery.start_soon(self._ask_peer, effect)
