@@ -76,7 +76,6 @@ from sidecar.xds.events import (
 )
 from sidecar.xds.events import Effect as SessionEffect
 from sidecar.xds.events import Event as SessionEvent
-from sidecar.xds.resource import TypeUrl
 from store.etcd.client import EtcdClient
 from store.snapshot import Snapshot
 
@@ -155,20 +154,8 @@ class NodeShell:
         self._nursery: trio.Nursery | None = None
         self._wake = trio.Event()
         self._wakes_at_s: float | None = None
-        self.answers = NodeAnswers(
-            settings=settings,
-            node=self._node,
-            sources=self.sources,
-            driver=self._driver,
-            envoy=self._envoy,
-            registrar=self._registrar,
-            secrets=self._secrets.keeper,
-            last_good=self._last_good,
-            measured=self._metrics,
-            changed=self._changed,
-            started_at_s=trio.current_time(),
-            describe_gossip=self.gossip.describe,
-            traffic=Traffic(envoy_side.admin, MeshFacts(self._node, built.parties)).text,
+        self.answers = self._made_answers(
+            Traffic(envoy_side.admin, MeshFacts(self._node, built.parties))
         )
         """What the status API answers."""
         self._outlier = make_outlier(
@@ -180,13 +167,34 @@ class NodeShell:
             gossip=self.gossip.shell,
             registry=self._metrics.registry,
         )
-        wide = self.answers.whole_mesh.wide
+        self._join_mesh()
+
+    def _made_answers(self, traffic: Traffic) -> NodeAnswers:
+        return NodeAnswers(
+            settings=self._settings,
+            node=self._node,
+            sources=self.sources,
+            driver=self._driver,
+            envoy=self._envoy,
+            registrar=self._registrar,
+            secrets=self._secrets.keeper,
+            last_good=self._last_good,
+            measured=self._metrics,
+            changed=self._changed,
+            started_at_s=trio.current_time(),
+            describe_gossip=self.gossip.describe,
+            traffic=traffic.text,
+        )
+
+    def _join_mesh(self) -> None:
+        """Make the answers speak for the whole mesh where this host gossips."""
+        whole_mesh = self.answers.whole_mesh
         if self.gossip.shell is None:
-            wide.off = self.gossip.off
+            whole_mesh.wide.off = self.gossip.off
         else:
-            wide.join(self.gossip.shell)
+            whole_mesh.wide.join(self.gossip.shell)
             self.gossip.shell.listen(self._metrics.gossip)
-        self.answers.whole_mesh.ejection = self._outlier
+        whole_mesh.ejection = self._outlier
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -262,18 +270,9 @@ class NodeShell:
         return bool(self._settings.workloads or self.gossip.address)
 
     def _takes_requests(self) -> bool:
-        view, wanted = self._driver.view(), self._facts.inbound_listeners
-        refused = [
-            f"{row.name}: {row.detail}"
-            for row in view.rejected
-            if row.type_url is TypeUrl.LISTENER and row.name in wanted
-        ]
-        if refused:
-            self._registrar.wait_for(f"Envoy refuses {'; '.join(refused)}")
-            return False
-        listeners = view.types[TypeUrl.LISTENER]
-        is_settled = not listeners.pending and not listeners.in_flight
-        return self._envoy.connected and is_settled and listeners.held >= len(wanted)
+        return self._own_workloads.are_served(
+            self._driver.view(), is_connected=self._envoy.connected
+        )
 
     async def _tick(self) -> None:
         while True:

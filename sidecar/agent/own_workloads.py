@@ -20,6 +20,8 @@ from sidecar.agent.registrar import Registrar
 from sidecar.agent.settings import SidecarSettings
 from sidecar.mesh.mesh import Mesh
 from sidecar.node.events import LocalPortsChanged
+from sidecar.xds.events import SessionView
+from sidecar.xds.resource import TypeUrl
 
 __all__ = ["OwnWorkloads"]
 
@@ -112,6 +114,26 @@ class OwnWorkloads:
         """Register the workloads as they are now, once peers can connect to them."""
         await self._until_served()
         self.say()
+
+    def are_served(self, session: SessionView, *, is_connected: bool) -> bool:
+        """Whether Envoy takes connections for all of them; says so where it refuses to.
+
+        Args:
+            session: What Envoy holds.
+            is_connected: Whether it is there.
+        """
+        wanted = self._facts.inbound_listeners
+        refused = [
+            f"{row.name}: {row.detail}"
+            for row in session.rejected
+            if row.type_url is TypeUrl.LISTENER and row.name in wanted
+        ]
+        if refused:
+            self._registrar.wait_for(f"Envoy refuses {'; '.join(refused)}")
+            return False
+        listeners = session.types[TypeUrl.LISTENER]
+        is_settled = not listeners.pending and not listeners.in_flight
+        return is_connected and is_settled and listeners.held >= len(wanted)
 
     def _are_known(self) -> bool:
         """Whether every group that settings name is there; says so where one is not."""
