@@ -7,8 +7,9 @@ merged, and gateways have none (Istio pilot/pkg/model/push_context.go getSidecar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 from sidecar.mesh.buckets import Buckets
@@ -16,6 +17,7 @@ from sidecar.mesh.facts import SidecarFacts
 from sidecar.mesh.labels import includes
 from sidecar.mesh.model import Context, HostName, Provenance
 from sidecar.mesh.names import is_wildcard, matches, resolve, subset_of
+from sidecar.mesh.services import ServiceIndex
 from store.objects.sidecar import IstioEgressListener, SidecarSpec
 
 __all__ = [
@@ -118,6 +120,17 @@ class SidecarScope:
         return self.is_everything or any(
             one.imports.has_virtual_service(named, namespace) for one in self.listeners
         )
+
+    def hosts(self, services: ServiceIndex) -> Iterator[HostName]:
+        """Hosts that may be in scope, each once: from imports where those name them, else from all."""
+        imports = [one for listener in self.listeners for one in listener.imports.exact]
+        wild = [one for listener in self.listeners for one in listener.imports.wildcards]
+        if any(one.namespace == ANY for one in wild):
+            yield from services.hosts()
+            return
+        named = (one.host for one in imports)
+        placed = (host for one in wild for host in services.definitions(one.namespace))
+        yield from dict.fromkeys(chain(named, placed))
 
 
 _ALL_IMPORTS = Imports(wildcards=(Import(ANY, HostName("*")),))

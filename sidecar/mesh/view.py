@@ -140,13 +140,13 @@ class View:
 
     def services(self) -> Iterator[Service]:
         """Every service that this context may address, in order of creation, then host."""
-        found = (self.service(host) for host in self._hosts_in_scope())
+        found = (self.service(host) for host in self.sidecar_scope.hosts(self.mesh.services))
         visible = [service for service in found if service is not None]
         yield from sorted(visible, key=_age)
 
     def hosts(self) -> Iterator[HostName]:
         """Every host that this context may address a service of, perhaps more: nothing is built."""
-        yield from self._hosts_in_scope()
+        yield from self.sidecar_scope.hosts(self.mesh.services)
 
     def plain_http(self, host: HostName) -> ServiceEntryFacts | None:
         """The one ServiceEntry that alone makes the service of a host, where it speaks HTTP and nothing else.
@@ -169,7 +169,7 @@ class View:
         """How many services there are at most in sight: for budgets, without building any."""
         if self.sidecar_scope.is_everything:
             return len(self.mesh.services.namespaces)
-        return sum(1 for _ in self._hosts_in_scope())
+        return sum(1 for _ in self.sidecar_scope.hosts(self.mesh.services))
 
     def listener_services(self, listener: EgressListener) -> Iterator[Service]:
         """The services that one egress listener of this context's Sidecar imports, in order of creation."""
@@ -241,18 +241,6 @@ class View:
         found = (self.service(host) for host in hosts)
         having = (one for one in found if one is not None and address in one.addresses)
         return tuple(sorted(having, key=_age))
-
-    def _hosts_in_scope(self) -> Iterator[HostName]:
-        """Hosts that may be in scope, each once: from imports where those name them, else from all."""
-        index, scope = self.mesh.services, self.sidecar_scope
-        imports = [one for listener in scope.listeners for one in listener.imports.exact]
-        wild = [one for listener in scope.listeners for one in listener.imports.wildcards]
-        if any(one.namespace == "*" for one in wild):
-            yield from index.hosts()
-            return
-        named = (one.host for one in imports)
-        placed = (host for one in wild for host in index.definitions(one.namespace))
-        yield from dict.fromkeys(chain(named, placed))
 
     # Endpoints and policies
 
