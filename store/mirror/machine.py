@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from store.mirror import events as on
+from store.mirror.asking import Asking
 from store.mirror.comparing import Comparison, agrees, told
 from store.mirror.complaints import Complaints
 from store.mirror.doubt import Doubt
@@ -57,10 +58,7 @@ class Mirror:
         self._known = seed.revision if seed is not None else 0
         self._state, self._since = _S.IDLE, 0.0
         self._wake: float | None = None
-        self._request = self._stream = 0
-        self._pending: int | None = None
-        self._has_stream = self._lag_seen = self._is_resumed = self._is_compacted = False
-        self._effects: list[on.Effect] = []
+        self._lag_seen = self._is_resumed = self._is_compacted = False
         self._heard: float | None = None
         self._heartbeat = self._silent = 0.0
         self._resynced = -math.inf
@@ -69,6 +67,7 @@ class Mirror:
         self._holding = Holding()
         self._version = ""
         self._counters = Counters()
+        self._ask = Asking(self._counters)
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -99,24 +98,24 @@ class Mirror:
 
     def handle(self, event: on.Event, now_s: float) -> list[on.Effect]:
         """Take one event and say what to do. An event that does not fit the state changes nothing."""
-        self._effects = []
+        self._ask.effects = []
         match event:
             case on.Started():
                 if self._state is _S.IDLE:
                     self._list(now_s) if self._snapshot is None else self._open(now_s)
-            case on.Listed(request) if request == self._pending:
+            case on.Listed(request) if self._ask.is_awaited(request):
                 self._listed(event, now_s)
-            case on.KeysListed(request) if request == self._pending:
+            case on.KeysListed(request) if self._ask.is_awaited(request):
                 self._keys_listed(event, now_s)
-            case on.KeyRead(request) if request == self._pending:
+            case on.KeyRead(request) if self._ask.is_awaited(request):
                 self._witnessed(event, now_s)
-            case on.ReadFailed(request, failure) if request == self._pending:
+            case on.ReadFailed(request, failure) if self._ask.is_awaited(request):
                 self._read_failed(failure, now_s)
-            case on.WatchAnswered(stream) if stream == self._stream and self._has_stream:
+            case on.WatchAnswered(stream) if self._ask.is_open(stream):
                 self._answered(event, now_s)
-            case on.WatchBroken(stream, failure) if stream == self._stream and self._has_stream:
+            case on.WatchBroken(stream, failure) if self._ask.is_open(stream):
                 self._failed("watch_broken", failure, now_s)
-            case on.ServerIdentified(stream, version) if stream == self._stream:
+            case on.ServerIdentified(stream, version) if self._ask.is_latest(stream):
                 self._version = version
             case on.Listed() | on.KeysListed() | on.KeyRead() | on.ReadFailed():
                 pass  # nobody waits for it any more
@@ -130,29 +129,16 @@ class Mirror:
                 self._woken(now_s)
             case _:
                 assert_never(event)
-        return self._effects
+        return self._ask.effects
 
     def _list(self, now_s: float) -> None:
-        self._close()
+        self._ask.close()
         self._enter(_S.LISTING, now_s, self._reason)
-        self._read_everything()
-
-    def _read_everything(self) -> None:
-        self._counters.lists += 1
-        self._effects.append(on.List(self._next_request()))
-
-    def _read_keys(self) -> None:
-        self._counters.comparisons += 1
-        self._effects.append(on.ListKeysOnly(self._next_request()))
-
-    def _next_request(self) -> int:
-        self._request += 1
-        self._pending = self._request
-        self._wake = None
-        return self._request
+        self._ask.read_everything()
 
     def _listed(self, event: on.Listed, now_s: float) -> None:
-        self._pending, self._heard = None, now_s
+        self._ask.answered()
+        self._heard = now_s
         if self._snapshot is None:
             self._adopt(event, Epoch(1, event.cluster_id), now_s)
             return
@@ -167,12 +153,12 @@ class Mirror:
             case Judgement.FOLLOW:
                 epoch = Epoch(self._snapshot.epoch.life + 1, event.cluster_id)
                 facts = {"epoch": str(epoch), "lost": str(worst)}
-                self._report("epoch_followed", on.Severity.WARNING, **facts)
+                self._ask.report("epoch_followed", on.Severity.WARNING, **facts)
                 self._adopt(event, epoch, now_s)
             case Judgement.CONFIRM:
                 self._enter(_S.CONFIRMING, now_s, f"a reading lacks {worst}")
                 self._wake = now_s + self._settings.confirm_s
-                self._report("mass_deletion_doubted", on.Severity.WARNING, lost=str(worst))
+                self._ask.report("mass_deletion_doubted", on.Severity.WARNING, lost=str(worst))
             case Judgement.HOLD:
                 self._hold(reading, f"it lacks {worst}", now_s)
 
@@ -195,11 +181,11 @@ class Mirror:
     def _hold(self, reading: Reading, lack: str, now_s: float) -> None:
         self._enter(_S.HELD, now_s, f"another epoch is held: {lack}")
         self._wake = now_s + self._patience.about(self._settings.held_poll_s)
-        self._effects += self._holding.hold(reading, lack)
+        self._ask.effects += self._holding.hold(reading, lack)
 
     def _accept(self, now_s: float) -> None:
         if self._state is not _S.HELD:
-            self._report("nothing_to_accept", on.Severity.WARNING)
+            self._ask.report("nothing_to_accept", on.Severity.WARNING)
             return
         self._holding.accept()
         self._list(now_s)
@@ -217,7 +203,8 @@ class Mirror:
 
     def _keys_listed(self, event: on.KeysListed, now_s: float) -> None:
         assert self._snapshot is not None
-        self._pending, self._heard = None, now_s
+        self._ask.answered()
+        self._heard = now_s
         reading = Reading(event.mod_revisions, event.revision, event.cluster_id)
         if self._state is _S.WATCHING:
             self._compare(reading, now_s)
@@ -245,16 +232,16 @@ class Mirror:
         lost = self._comparison.weigh(self._snapshot, reading, now_s)
         if lost:
             self._counters.drift_repaired += len(lost)
-            self._report("lost_events_found", on.Severity.WARNING, **told(lost))
+            self._ask.report("lost_events_found", on.Severity.WARNING, **told(lost))
             self._list(now_s)
 
     def _is_another(self, now_s: float, **facts: str | int) -> None:
         """What is behind the endpoints is not in the life that we knew: only a reading tells what it is."""
-        self._report("store_is_another", on.Severity.WARNING, **facts)
+        self._ask.report("store_is_another", on.Severity.WARNING, **facts)
         self._list(now_s)
 
     def _read_failed(self, failure: on.Failure, now_s: float) -> None:
-        self._pending = None
+        self._ask.answered()
         if self._state is _S.WATCHING:
             self._comparison.again(now_s)
         elif self._state is _S.HELD:
@@ -264,16 +251,17 @@ class Mirror:
         elif self._state is _S.OPENING and failure.kind is on.FailureKind.COMPACTED:
             self._compacted(self._known, now_s)
         elif self._state is _S.OPENING and failure.kind is on.FailureKind.OTHER:
-            self._close()
+            self._ask.close()
             self._check(now_s, "its revisions are not those that we knew")
         else:
-            self._close()
+            self._ask.close()
             self._failed("read_failed", failure, now_s)
 
     def _witnessed(self, event: on.KeyRead, now_s: float) -> None:
         """Whether the watch that was taken up again is of the life that we knew; see `store.mirror.doubt`."""
         assert self._snapshot is not None
-        self._pending, self._heard = None, now_s
+        self._ask.answered()
+        self._heard = now_s
         held = self._doubt.settle(event, self._snapshot.epoch.cluster_id)
         if held is None:
             self._is_another(now_s, revision=event.revision)
@@ -281,23 +269,15 @@ class Mirror:
             self._alive(answer, now_s)
 
     def _open(self, now_s: float, *, resumed: bool = True) -> None:
-        self._close()
+        self._ask.close()
         self._is_resumed = resumed
         self._doubt.end()
         if resumed and self._snapshot is not None:
             self._doubt.begin(self._snapshot, self._known)
         self._enter(_S.OPENING, now_s, self._reason)
-        self._counters.streams += 1
-        self._stream += 1
-        self._has_stream, self._lag_seen = True, False
+        self._lag_seen = False
         self._silent = now_s + self._settings.silence_s
-        self._effects.append(on.OpenWatch(self._stream, self._known + 1))
-
-    def _close(self) -> None:
-        if self._has_stream:
-            self._effects.append(on.CloseWatch(self._stream))
-        self._has_stream = False
-        self._pending = None
+        self._ask.open_watch(self._known + 1)
 
     def _answered(self, event: on.WatchAnswered, now_s: float) -> None:
         assert self._snapshot is not None
@@ -306,14 +286,14 @@ class Mirror:
         if event.compact_revision:
             self._compacted(event.compact_revision, now_s)
         elif event.canceled:
-            self._close()
+            self._ask.close()
             self._failed("watch_canceled", cancellation(event.cancel_reason), now_s)
         elif event.cluster_id != self._snapshot.epoch.cluster_id:
             self._is_another(now_s, cluster_id=f"{event.cluster_id:x}")
         elif self._doubt.is_open:
             question = self._doubt.hold(event)
             if question is not None:
-                self._effects.append(on.ReadKey(self._next_request(), *question))
+                self._ask.read_key(*question)
         else:
             self._alive(event, now_s)
 
@@ -340,9 +320,9 @@ class Mirror:
 
     def _compacted(self, compact_revision: int, now_s: float) -> None:
         self._counters.compactions += 1
-        self._close()
+        self._ask.close()
         self._is_compacted = True
-        self._report("watch_compacted", known=self._known, compacted=compact_revision)
+        self._ask.report("watch_compacted", known=self._known, compacted=compact_revision)
         if now_s - self._resynced < self._settings.resync_pause_s:
             self._back_off("compacted twice in a row", now_s)
         else:
@@ -352,15 +332,15 @@ class Mirror:
         """What is known is compacted away, say: a watch cannot go on from it, only a reading can."""
         self._resynced = now_s
         self._enter(_S.CHECKING, now_s, reason)
-        self._read_keys()
+        self._ask.read_keys()
 
     def _failed(self, name: str, failure: on.Failure, now_s: float) -> None:
-        self._has_stream, self._pending = False, None
+        self._ask.forget()
         severity = self._complaints.weigh(failure, is_news=failure.text != self._reason)
         if severity is not None:
-            self._report(name, severity, kind=failure.kind.value, reason=failure.text)
+            self._ask.report(name, severity, kind=failure.kind.value, reason=failure.text)
         is_denied = failure.kind is on.FailureKind.DENIED
-        self._effects.append(on.Reauthenticate() if is_denied else on.SwitchEndpoint())
+        self._ask.effects.append(on.Reauthenticate() if is_denied else on.SwitchEndpoint())
         self._back_off(failure.text, now_s)
 
     def _back_off(self, reason: str, now_s: float) -> None:
@@ -370,7 +350,7 @@ class Mirror:
     def _woken(self, now_s: float) -> None:
         if self._state in (_S.OPENING, _S.WATCHING):
             if now_s >= self._silent:
-                self._close()
+                self._ask.close()
                 silence = f"no word from etcd for {self._settings.silence_s:g} s"
                 self._failed("watch_silent", on.Failure(on.FailureKind.UNAVAILABLE, silence), now_s)
                 return
@@ -382,9 +362,9 @@ class Mirror:
                 case _S.BACKOFF:
                     self._try_again(now_s)
                 case _S.CONFIRMING:
-                    self._read_everything()
+                    self._ask.read_everything()
                 case _S.HELD:
-                    self._read_keys()
+                    self._ask.read_keys()
 
     def _try_again(self, now_s: float) -> None:
         if self._snapshot is None or self._holding.is_accepted:
@@ -397,24 +377,19 @@ class Mirror:
     def _tend(self, now_s: float) -> None:
         if now_s >= self._heartbeat:
             self._heartbeat = now_s + self._settings.heartbeat_s
-            self._effects.append(on.RequestProgress(self._stream))
+            self._ask.request_progress()
         if now_s >= self._comparison.at:
             self._comparison.ask(self._known, now_s)
-            if self._pending is None:
-                self._read_keys()
+            if not self._ask.is_reading:
+                self._ask.read_keys()
 
     def _enter(self, state: MirrorState, now_s: float, reason: str = "") -> None:
         if state is not self._state:
             assert state in TRANSITIONS[self._state], f"{self._state} -> {state} is not foreseen"
             self._state, self._since = state, now_s
-        self._reason = reason
+        self._reason, self._wake = reason, None
 
     def _publish(self, after: Snapshot) -> None:
         before, self._snapshot = self._snapshot, after
         if before is None or not before.is_same(after):
-            self._effects.append(on.Publish(after))
-
-    def _report(
-        self, name: str, severity: on.Severity = on.Severity.INFO, **facts: str | int
-    ) -> None:
-        self._effects.append(on.Report(name, severity, facts))
+            self._ask.effects.append(on.Publish(after))
