@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import trio
@@ -41,6 +41,7 @@ from sidecar.agent.settings import SidecarSettings
 from sidecar.agent.sources import Sources
 from sidecar.agent.success import watch_successes
 from sidecar.agent.traffic import MeshFacts, Traffic
+from sidecar.agent.turns import Alarm
 from sidecar.certificates.model import Material, SecretSource
 from sidecar.node.events import (
     CompareRegistration,
@@ -111,16 +112,7 @@ class NodeShell:
         built = facts.builder()
         builder = partial(Builder, built)
         self._dns = DnsSide(settings)
-        self._node = Node(
-            settings.node,
-            facts.contexts(),
-            lambda _: builder(),
-            memory=self._last_good.memory,
-            is_judged=self._last_good.is_judged,
-            kept=self._last_good.kept,
-            addresses=self._dns.addresses,
-        )
-        self._node.preload(self._last_good.names)
+        self._node = self._made_node(builder)
         self._client = EtcdClient(settings.etcd, start_at=random.randrange(1 << 16))
         self._metrics = Metrics()
         self._metrics.dns(self._dns.describe)
@@ -152,8 +144,7 @@ class NodeShell:
             changed=self._changed,
         )
         self._nursery: trio.Nursery | None = None
-        self._wake = trio.Event()
-        self._wakes_at_s: float | None = None
+        self._alarm = Alarm(self._node.deadline, lambda: self._handle(Tick()))
         self.answers = self._made_answers(
             Traffic(envoy_side.admin, MeshFacts(self._node, built.parties))
         )
@@ -168,6 +159,21 @@ class NodeShell:
             registry=self._metrics.registry,
         )
         self._join_mesh()
+
+    def _made_node(self, builder: Callable[[], Builder]) -> Node:
+        """The core, with what a former run left on disk."""
+        before = self._last_good
+        node = Node(
+            self._settings.node,
+            self._facts.contexts(),
+            lambda _: builder(),
+            memory=before.memory,
+            is_judged=before.is_judged,
+            kept=before.kept,
+            addresses=self._dns.addresses,
+        )
+        node.preload(before.names)
+        return node
 
     def _made_answers(self, traffic: Traffic) -> NodeAnswers:
         return NodeAnswers(
@@ -221,7 +227,7 @@ class NodeShell:
                 await nursery.start(self._envoy_side.run)
                 nursery.start_soon(self._envoy_side.renew, self.wait_ready)
                 nursery.start_soon(self._last_good.run, self._cache_failed)
-                nursery.start_soon(self._tick)
+                nursery.start_soon(self._alarm.run)
                 nursery.start_soon(judge_the_rest, self.wait_ready, self._node, self._handle)
                 nursery.start_soon(self._secrets.run)
                 nursery.start_soon(
@@ -273,15 +279,6 @@ class NodeShell:
         return self._own_workloads.are_served(
             self._driver.view(), is_connected=self._envoy.connected
         )
-
-    async def _tick(self) -> None:
-        while True:
-            deadline = self._wakes_at_s = self._node.deadline()
-            with trio.move_on_at(math.inf if deadline is None else deadline) as scope:
-                await self._wake.wait()
-            self._wake = trio.Event()
-            if scope.cancelled_caught:
-                self._handle(Tick())
 
     # -- events ---------------------------------------------------------------------------------
 
@@ -366,8 +363,8 @@ class NodeShell:
             if self._own_workloads.follow(self._node.mesh) and self._nursery is not None:
                 self._nursery.start_soon(self._own_workloads.say_when_served)
         self._outlier.held_changed()
-        if self._node.deadline() != self._wakes_at_s:
-            self._wake.set()
+        if self._node.deadline() != self._alarm.at_s:
+            self._alarm.look_again()
         self._changed.ring()
 
     def _perform(self, effects: Iterable[Effect]) -> None:

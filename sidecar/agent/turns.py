@@ -65,6 +65,8 @@ class Alarm:
         self._deadline = deadline
         self._ring = ring
         self._moved = trio.Event()
+        self.at_s: float | None = None
+        """The deadline that is kept now."""
 
     def look_again(self) -> None:
         """The deadline may be another than before."""
@@ -73,7 +75,7 @@ class Alarm:
     async def run(self) -> None:
         """Keep time until cancelled."""
         while True:
-            deadline = self._deadline()
+            deadline = self.at_s = self._deadline()
             with trio.move_on_at(math.inf if deadline is None else deadline) as scope:
                 await self._moved.wait()
             self._moved = trio.Event()
