@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sidecar.mesh.mesh import CONFIG_REF
 from sidecar.mesh.model import Context
 from sidecar.node.events import (
     Desire,
@@ -35,16 +36,19 @@ from sidecar.xds.desired import Builder, BuilderSettings
 from sidecar.xds.events import ResourceRejected
 from sidecar.xds.resource import TypeUrl
 from store.catalog import Recall
+from store.keys import object_key
 from store.snapshot import Entry, Epoch, Snapshot
 
 EPOCH = Epoch(1, 0xE7)
 NEVER = 10**9
+VERSIONS = {"MeshConfig": "meshd.io/v1"}
 PLURALS = {
     "VirtualService": "virtualservices",
     "DestinationRule": "destinationrules",
     "ServiceEntry": "serviceentries",
     "Sidecar": "sidecars",
     "Gateway": "gateways",
+    "WorkloadEntry": "workloadentries",
 }
 HOSTS = ("a.example", "b.example", "*.example", "short")
 EVIL = b"6.6.6.6"
@@ -114,6 +118,24 @@ def gateway(host: str, words: str) -> Spec:
     }
 
 
+def selecting(host: str, words: str) -> Spec:
+    spec = {**service(host, words), "workloadSelector": {"labels": {"app": "web"}}}
+    return {name: value for name, value in spec.items() if name != "endpoints"}
+
+
+def workload(_: str, words: str) -> Spec:
+    address = words if words == "6.6.6.6" else f"10.1.0.{len(words)}"
+    return {"address": address, "labels": {"app": "web", "v": words}}
+
+
+def mesh_config(host: str, words: str) -> Spec:
+    return {
+        "domain": "m.test" if host == "short" else "cluster.local",
+        "defaultServiceExportTo": ["."] if words == "v" else ["*"],
+        "outboundTrafficPolicy": {"mode": "REGISTRY_ONLY" if words == "ww" else "ALLOW_ANY"},
+    }
+
+
 SHAPES: dict[str, tuple[str, Callable[[str, str], Spec]]] = {
     "plain": ("VirtualService", virtual_service),
     "routed": ("VirtualService", routed),
@@ -124,6 +146,9 @@ SHAPES: dict[str, tuple[str, Callable[[str, str], Spec]]] = {
     "db": ("ServiceEntry", tcp),
     "scope": ("Sidecar", sidecar),
     "edge": ("Gateway", gateway),
+    "picked": ("ServiceEntry", selecting),
+    "endpoint": ("WorkloadEntry", workload),
+    "config": ("MeshConfig", mesh_config),
 }
 
 SPOILT: dict[str, Callable[[Spec], Spec]] = {
@@ -173,9 +198,11 @@ SPOILT: dict[str, Callable[[Spec], Spec]] = {
 
 def written(kind: str, name: str, spec: Spec, how: str) -> bytes:
     document = {
-        "apiVersion": "networking.istio.io/v1",
+        "apiVersion": VERSIONS.get(kind, "networking.istio.io/v1"),
         "kind": kind,
-        "metadata": {"name": name, "namespace": "default"},
+        "metadata": {"name": name}
+        if kind == "MeshConfig"
+        else {"name": name, "namespace": "default"},
         "spec": spec,
     }
     text = json.dumps(document)
@@ -214,6 +241,8 @@ class Thing:
     @property
     def key(self) -> str:
         kind, _ = SHAPES[self.shape]
+        if kind == "MeshConfig":
+            return object_key(CONFIG_REF)
         return f"ns/default/{PLURALS[kind]}/{'leaf' if self.shape == 'leaf' else self.name}"
 
     @property
