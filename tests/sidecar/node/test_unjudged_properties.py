@@ -291,6 +291,7 @@ deeds = st.one_of(
     st.tuples(st.just("taken"), st.just(0)),
     st.tuples(st.just("refused"), st.integers(0, 20)),
     st.tuples(st.just("restart"), st.booleans()),
+    st.tuples(st.just("restart"), st.just(True)),
     st.tuples(st.just("restored"), st.just(0)),
 )
 
@@ -434,6 +435,7 @@ def both(hosts: Sequence[Host], etcd: Etcd, deed: str, what: object) -> None:
                 rejected = ResourceRejected(one.type_url, one.name, one.version, "no", one.sources)
                 host.take(EnvoyRejected(rejected))
             case "restart", bool():
+                host.taken()
                 host.restart(is_etcd_away=what)
             case _:
                 raise AssertionError(deed)
