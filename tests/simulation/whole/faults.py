@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from store.snapshot import Entry, Snapshot
 from tests.simulation.whole.host import Disk
 from tests.simulation.whole.writers import REGISTERS
 
@@ -128,11 +130,13 @@ class Faults:
         """A sidecar is killed and starts again: with its disk, with an old one, or with an empty one."""
         name = self.rng.choice(self._names)
         for_s = self.rng.choice((0.05, 1.0, self.rng.uniform(2.0, 20.0)))
-        disk = self.rng.choice(("its disk", "its disk", "an empty disk"))
+        disk = self.rng.choice(("its disk", "its disk", "an old disk", "an empty disk"))
         self.whole.kill(name)
+        place = self.whole.places[name]
         if disk == "an empty disk":
-            place = self.whole.places[name]
             place.disk = Disk(epoch=place.disk.epoch)
+        elif disk == "an old disk":
+            place.disk = replace(place.old_disk, epoch=place.disk.epoch)
         self._later(for_s, partial(self.whole.start, name))
         return f"the sidecar of {name} is killed, and starts with {disk} after {for_s:.1f} s"
 
@@ -188,6 +192,28 @@ class Faults:
         self._later(for_s, lambda: [self.whole.sick.pop(name, None) for name in chosen])
         return f"{share:.0%} of answers of {', '.join(chosen)} are 5xx for {for_s:.1f} s"
 
+    def liar(self) -> str:
+        """The sidecar of a host tells of revisions that never were, signed with its key, until it is replaced."""
+        name = self.rng.choice(self._names)
+        sidecar, for_s = self.whole.places[name].sidecar, self.rng.uniform(5.0, 30.0)
+        if sidecar is None:
+            return "nobody is there to lie"
+        sidecar.sources.lie = _forged
+
+        def replaced() -> None:
+            if self.whole.places[name].sidecar is sidecar:
+                self.whole.kill(name)
+                self.whole.start(name)
+
+        self._later(for_s, replaced)
+        return f"{name} lies for {for_s:.1f} s"
+
+    def stand_still(self) -> str:
+        """A sidecar is stopped by a signal, and goes on later with all that has come in meanwhile lost or late."""
+        name, for_s = self.rng.choice(self._names), self.rng.uniform(0.5, 15.0)
+        self.whole.clock.pause(name, for_s)
+        return f"the gossip of {name} stands still for {for_s:.1f} s"
+
     # -- machinery ------------------------------------------------------------------------------
 
     def _begin(self, fault: Callable[[Faults], str]) -> None:
@@ -223,4 +249,13 @@ FAULTS: tuple[Callable[[Faults], str], ...] = (
     Faults.restore,
     Faults.bad_object,
     Faults.sick_endpoint,
+    Faults.liar,
+    Faults.stand_still,
 )
+
+
+def _forged(snapshot: Snapshot) -> Snapshot:
+    """Content that nobody wrote, some revisions ahead."""
+    revision = snapshot.revision + 3
+    key = "ns/default/virtualservices/a-pair-test"
+    return snapshot.apply([Entry(key, b"{}", revision, revision, 1)], [], revision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from sidecar.outlier.outlier import Outlier
 from sidecar.outlier.view import JudgementState
 from sidecar.registration.record import OwnPort, OwnRecord, OwnWorkload
 from sidecar.standing import events as standing_events
-from sidecar.standing.model import Standing
+from sidecar.standing.model import HASH_DIGITS, Standing, Sync
 from sidecar.standing.standings import Standings
 from sidecar.xds.compile import Bind
 from sidecar.xds.desired import Builder, BuilderSettings
@@ -494,6 +494,12 @@ class Sidecar:
             is_current=self._is_current,
             version="simulated",
         )
+        snapshot = self.node.catalog.snapshot
+        if self.sources.lie is not None and snapshot is not None:
+            told = self.sources.lie(snapshot)
+            own = replace(
+                own, received=told.revision, received_hash=told.hash[:HASH_DIGITS], sync=Sync.STORE
+            )
         if own != self._said:
             self._said = own
             self._tell_standings(standing_events.OwnChanged(own))

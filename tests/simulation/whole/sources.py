@@ -73,6 +73,8 @@ class Sources:
         self.link = Link(site, name, self._heard_of_store)
         self.adopted = 0
         """Snapshots taken from peers."""
+        self.lie: Callable[[Snapshot], Snapshot] | None = None
+        """What this host tells the others in the place of what it holds; None: the truth."""
         self.reports: list[on.Report | mirror_events.Report] = []
         self._pending: Snapshot | None = None
         self._is_from_peers = False
@@ -112,6 +114,10 @@ class Sources:
         if found in (Sync.PEERS, Sync.STALE) and was_heard and not self._is_from_peers:
             return Sync.STORE
         return found
+
+    def said_of(self, snapshot: Snapshot) -> Snapshot:
+        """What this host says that it holds."""
+        return snapshot if self.lie is None else self.lie(snapshot)
 
     def accept_epoch(self) -> bool:
         """A person accepts the epoch that is held; whether one is."""
@@ -177,7 +183,7 @@ class Sources:
                     if self._pending is None:
                         self._clock.at(self._clock.now_s, self._publish)
                     self._pending = snapshot
-                    self.tell_relay(on.SnapshotSeen(snapshot))
+                    self.tell_relay(on.SnapshotSeen(self.said_of(snapshot)))
                 case mirror_events.Report():
                     self.reports.append(effect)
                 case _:

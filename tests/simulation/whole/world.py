@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from sidecar.gossip import LAN
@@ -32,6 +32,8 @@ HEAL_AT_S = 95.0
 FAULTS_FROM_S = 12.0
 STREAMS_A_LIFE = 100_000
 LEASES_EVERY_S = 0.25
+BACKUP_EVERY_S = 20.0
+"""How old an old disk is at least half of the time."""
 
 
 @dataclass
@@ -44,6 +46,8 @@ class Place:
     traffic: Traffic
     sidecar: Sidecar | None = None
     """None while it does not run."""
+    old_disk: Disk = field(default_factory=Disk)
+    """What its disk held a while ago."""
     lives: int = 0
 
 
@@ -100,6 +104,7 @@ class Whole:
             self.at(self.rng.uniform(0.0, 2.0), partial(self.start, name))
         self._each(EVERY_S, self._requests)
         self._each(LEASES_EVERY_S, self.site.tick)
+        self._each(BACKUP_EVERY_S, self._back_up)
 
     @property
     def elapsed_s(self) -> float:
@@ -230,6 +235,10 @@ class Whole:
         )
         envoy.cleared = traffic.cleared
         return envoy, traffic
+
+    def _back_up(self) -> None:
+        for place in self.places.values():
+            place.old_disk = replace(place.disk)
 
     def _seeds(self, host: Host) -> list[str]:
         return [other.address for other in self.clock.hosts.values() if other.name != host.name][:3]

@@ -39,13 +39,8 @@ class Writers:
 
     def write_pair(self) -> None:
         """One change set."""
-        number = self.generation + 1
-        writes: dict[str, bytes | None] = {f"{FOLDER}/destinationrules/shop": _rule(number)}
-        for authority in PAIR:
-            name = authority.replace(".", "-")
-            writes[f"{FOLDER}/virtualservices/{name}"] = _route(name, authority, number)
-        if self._commit(writes):
-            self.generation = number
+        if self._commit(self._pair(self.generation + 1)):
+            self.generation += 1
 
     def write_register(self, number: int) -> None:
         """The next value of a register, good again if it was spoilt."""
@@ -56,7 +51,7 @@ class Writers:
 
     def spoil(self, number: int) -> None:
         """Somebody writes what cannot be used: no JSON, an unknown field, or something that Envoy refuses."""
-        kind = self.rng.randrange(3)
+        kind = self.rng.randrange(4)
         if kind == 0:
             value = b'{"kind": "VirtualService'
         elif kind == 1:
@@ -65,14 +60,25 @@ class Writers:
             value = json.dumps(document).encode()
         else:
             value = _register(number, POISON.decode())
-        if self._commit({_register_key(number): value}):
+        writes: dict[str, bytes | None] = {_register_key(number): value}
+        if kind == 3:  # beside what is good, in one change set
+            writes |= self._pair(self.generation + 1)
+        if self._commit(writes):
             self.spoilt.add(number)
+            self.generation += kind == 3
 
     def mend(self) -> None:
         """Write everything once more: the end of the faults. What a restore lost, its writers write again."""
         self.write_pair()
         for number in range(REGISTERS):
             self.write_register(number)
+
+    def _pair(self, number: int) -> dict[str, bytes | None]:
+        writes: dict[str, bytes | None] = {f"{FOLDER}/destinationrules/shop": _rule(number)}
+        for authority in PAIR:
+            name = authority.replace(".", "-")
+            writes[f"{FOLDER}/virtualservices/{name}"] = _route(name, authority, number)
+        return writes
 
     def _commit(self, writes: dict[str, bytes | None]) -> bool:
         if not self.site.is_up:
