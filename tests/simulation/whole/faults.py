@@ -7,7 +7,7 @@ planned by what they give back, and `heal` gives back everything.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,8 +41,13 @@ class Faults:
         """What is to happen."""
         self._names = list(whole.places)
 
-    def plan(self) -> None:
-        """Draw what happens."""
+    def plan(self, *, only: Sequence[str] = ()) -> None:
+        """Draw what happens; or have `only` these faults happen, one second after the other."""
+        for number, name in enumerate(only):
+            fault = next(one for one in FAULTS if one.__name__ == name)
+            self.whole.at(FROM_S + number, partial(self._begin, fault))
+        if only:
+            return
         for _ in range(self.rng.randint(FEWEST, MOST)):
             fault = self.rng.choice(FAULTS)
             self.planned.append(fault.__name__)
@@ -192,6 +197,15 @@ class Faults:
         self._later(for_s, lambda: [self.whole.sick.pop(name, None) for name in chosen])
         return f"{share:.0%} of answers of {', '.join(chosen)} are 5xx for {for_s:.1f} s"
 
+    def sick_in_turn(self) -> str:
+        """One application after another falls ill for good, too slowly for it to look like one event."""
+        chosen = self.rng.sample(self._names, len(self._names) - 1)
+        at_s = 0.0
+        for number, name in enumerate(chosen):
+            self._later(at_s, partial(self.whole.sick.__setitem__, name, 1.0))
+            at_s += 1.0 if number == 0 else self.rng.uniform(31.0, 34.0)
+        return f"{', '.join(chosen)} fall ill one after another"
+
     def liar(self) -> str:
         """The sidecar of a host tells of revisions that never were, signed with its key, until it is replaced."""
         name = self.rng.choice(self._names)
@@ -249,6 +263,7 @@ FAULTS: tuple[Callable[[Faults], str], ...] = (
     Faults.restore,
     Faults.bad_object,
     Faults.sick_endpoint,
+    Faults.sick_in_turn,
     Faults.liar,
     Faults.stand_still,
 )

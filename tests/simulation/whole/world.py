@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -71,6 +71,7 @@ class Whole:
         hosts: How many.
         checkers: What is looked at; None: all of them.
         has_faults: Whether anything happens to them.
+        only: Names of the faults that happen, at the beginning; none: what the seed draws.
     """
 
     def __init__(
@@ -80,8 +81,9 @@ class Whole:
         checkers: list[Checker] | None = None,
         *,
         has_faults: bool = True,
+        only: Sequence[str] = (),
     ) -> None:
-        self.seed = seed
+        self.seed, self.only = seed, only
         self.rng = random.Random(seed)
         self.checkers = all_checkers() if checkers is None else checkers
         self.clock = Clock(seed, LAN, [self])
@@ -120,7 +122,7 @@ class Whole:
         """All of it."""
         self._plan_writes()
         if self.faults is not None:
-            self.faults.plan()
+            self.faults.plan(only=self.only)
         self.at(HEAL_AT_S, self._healed)
         self.clock.run(DURATION_S)
         for checker in self.checkers:
