@@ -11,8 +11,9 @@ from sidecar.mesh.model import Protocol
 from sidecar.outlier.events import Imposed
 from sidecar.routing.table import InboundKey
 from sidecar.xds.compile import Bind, InboundPort
-from tests.harness.followed import follow, service
+from tests.harness.followed import follow
 from tests.harness.processes import free_port, wait_until_async
+from tests.harness.service_entries import service
 from tests.harness.upstreams import request, upstream
 
 pytestmark = pytest.mark.real

@@ -10,7 +10,8 @@ import grpc
 import pytest
 import trio
 
-from tests.harness.followed import follow, service
+from tests.harness.followed import follow
+from tests.harness.service_entries import service
 
 pytestmark = pytest.mark.real
 

@@ -12,8 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.harness.field_tls import TlsSeeing
-from tests.harness.followed import Followed, follow, service
+from tests.harness.followed import Followed, follow
 from tests.harness.processes import free_port
+from tests.harness.service_entries import service
 from tests.harness.tls_ends import Authority, https
 from tests.harness.upstreams import serving, upstream
 from tests.harness.worlds import GATEWAY

@@ -8,8 +8,9 @@ import pytest
 import trio
 
 from tests.harness.field_tls import TlsSeeing
-from tests.harness.followed import follow, service
+from tests.harness.followed import follow
 from tests.harness.processes import free_port, wait_until_async
+from tests.harness.service_entries import service
 from tests.harness.tls_ends import Authority, https
 from tests.harness.upstreams import request, serving, upstream
 from tests.harness.worlds import GATEWAY

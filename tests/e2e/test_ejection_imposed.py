@@ -17,8 +17,9 @@ from sidecar.node.participants import ObservedCluster
 from sidecar.outlier.events import Imposed
 from sidecar.outlier.model import Destination, Place
 from sidecar.xds.local_ejections import EjectedUntil
-from tests.harness.followed import Followed, follow, service
+from tests.harness.followed import Followed, follow
 from tests.harness.processes import wait_until_async
+from tests.harness.service_entries import service
 from tests.harness.upstreams import Connection, Upstream, upstream
 
 pytestmark = pytest.mark.real

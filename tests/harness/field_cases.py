@@ -15,6 +15,7 @@ import yaml
 
 from sidecar.mesh.model import Context
 from store.objects.kinds import kind_named
+from tests.harness import service_entries
 from tests.harness.catalogs import Document
 from tests.harness.field_envoy import Served
 from tests.harness.fields import Path, expand
@@ -26,23 +27,8 @@ __all__ = ["BASE", "SUBSETS", "Ask", "Case", "Holds", "ask", "holds", "read", "s
 def service(
     name: str, *endpoints: tuple[str, str], port: str = "9080", protocol: str = "HTTP"
 ) -> str:
-    """A service in the mesh; endpoints are (port of loopback, label `version`)."""
-    listed = ", ".join(
-        f"{{address: 127.0.0.1, ports: {{p: {number}}}, labels: {{version: {version}}}}}"
-        for number, version in endpoints
-    )
-    return f"""
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: {name}, namespace: default}}
-spec:
-  hosts: [{name}.default.svc.cluster.local]
-  resolution: STATIC
-  location: MESH_INTERNAL
-  ports: [{{number: {port}, name: p, protocol: {protocol}}}]
-  endpoints: [{listed}]
----
-"""
+    """A service in the mesh, other documents may follow; endpoints are (port of loopback, label `version`)."""
+    return service_entries.service(name, *endpoints, port=port, protocol=protocol, more="---")
 
 
 BASE = service("a", ("$one", "v1"), ("$two", "v2")) + service("b", ("$three", "v1"))

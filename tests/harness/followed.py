@@ -21,29 +21,7 @@ from tests.harness.envoys import Lab, open_lab
 from tests.harness.upstreams import Answer, request
 from tests.harness.worlds import WEB, World
 
-__all__ = ["Followed", "follow", "service"]
-
-
-def service(
-    name: str, *endpoints: tuple[int, str], port: int = 9080, protocol: str = "HTTP", more: str = ""
-) -> str:
-    """A ServiceEntry `<name>.default.svc.cluster.local`; endpoints are (port on loopback, label `version`)."""
-    listed = ", ".join(
-        f"{{address: 127.0.0.1, ports: {{p: {number}}}, labels: {{version: {version}}}}}"
-        for number, version in endpoints
-    )
-    return f"""
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: {name}, namespace: default}}
-spec:
-  hosts: [{name}.default.svc.cluster.local]
-  resolution: STATIC
-  location: MESH_INTERNAL
-  ports: [{{number: {port}, name: p, protocol: {protocol}}}]
-  endpoints: [{listed}]
-{more}
-"""
+__all__ = ["Followed", "follow"]
 
 
 @dataclass

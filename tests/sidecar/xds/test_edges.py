@@ -9,7 +9,7 @@ from sidecar.xds import protos as pb
 from sidecar.xds.desired import Builder, BuilderSettings
 from sidecar.xds.resource import TypeUrl
 from tests.harness.catalogs import documents_of
-from tests.harness.followed import service
+from tests.harness.service_entries import service
 from tests.harness.worlds import GATEWAY, WEB, World
 
 LDS, RDS, VHDS = TypeUrl.LISTENER, TypeUrl.ROUTES, TypeUrl.VIRTUAL_HOST
