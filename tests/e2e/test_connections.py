@@ -5,17 +5,16 @@ from __future__ import annotations
 import socket
 import socketserver
 import ssl
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import pytest
 
 from tests.harness.certificates import Authority
 from tests.harness.echo import EchoBackend, TcpEcho
 from tests.harness.mesh import MeshFixture
+from tests.harness.server_thread import ServerThread
 from tests.harness.sidecars import SidecarProcess, listen_port
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -45,19 +44,11 @@ class TunnelProxy:
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
+        self._serving = ServerThread(self._server)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def __exit__(self, *_: object) -> None:
+        self._serving.end()
 
 
 @dataclass

@@ -12,9 +12,10 @@ import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.harness.server_thread import ServerThread
 
 __all__ = ["EchoBackend", "TcpEcho"]
 
@@ -100,21 +101,11 @@ class EchoBackend:
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
         self.port = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-        self._thread.start()
+        self._serving = ServerThread(self._server)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def __exit__(self, *_: object) -> None:
+        self._serving.end()
 
 
 def main() -> None:
@@ -157,16 +148,11 @@ class TcpEcho:
         self.port: int = self._server.server_address[1]
 
     def __enter__(self) -> TcpEcho:
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
-        )
-        self._thread.start()
+        self._serving = ServerThread(self._server)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._serving.end()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import contextlib
 import json
 import socket
 import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from dataclasses import dataclass, field
 import h2.config
 import h2.connection
 import h2.events
+
+from tests.harness.server_thread import ServerThread
 
 __all__ = ["Http2App", "Http2Client", "Stream", "connect_http2"]
 
@@ -179,11 +180,8 @@ class Http2App:
         """How many were opened."""
 
     def __enter__(self) -> Http2App:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
+        self._serving = ServerThread(self._server)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._serving.end()

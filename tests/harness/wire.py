@@ -19,6 +19,8 @@ from io import BufferedIOBase
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.harness.server_thread import ServerThread
+
 __all__ = ["Answer", "Client", "Deeds", "connect"]
 
 CHUNK = bytes(1 << 20)
@@ -293,11 +295,8 @@ class Deeds:
         """What `/events` tells."""
 
     def __enter__(self) -> Deeds:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
+        self._serving = ServerThread(self._server)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._serving.end()
