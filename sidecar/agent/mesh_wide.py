@@ -1,7 +1,8 @@
 """Speaks for the whole mesh: tells the others what this host has in force, and hears it of them.
 
-A thin shell around `sidecar.standing.Standings`. It always runs; without gossip it knows of this host only, and says
-why. What the rest of gossip is asked for by people (members, keys) is passed on to `GossipPort` as it is.
+A thin shell around `sidecar.standing.standings.Standings`. It always runs; without gossip it knows of this host
+only, and says why. What the rest of gossip is asked for by people (members, keys) is passed on to `GossipPort` as it
+is.
 """
 
 from __future__ import annotations
