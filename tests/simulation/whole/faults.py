@@ -212,7 +212,7 @@ class Faults:
         sidecar, for_s = self.whole.places[name].sidecar, self.rng.uniform(5.0, 30.0)
         if sidecar is None:
             return "nobody is there to lie"
-        sidecar.sources.lie = _forged
+        sidecar.sources.lie = partial(_forged, name)
 
         def replaced() -> None:
             if self.whole.places[name].sidecar is sidecar:
@@ -269,8 +269,8 @@ FAULTS: tuple[Callable[[Faults], str], ...] = (
 )
 
 
-def _forged(snapshot: Snapshot) -> Snapshot:
-    """Content that nobody wrote, some revisions ahead."""
+def _forged(name: str, snapshot: Snapshot) -> Snapshot:
+    """Content that nobody wrote, some revisions ahead; two liars do not tell the same."""
     revision = snapshot.revision + 3
     key = "ns/default/virtualservices/a-pair-test"
-    return snapshot.apply([Entry(key, b"{}", revision, revision, 1)], [], revision)
+    return snapshot.apply([Entry(key, name.encode(), revision, revision, 1)], [], revision)
