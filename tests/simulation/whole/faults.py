@@ -223,7 +223,7 @@ class Faults:
         return f"{name} lies for {for_s:.1f} s"
 
     def stand_still(self) -> str:
-        """A sidecar is stopped by a signal, and goes on later with all that has come in meanwhile lost or late."""
+        """The gossip of a sidecar stands still: what comes in waits in its socket, or is lost."""
         name, for_s = self.rng.choice(self._names), self.rng.uniform(0.5, 15.0)
         self.whole.clock.pause(name, for_s)
         return f"the gossip of {name} stands still for {for_s:.1f} s"
