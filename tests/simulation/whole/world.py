@@ -95,6 +95,7 @@ class Whole:
         self.writers = Writers(self.site, random.Random(seed + 3))
         self.sick: dict[str, float] = {}
         """Hosts whose application answers 5xx, and how often."""
+        self._by_address: dict[str, str] = {}
         self.log: list[str] = []
         """Faults, with their times."""
         self.healed_s = HEAL_AT_S
@@ -150,6 +151,7 @@ class Whole:
             place.sidecar = Sidecar(
                 name, self.clock, self.site, self.ways, place.disk, place.envoy, self._watch
             )
+            self._by_address[place.sidecar.address] = name
             place.envoy.serve(place.sidecar, place.lives * STREAMS_A_LIFE)
             place.sidecar.begin()
 
@@ -217,10 +219,7 @@ class Whole:
 
     def name_at(self, spot: Spot) -> str | None:
         """The host of an endpoint."""
-        return next(
-            (n for n, h in self.clock.hosts.items() if h.address.startswith(f"{spot.address}:")),
-            None,
-        )
+        return self._by_address.get(spot.address)
 
     def _place(self, name: str) -> Place:
         return Place(name, Disk(), *self._envoy(name))
