@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sidecar.node.events import Source
 from sidecar.outlier.events import EndpointName, Imposed
 from store.snapshot import Epoch, Snapshot
-from tests.simulation.whole.writers import PAIR, REGISTERS, register_authority
+from tests.simulation.whole.writers import PAIR, REGISTERS, generation_in, register_authority
 
 if TYPE_CHECKING:
     from tests.simulation.whole.host import Sidecar
@@ -23,6 +23,7 @@ __all__ = [
     "CapsHold",
     "Checker",
     "Converges",
+    "InForceIsTrue",
     "NeverEmpty",
     "NothingLost",
     "RevisionsGrow",
@@ -50,6 +51,9 @@ class Checker:
         self, whole: Whole, sidecar: Sidecar, imposed: Mapping[EndpointName, Imposed]
     ) -> None:
         """A sidecar imposes this on endpoints."""
+
+    def in_force(self, whole: Whole, sidecar: Sidecar, label: str) -> None:
+        """A sidecar says that its Envoy has this in force."""
 
     def looked(self, whole: Whole, place: Place) -> None:
         """What an Envoy has in force may be different now."""
@@ -117,6 +121,21 @@ class WholeChanges(Checker):
                 # At the very beginning nobody is registered: the service is not there yet.
                 if probe.outcome == "no cluster" and whole.elapsed_s > SETTLED_S:
                     self.found(whole, place.name, f"{probe.answer.cluster} is named and not there")
+
+
+@dataclass
+class InForceIsTrue(Checker):
+    """What a sidecar says is in force its Envoy answers by: the change set of just that revision."""
+
+    def in_force(self, whole: Whole, sidecar: Sidecar, label: str) -> None:
+        """A sidecar says that its Envoy has this in force."""
+        snapshot = sidecar.node.catalog.snapshot
+        if snapshot is None or label != f"{snapshot.epoch}@{snapshot.revision}":
+            return
+        wanted = [generation_in(snapshot, authority) for authority in PAIR]
+        told = [sidecar.envoy.probe(authority).answer.generation for authority in PAIR]
+        if told != wanted:
+            self.found(whole, sidecar.name, f"{label} is generation {wanted}, Envoy answers {told}")
 
 
 @dataclass
@@ -212,6 +231,7 @@ def all_checkers() -> list[Checker]:
         RevisionsGrow(),
         SameContent(),
         WholeChanges(),
+        InForceIsTrue(),
         NeverEmpty(),
         CapsHold(),
         Converges(),

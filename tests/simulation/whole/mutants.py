@@ -126,6 +126,11 @@ def clusters_removed_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Session, "_send_clusters", hasty)
 
 
+def told_too_soon(patch: pytest.MonkeyPatch) -> None:
+    """A state is told to be in force as soon as it is sent."""
+    patch.setattr("sidecar.xds.session.settled", lambda _channels, newest: newest)
+
+
 def leases_are_believed(patch: pytest.MonkeyPatch) -> None:
     """A host whose registration ran out goes at once, whoever speaks for it."""
 
@@ -165,6 +170,7 @@ MUTANTS = (
     Mutant("one word attests", one_word_attests, _caught("SameContent"), only=("liar", "etcd_cut")),
     Mutant("caps ignored", caps_ignored, _caught("CapsHold"), hosts=3, only=("sick_in_turn",)),
     Mutant("routes before clusters", routes_before_clusters, _caught("WholeChanges")),
+    Mutant("told too soon", told_too_soon, _caught("InForceIsTrue")),
     Mutant("half a change", half_a_change, _caught("WholeChanges")),
     Mutant("clusters removed at once", clusters_removed_at_once, _caught("WholeChanges")),
     Mutant(

@@ -317,4 +317,5 @@ class _Watch:
             checker.imposed(self.whole, sidecar, imposed)
 
     def in_force(self, sidecar: Sidecar, label: str) -> None:
-        pass
+        for checker in self.whole.checkers:
+            checker.in_force(self.whole, sidecar, label)

@@ -10,10 +10,11 @@ import json
 import random
 from dataclasses import dataclass, field
 
+from store.snapshot import Snapshot
 from tests.simulation.whole.envoy import POISON
 from tests.simulation.whole.store import StoreSite
 
-__all__ = ["PAIR", "REGISTERS", "Writers", "register_authority"]
+__all__ = ["PAIR", "REGISTERS", "Writers", "generation_in", "register_authority"]
 
 PAIR = ("a.pair.test", "b.pair.test")
 REGISTERS = 3
@@ -91,6 +92,15 @@ class Writers:
 def register_authority(number: int) -> str:
     """Whom to ask for a register's value."""
     return f"register-{number}.test"
+
+
+def generation_in(snapshot: Snapshot, authority: str) -> str:
+    """The generation that a route of the pair has in a snapshot; empty where it is not there."""
+    entry = snapshot.get(f"{FOLDER}/virtualservices/{authority.replace('.', '-')}")
+    if entry is None:
+        return ""
+    rules = json.loads(entry.value)["spec"]["http"]
+    return str(rules[0]["headers"]["response"]["set"]["generation"])
 
 
 def _register_key(number: int) -> str:
