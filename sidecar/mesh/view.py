@@ -300,15 +300,16 @@ class View:
         """The context's name where the destination's policy may differ between contexts, else empty.
 
         Only a host that serves several contexts needs it, and there only for destinations that a
-        DestinationRule speaks for or that several namespaces define: both may depend on the client. Where contexts
-        have identities of their own and mutual TLS is taken by itself, that is every destination.
+        DestinationRule speaks for or that several namespaces define: both may depend on the client. What this context
+        may not address bears its name as well: another context's cluster of the same destination is not its to use.
+        Where contexts have identities of their own and mutual TLS is taken by itself, that is every destination.
         """
         if self._contexts < 2 or not self.context.name:
             return ""
         if self._is_apart and self.config.enable_auto_mtls:
             return self.context.name
         may_differ = self.rule(host).sources or len(self.mesh.services.namespaces_of(host)) > 1
-        return self.context.name if may_differ else ""
+        return self.context.name if may_differ or self.destination(host) is None else ""
 
     # Virtual services and gateways
 

@@ -440,6 +440,15 @@ class TestContexts:
         assert view.context_tag(REVIEWS) == "app"
         assert view.context_tag(HostName("ratings.default.svc.cluster.local")) == ""
 
+    def test_what_a_context_may_not_address_is_never_another_contexts_cluster(self) -> None:
+        """Found by requests: a route of one context reached a service that only the other one may see."""
+        entry = service_entry("hidden", ["hidden.example.com"], namespace="prod", exportTo=["."])
+        store = Store([entry])
+        mesh = Mesh.build(store.catalog, store.registrations)
+        hidden = HostName("hidden.example.com")
+        assert View(mesh, Context("app", "default"), contexts=2).context_tag(hidden) == "app"
+        assert View(mesh, Context("edge", "prod"), contexts=2).context_tag(hidden) == ""
+
     def test_provenance_names_the_generation_in_force(self) -> None:
         store = Store([virtual_service("a", ["a.test"])])
         store.put([virtual_service("a", ["b.test"])])
