@@ -78,6 +78,8 @@ class Judgement:
 class _Candidate:
     fact: EndpointFact
     poll: Poll
+    said: int
+    """Members who have spoken of it."""
     override: Reason | None
 
 
@@ -111,7 +113,8 @@ def decide(
         shares[fact.place] = votes.share
         if any(row.row_class is RowClass.BAD for row in about.values()):
             override = mesh.override(destination, fact.place)
-            found[fact.place] = _Candidate(fact, votes, override)
+            said = sum(1 for node in about if node in electorate.voters)
+            found[fact.place] = _Candidate(fact, votes, said, override)
     for place, one in found.items():
         reason = _why_not(one, rows[place], mesh, electorate)
         if reason is None and not _is_outlier(place, shares, facts):
@@ -178,9 +181,9 @@ def _courses(
         if place in waiting:
             starts_s += MASS_WINDOW_S
         stand = course((destination, place), one.poll, facts.policy, starts_s, now_s)
-        if stand.state is not JudgementState.PENDING and electorate.is_unsure(facts.policy):
+        if stand.state is not JudgementState.PENDING:
             # What rows say of the past may be a lie: answers are awaited from when the accusations were heard.
-            heard_s = one.poll.heard_s + electorate.hold_off_s(facts.policy)
+            heard_s = one.poll.heard_s + electorate.answers_s(facts.policy, one.said)
             if now_s < heard_s:
                 stand = replace(stand, state=JudgementState.PENDING, until_s=heard_s)
         if stand.state is JudgementState.PENDING:

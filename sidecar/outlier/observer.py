@@ -118,14 +118,28 @@ class Observer:
                 touched.add(name)
         return touched
 
-    def learn_local(self, ejected: frozenset[EndpointName], now_s: float) -> None:
-        """What our own Envoy's detector has ejected. What ends there was begun before, and says nothing."""
+    def learn_local(self, ejected: frozenset[EndpointName], now_s: float) -> set[EndpointName]:
+        """What our own Envoy's detector has ejected. What ends there was begun before, and says nothing.
+
+        In the middle of a trial that has failed once, Envoy's giving up is the second failure: it sends nothing more,
+        so another would not come, and each further host would try it in its turn.
+
+        Returns:
+            The endpoints whose row is another one now.
+        """
+        failed = set()
         for name in self._locally ^ ejected:
             self._settling[name] = now_s
             sight = self._sights.get(name)
-            if sight is not None:
-                sight.last_attempt_s = now_s
+            if sight is None:
+                continue
+            sight.last_attempt_s = now_s
+            if name in ejected and sight.phase is Phase.TRYING and sight.run:
+                sight.accuse(now_s, self._episode(name, now_s), self._failed_trials(name))
+                self._bad.add(name)
+                failed.add(name)
         self._locally = ejected
+        return failed
 
     def learn_phase(self, name: EndpointName, phase: Phase, now_s: float) -> None:
         """How outcomes of an endpoint are to be read from now on."""

@@ -96,7 +96,7 @@ class Outlier:
                 own = self._own.count(event.outcomes, now_s)
             case EnvoyEjects():
                 dirty = {destination for destination, _ in self._locally ^ event.endpoints}
-                self._own.learn_local(event.endpoints, now_s)
+                own = self._own.learn_local(event.endpoints, now_s)
                 self._locally = event.endpoints
             case DestinationsSeen():
                 touched, dirty = self._learn_facts(event)

@@ -225,3 +225,30 @@ def test_a_few_failures_at_two_destinations_do_not_make_us_sick() -> None:
         one.count({(REVIEWS, place(number)): fate, (RATINGS, place(number)): fate}, 1.0)
     assert len(one.accused()) == 2
     assert not one.is_sick(1.0, ())
+
+
+def on_trial() -> tuple[Observer, float]:
+    """One that was ejected and that we try now; and the time."""
+    one = observer()
+    now_s = looks(one, FIVE_XX)
+    one.learn_level(NAME, 1, 0, now_s)
+    one.learn_phase(NAME, Phase.HELD, now_s)
+    one.learn_phase(NAME, Phase.TRYING, now_s + 30)
+    return one, now_s + 35
+
+
+def test_a_trial_that_failed_once_fails_when_our_envoy_gives_it_up() -> None:
+    one, now_s = on_trial()
+    now_s = looks(one, Outcomes(external=1), start_s=now_s)
+    row = one.row(NAME, now_s)
+    assert row is not None
+    assert row.failed_trials == 0, "one failure decides nothing"
+    assert one.learn_local(frozenset({NAME}), now_s) == {NAME}
+    row = one.row(NAME, now_s)
+    assert row is not None
+    assert (row.failed_trials, row.accused_s) == (1, now_s)
+
+
+def test_what_our_envoy_gives_up_without_a_failure_in_the_trial_decides_nothing() -> None:
+    one, now_s = on_trial()
+    assert one.learn_local(frozenset({NAME}), now_s) == set()

@@ -217,6 +217,15 @@ def test_where_many_might_use_it_and_few_have_said_so_their_answers_are_awaited(
     assert few.hold_off_s(replace(policy, quorum=2)) == policy.hold_off_s
 
 
+def test_silent_users_are_awaited_from_when_the_accusations_were_heard() -> None:
+    policy = EjectionPolicy()
+    known = Electorate(Members.of(members(12)), users(12))
+    assert known.answers_s(policy, said=4) == policy.hold_off_s / 2
+    assert known.answers_s(policy, said=11) == 0.0, "all others have spoken"
+    few = Electorate(Members.of(members(30)), users(2))
+    assert few.answers_s(policy, said=2) == few.hold_off_s(policy)
+
+
 @pytest.mark.parametrize(
     ("level", "hold"), [(0, 30), (1, 30), (2, 60), (4, 240), (5, 300), (99, 300)]
 )

@@ -48,7 +48,13 @@ def test_52_two_try_first_and_never_more_than_it_takes(seed: int) -> None:
     tried = spans(mesh, ("trial",))
     first_s = min(parts[0][0] for parts in tried.values())
     assert sum(parts[0][0] < first_s + 1.0 for parts in tried.values()) == WITNESSES
-    assert len(tried) <= 2 * WITNESSES, "a failed trial takes in nobody else"
+    # Whose own Envoy still has it ejected sends nothing: others take over, and no request fails by that.
+    met = {
+        host
+        for when_s, host, _, e in mesh.journal.failures
+        if e == 0 and when_s > mesh.zero_s + first_s
+    }
+    assert 0 < len(met) <= 2 * WITNESSES, "a failed trial takes in nobody else"
     assert mesh.avoiders(0) == set(mesh.hosts)
 
 
