@@ -13,7 +13,6 @@ import pytest
 
 from sidecar.outlier.caps import Cap
 from sidecar.registration.expiry import Registrations
-from sidecar.relay.book import Book, Target
 from sidecar.xds.resource import TypeUrl
 from sidecar.xds.session import Session
 from sidecar.xds.session_channel import Batch, Channel, Wait
@@ -55,20 +54,6 @@ def other_life_not_known(patch: pytest.MonkeyPatch) -> None:
     """A watch on a restored etcd is taken up as if it were the one before: a stale snapshot is accepted."""
     patch.setattr("store.mirror.judgement.is_new_life", lambda *_: False)
     patch.setattr("store.mirror.machine.is_new_life", lambda *_: False)
-
-
-def one_word_attests(patch: pytest.MonkeyPatch) -> None:
-    """The relay believes a single peer."""
-    attested, current = Book.attested, Book.current
-
-    def first(self: Book, cluster_id: int, count: int, *, above: int) -> tuple[Target, ...]:
-        return attested(self, cluster_id, min(count, 1), above=above)
-
-    def second(self: Book, cluster_id: int, count: int) -> tuple[Target, ...]:
-        return current(self, cluster_id, min(count, 1))
-
-    patch.setattr(Book, "attested", first)
-    patch.setattr(Book, "current", second)
 
 
 def caps_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -167,7 +152,6 @@ MUTANTS = (
         _caught("SameContent", "RevisionsGrow", "Converges"),
         only=("restore",),
     ),
-    Mutant("one word attests", one_word_attests, _caught("SameContent"), only=("liar", "etcd_cut")),
     Mutant("caps ignored", caps_ignored, _caught("CapsHold"), hosts=3, only=("sick_in_turn",)),
     Mutant("routes before clusters", routes_before_clusters, _caught("WholeChanges")),
     Mutant("told too soon", told_too_soon, _caught("InForceIsTrue")),
