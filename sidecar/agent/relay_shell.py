@@ -83,8 +83,6 @@ class RelayShell:
         """What was taken from peers last; None: nothing in this life."""
         self.current_s: float | None = None
         """When this host last was known to have what etcd has; None: never in this life."""
-        self.heard_s: float | None = None
-        """When a peer with etcd in reach last said what it has; None: never in this life."""
         server = RelayServer(lambda: gossip.keys.keyring, self._peer_asked, gossip.traffic)
         gossip.serve_relay(server.serve)
         gossip.listen(self._heard)
@@ -165,8 +163,6 @@ class RelayShell:
             case heard.RecordHeard(record) if record.topic is Topic.STANDING:
                 standing = decode(record.body)
                 if standing is not None:
-                    if standing.sync is Sync.STORE:
-                        self.heard_s = trio.current_time()
                     self.handle(on.StandingHeard(record.node, standing, record.key))
             case heard.MemberChanged():
                 self._members_changed.set()

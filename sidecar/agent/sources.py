@@ -36,6 +36,9 @@ __all__ = ["STALE_AFTER_S", "Held", "Sources"]
 STALE_AFTER_S = 8.0
 """How long the store may be silent before we say so: its heartbeat (5 s) and some. A member that restarts, or a watch
 opened anew, is none of the others' business, and each word costs the mesh some datagrams."""
+PEERS_HEARD_S = 12.0
+"""A peer that says that it has etcd in reach has heard of it since that long ago: silence is taken for death after 10 s
+(`MirrorSettings.silence_s`), and gossip takes some time to say so."""
 SAID_EVERY_S = 1.0
 """Between looks whether there is something to say of it in the log."""
 
@@ -114,11 +117,13 @@ class Sources:
         return self.store.status
 
     def heard_s(self) -> float | None:
-        """When etcd, or a peer that has it in reach, last spoke of what is followed; None: neither can be heard."""
+        """Since when at least etcd has spoken of what is followed, here or to a peer; None: neither can be told."""
         if self.status.is_fresh:
             return self.status.heard_s
-        is_current = self.relay is not None and self.relay.is_current()
-        return self.relay.heard_s if self.relay is not None and is_current else None
+        relay = self.relay
+        if relay is None or relay.sync is not Sync.PEERS or not relay.is_current():
+            return None
+        return trio.current_time() - PEERS_HEARD_S
 
     def sync(self, now_s: float) -> Sync:
         """Where this host has its configuration from, as it tells the others."""

@@ -33,7 +33,7 @@ async def wait_for(
         wanted: What is waited for.
         in_force: What is in force of the epoch that is followed; None while nothing is.
         changed: Rings whenever that may have changed.
-        heard: When the store, or a peer that has it in reach, last said what is followed; None: it cannot be heard now.
+        heard: Since when at least the store has said what is followed, here or to a peer; None: nobody can tell.
     """
     began_s = trio.current_time()
     mark = await _reached(wanted, in_force, changed)

@@ -236,8 +236,13 @@ def _shares(view: View, host: HostName) -> Iterable[tuple[CapturedPlace, Share]]
 
 
 def _serves(view: View, share: Share) -> bool:
-    """Whether the object that a plain share was read from is valid; where that was put off, it is looked at now."""
-    found = None if share.source.ref is None else view.mesh.objects.get(share.source.ref)
+    """Whether what a plain share was read from is valid; where judging an object was put off, it is looked at now.
+
+    No object stands behind a service that workloads alone make by registering: what they say was judged as it came.
+    """
+    if share.source.ref is None:
+        return True
+    found = view.mesh.objects.get(share.source.ref)
     return found is not None and found.serves
 
 

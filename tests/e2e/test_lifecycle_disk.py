@@ -86,6 +86,7 @@ def test_a_full_disk_costs_the_last_known_good_alone_and_it_is_written_when_ther
     client.kill()
     client.kill_envoy()  # and so does another Envoy
     client.start().wait_ready()
+    assert client.wait_in_force(revision)  # on its disk is what was before: it is ready with that
     assert client.ask(REVIEWS).version == "v2"
     filler.unlink()
     client.wait_last_good(mesh.put(reviews_to("v1")))

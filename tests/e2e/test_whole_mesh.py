@@ -132,7 +132,7 @@ def test_a_frozen_host_lags_by_name_and_is_not_waited_for_once_it_is_dead(
 ) -> None:
     wait_well(meshd)
     with mesh.sidecars["h2"].frozen():
-        ran = meshd("put", "-f", "-", "--wait", "--timeout", "1", stdin=reviews_to("v2"))
+        ran = meshd("put", "-f", "-", "--wait", "--timeout", "2.5", stdin=reviews_to("v2"))
         assert ran.status == exits.NO, ran.text()
         assert "h2      lags: " in ran.out
         assert "h1      in force" in ran.out

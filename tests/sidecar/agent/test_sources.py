@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from sidecar.agent.gossip_side import GossipSide
 from sidecar.agent.settings import SidecarSettings
-from sidecar.agent.sources import STALE_AFTER_S, Sources
+from sidecar.agent.sources import PEERS_HEARD_S, STALE_AFTER_S, Sources
 from sidecar.agent.store_side import StoreSide, Taking
 from sidecar.node.events import Source
 from sidecar.relay import events as on
@@ -156,6 +158,20 @@ async def test_peers_that_have_the_same_make_the_disk_current(tmp_path: Path) ->
         assert made.sources.sync(0.0) is Sync.PEERS
         assert made.sources.stale_s(0.0, 7.5) is None
         assert made.sources.source(Source.DISK) is Source.PEERS
+
+
+async def test_a_peers_word_of_etcd_may_be_as_old_as_it_takes_to_notice_that_etcd_is_gone(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    with with_peers(tmp_path, seed=at(5)) as made:
+        made.set(MirrorState.WATCHING, heard_s=3.0)
+        assert made.sources.heard_s() == 3.0
+        made.set(MirrorState.BACKOFF, heard_s=3.0)
+        assert made.sources.heard_s() is None, "a watch that was lost says nothing of what is there"
+        made.hear(at(5), "a")
+        assert made.sources.heard_s() == trio.current_time() - PEERS_HEARD_S
+        made.hear(at(9), "a")
+        assert made.sources.heard_s() is None, "there is something that we lack"
 
 
 async def test_what_is_told_and_not_taken_makes_us_older(tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from sidecar.xds.resource import TypeUrl
 from store.catalog import Catalog
 from store.keys import object_key
 from store.objects.base import ObjectRef
+from store.objects.host import HostRegistration
 from store.objects.kinds import Kind
 from store.snapshot import Entry, Epoch, Snapshot
+from tests.harness.objects import registration, workload
 
 EPOCH = Epoch(1, 0xCA)
 CONTEXT = Context("", "default", is_captured=True)
@@ -43,10 +45,13 @@ def service(name: str, port: object, *, good: bool = True) -> Entry:
 class Host:
     """A captured host in a large mesh."""
 
-    def __init__(self, *entries: Entry) -> None:
+    def __init__(
+        self, *entries: Entry, registered: Map[str, HostRegistration] | None = None
+    ) -> None:
+        self.registered: Map[str, HostRegistration] = registered or Map()
         loaded = Snapshot.of(EPOCH, 500, entries)
         self.catalog = Catalog.empty(put_off_from=0).apply(loaded).catalog
-        self.mesh = Mesh.build(self.catalog, Map())
+        self.mesh = Mesh.build(self.catalog, self.registered)
         settings = BuilderSettings(
             {"": Bind("127.0.0.1", 15001)}, captured={"": CaptureBind(15101)}, budget_services=0
         )
@@ -56,7 +61,7 @@ class Host:
     def judge(self, count: int) -> None:
         step = self.catalog.judge(count)
         self.catalog = step.catalog
-        self.mesh, change = self.mesh.apply(step.catalog, step.change, Map())
+        self.mesh, change = self.mesh.apply(step.catalog, step.change, self.registered)
         self._tell(change)
 
     def _tell(self, change: MeshChange) -> None:
@@ -87,3 +92,9 @@ def test_one_that_is_good_opens_the_port_of_many_that_are_bad() -> None:
         host.judge(1)
         assert host.ports == {"80"}
     assert len(host.catalog.quarantined) == 5
+
+
+def test_a_service_that_workloads_alone_make_opens_its_port() -> None:
+    told = HostRegistration.model_validate(registration("vm-1", workload("web", "web")))
+    host = Host(service("a", 80), registered=Map({"vm-1": told}))
+    assert host.ports == {"80", "9080"}
