@@ -130,6 +130,7 @@ def test_an_invalid_value_shows_at_every_host_from_one(
 def test_a_frozen_host_lags_by_name_and_is_not_waited_for_once_it_is_dead(
     mesh: MeshFixture, meshd: CommandLine
 ) -> None:
+    assert meshd("put", "-q", "-f", "-", "--wait", stdin=reviews_to("v1")).status == exits.OK
     wait_well(meshd)
     with mesh.sidecars["h2"].frozen():
         ran = meshd("put", "-f", "-", "--wait", "--timeout", "2.5", stdin=reviews_to("v2"))
