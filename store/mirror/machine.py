@@ -60,7 +60,7 @@ class Mirror:
         self._wake: float | None = None
         self._lag_seen = self._is_resumed = self._is_compacted = False
         self._heard: float | None = None
-        self._heartbeat = self._silent = 0.0
+        self._heartbeat = self._silent = self._allowed_s = 0.0
         self._resynced = -math.inf
         self._reason = ""
         self._complaints = Complaints()
@@ -276,13 +276,16 @@ class Mirror:
             self._doubt.begin(self._snapshot, self._known)
         self._enter(_S.OPENING, now_s, self._reason)
         self._lag_seen = False
-        self._silent = now_s + self._settings.silence_s
+        self._allow(self._settings.opening_s, now_s)
         self._ask.open_watch(self._known + 1)
+
+    def _allow(self, silence_s: float, now_s: float) -> None:
+        self._allowed_s, self._silent = silence_s, now_s + silence_s
 
     def _answered(self, event: on.WatchAnswered, now_s: float) -> None:
         assert self._snapshot is not None
         self._heard = now_s
-        self._silent = now_s + self._settings.silence_s
+        self._allow(self._settings.silence_s, now_s)
         if event.compact_revision:
             self._compacted(event.compact_revision, now_s)
         elif event.canceled:
@@ -351,7 +354,7 @@ class Mirror:
         if self._state in (_S.OPENING, _S.WATCHING):
             if now_s >= self._silent:
                 self._ask.close()
-                silence = f"no word from etcd for {self._settings.silence_s:g} s"
+                silence = f"no word from etcd for {self._allowed_s:g} s"
                 self._failed("watch_silent", on.Failure(on.FailureKind.UNAVAILABLE, silence), now_s)
                 return
             if self._state is _S.WATCHING:

@@ -23,6 +23,8 @@ class MirrorSettings:
     """A progress notification is asked for this often; oftener than 5 s etcd takes for abuse."""
     silence_s: float = 10.0
     """A stream that says nothing for so long is dead."""
+    opening_s: float = 5.0
+    """One that was asked for is answered at once, or not at all: the member is frozen, or the way leads nowhere."""
     backoff_min_s: float = 0.1
     """Shortest pause before the next try."""
     backoff_max_s: float = 3.0

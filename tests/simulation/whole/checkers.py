@@ -33,9 +33,9 @@ __all__ = [
 ]
 
 VIOLATIONS_KEPT = 5
-CONVERGES_S = 13.5
-"""Ten seconds suffice nearly always. Where packets to etcd vanished until the very end of the faults,
-nobody is told that it is free: the Mirror gives a silent stream up after 10 s and tries again within 3 s."""
+CONVERGES_S = 10.0
+"""Where packets to etcd vanished until the end of the faults, the Mirror does not know that the way is free: it gives a
+stream up that is not answered for 5 s, and tries again within 3 s."""
 SETTLED_S = 5.0
 """By then all hosts have started."""
 
