@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 from chaos.netns import ChaosError, clean
 from chaos.report import write_report
-from chaos.running import Scenario, run_scenario
-from chaos.scenarios import CI, PLANS, alone, mixture
+from chaos.running import run_scenario
+from chaos.scenarios import CI, PLANS, named
 from chaos.verdict import Verdict
 
 __all__ = ["main"]
@@ -38,35 +41,36 @@ def main(arguments: Sequence[str]) -> int:
         for thing in clean():
             print(f"removed {thing}")
         return 0
-    try:
-        scenarios = list(_scenarios(options))
-    except KeyError as problem:
-        print(f"chaos: no fault {problem}; `--list` names them", file=sys.stderr)
-        return 2
-    return _run(scenarios, options)
+    for name in options.scenarios:
+        if name != "mixture":
+            try:
+                named(name)
+            except KeyError as problem:
+                print(f"chaos: no fault {problem}; `--list` names them", file=sys.stderr)
+                return 2
+    return _run(_names(options), options)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="faults, or `mixture`")
+    parser.add_argument(
+        "scenarios", nargs="*", metavar="SCENARIO", help="faults, `mixture`, or `mixture-N`"
+    )
     parser.add_argument("--all", action="store_true", help="every fault alone, and ten mixtures")
     parser.add_argument("--ci", action="store_true", help=f"a few: {', '.join(CI)}, a mixture")
     parser.add_argument("--minutes", type=float, help="mixtures for so long")
     parser.add_argument("--seed", type=int, default=1, help="of victims, mixtures and load")
     parser.add_argument("--hosts", type=int, default=6)
     parser.add_argument("--rate", type=float, default=12.0, help="requests a second of each host")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--out", type=Path, default=Path("chaos-out"), help="folder of reports")
     parser.add_argument("--list", action="store_true", help="name the faults")
     parser.add_argument("--clean", action="store_true", help="remove what killed runs left")
     return parser.parse_args(arguments)
 
 
-def _scenarios(options: argparse.Namespace) -> list[Scenario]:
-    """What is to be run, in order.
-
-    Raises:
-        KeyError: There is no such fault.
-    """
+def _names(options: argparse.Namespace) -> Iterator[str]:
+    """What is to be run, in order; without an end where a time is given instead."""
     names = list(options.scenarios)
     if options.all:
         names += [*PLANS, *["mixture"] * 10]
@@ -74,57 +78,90 @@ def _scenarios(options: argparse.Namespace) -> list[Scenario]:
         names += [*CI, "mixture"]
     if not names and options.minutes is None:
         names = [*CI]
-    found = []
-    mixtures = 0
+    mixtures = count(options.seed * 1000)
     for name in names:
-        if name == "mixture":
-            found.append(mixture(options.seed * 100 + mixtures))
-            mixtures += 1
-        else:
-            found.append(alone(name))
-    return found
+        yield f"mixture-{next(mixtures)}" if name == "mixture" else name
+    ends_s = time.monotonic() + 60 * (options.minutes or 0)
+    while options.minutes is not None and time.monotonic() < ends_s:
+        yield f"mixture-{next(mixtures)}"
 
 
-def _run(scenarios: list[Scenario], options: argparse.Namespace) -> int:
-    ended_s = time.monotonic() + 60 * (options.minutes or 0)
-    is_green, number = True, 0
-    while scenarios or (options.minutes is not None and time.monotonic() < ended_s):
-        scenario = scenarios.pop(0) if scenarios else mixture(options.seed * 1000 + number)
-        number += 1
-        out = options.out / f"{scenario.name}-{options.seed}"
-        began_s = time.monotonic()
-        try:
-            verdict = run_scenario(
-                scenario, seed=options.seed, hosts=options.hosts, rate=options.rate, out=out
-            )
-        except ChaosError as problem:
-            print(f"{scenario.name}: the rig failed: {problem}", flush=True)
-            is_green = False
-            continue
-        write_report(scenario, options.seed, verdict, out)
-        _say(scenario, options, verdict, time.monotonic() - began_s, out)
-        is_green = is_green and verdict.is_green
-    return 0 if is_green else 1
+def _run_here(name: str, options: argparse.Namespace) -> bool:
+    """One run in this process; whether it was green."""
+    scenario = named(name)
+    out = options.out / f"{name}-{options.seed}"
+    began_s = time.monotonic()
+    try:
+        verdict = run_scenario(
+            scenario, seed=options.seed, hosts=options.hosts, rate=options.rate, out=out
+        )
+    except ChaosError as problem:
+        print(f"{name}: the rig failed: {problem}", flush=True)
+        return False
+    write_report(scenario, options.seed, verdict, out)
+    print(_told(name, options, verdict, time.monotonic() - began_s, out), flush=True)
+    return verdict.is_green
 
 
-def _say(
-    scenario: Scenario, options: argparse.Namespace, verdict: Verdict, took_s: float, out: Path
-) -> None:
+def _run_beside(name: str, options: argparse.Namespace) -> bool:
+    """One run in a process of its own, beside others."""
+    flags = {"seed": options.seed, "hosts": options.hosts, "rate": options.rate, "out": options.out}
+    words = [str(word) for flag, value in flags.items() for word in (f"--{flag}", value)]
+    command = [sys.executable, "-m", "chaos", name, *words]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    print(done.stdout, end="", flush=True)
+    return done.returncode == 0
+
+
+def _run(names: Iterator[str], options: argparse.Namespace) -> int:
+    deed = _run_here if options.jobs == 1 else _run_beside
+    green, red = 0, 0
+    lock = threading.Lock()
+
+    def work() -> None:
+        nonlocal green, red
+        while True:
+            with lock:
+                name = next(names, None)
+            if name is None:
+                return
+            is_green = deed(name, options)
+            with lock:
+                green, red = green + is_green, red + (not is_green)
+
+    workers = [threading.Thread(target=work) for _ in range(options.jobs)]
+    if options.jobs == 1:
+        work()
+    else:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    if green + red > 1:
+        print(f"{green} green, {red} red", flush=True)
+    return 1 if red else 0
+
+
+def _told(
+    name: str, options: argparse.Namespace, verdict: Verdict, took_s: float, out: Path
+) -> str:
     figures = verdict.figures
     excused = sum(figures["failures_excused"].values())
-    told = (
-        f"{figures['requests']} requests, {excused} failures, {figures['writes']['ok']} writes, "
+    lines = [
+        f"{'green' if verdict.is_green else 'RED':5} {name:22} {figures['requests']} requests, "
+        f"{excused} failures, {figures['writes']['ok']} writes, "
         f"converged in {figures['converged_s']} s, {took_s:.0f} s"
-    )
-    print(f"{'green' if verdict.is_green else 'RED':5} {scenario.name:22} {told}", flush=True)
-    for name, found in verdict.violations.items():
-        for one in found[:5]:
-            print(f"      {name}: {one.what}")
+    ]
+    for checker, found in verdict.violations.items():
+        lines += [f"      {checker}: {one.what}" for one in found[:5]]
         if len(found) > 5:
-            print(f"      {name}: and {len(found) - 5} more: {out}/verdict.json")
+            lines.append(f"      {checker}: and {len(found) - 5} more: {out}/verdict.json")
     if not verdict.is_green:
-        name = "mixture" if scenario.name.startswith("mixture") else scenario.name
-        print(f"      again: ./dev chaos {name} --seed {options.seed} --hosts {options.hosts}")
+        flags = f"--seed {options.seed} --hosts {options.hosts} --rate {options.rate:g}"
+        lines.append(f"      again: ./dev chaos {name} {flags}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -163,6 +163,9 @@ class Rig:
         self.hosts: dict[str, Host] = {}
         self.etcd: dict[str, Process] = {}
         self._cluster_token = f"chaos-{name}"
+        self.commands_socket = self.folder / "commands.sock"
+        """Where `chaos.commands` is asked to be `meshd`, on the host of the writers."""
+        self._commands: Process | None = None
 
     @property
     def endpoints(self) -> list[str]:
@@ -200,6 +203,11 @@ class Rig:
         self.publish("first", first)
         for host in self.hosts.values():
             host.sidecar.start()
+        words = [sys.executable, "-m", "chaos.commands", str(self.commands_socket)]
+        log = self.folder / "logs" / "commands.log"
+        self._commands = Process("commands", self.network.inside("w1", words), log)
+        self._commands.start()
+        self.until(self.commands_socket.exists, "the process of commands to listen")
         self.until(self.is_whole, "every host to know every other")
         for host in self.hosts.values():
             host.client.start()
@@ -213,6 +221,8 @@ class Rig:
         for member in self.etcd.values():
             member.signal(signal.SIGCONT)
             member.kill()
+        if self._commands is not None:
+            self._commands.kill()
         self.network.close()
         return leftovers(f"{self.name}-")
 
@@ -232,9 +242,12 @@ class Rig:
 
     def meshd(self, *arguments: str) -> list[str]:
         """A command line of meshd, on the host of the writers."""
-        etcd = ("--etcd", ",".join(self.endpoints))
-        command = [sys.executable, "-m", "meshd.cli.main", *etcd, *arguments]
+        command = [sys.executable, "-m", "meshd.cli.main", *self.words(*arguments)]
         return self.network.inside("w1", command)
+
+    def words(self, *arguments: str) -> list[str]:
+        """Words of a command of meshd, against all members of etcd."""
+        return ["--etcd", ",".join(self.endpoints), *arguments]
 
     def etcdctl(self, *arguments: str, member: str = "") -> list[str]:
         """A command line of etcdctl, inside a member's host, or on the host of the writers against all."""

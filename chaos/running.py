@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import time
@@ -26,7 +27,7 @@ __all__ = ["Scenario", "run_scenario"]
 
 CALM_S = 4.0
 """Load without a fault, before the first one."""
-SETTLE_S = 16.0
+SETTLE_S = 14.0
 """After the last healing, without writers: time to converge, and to see that it stays so."""
 HEALED_WITHIN_S = 60.0
 """How long etcd may take to have a leader again once its fault is healed; the mesh's time begins then."""
@@ -47,7 +48,7 @@ def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out:
     Raises:
         ChaosError: The rig did not come up, or a fault could not be brought about.
     """
-    rig = Rig(f"{scenario.name[:8].strip('-')}{seed % 1000}", hosts, rate)
+    rig = Rig(f"{os.getpid():x}", hosts, rate)
     history = History()
     try:
         rig.open()

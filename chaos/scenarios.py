@@ -11,12 +11,22 @@ from chaos.faults_network import NETWORK_PLANS
 from chaos.faults_processes import PROCESS_PLANS
 from chaos.running import Scenario
 
-__all__ = ["CI", "PLANS", "alone", "mixture"]
+__all__ = ["CI", "PLANS", "alone", "mixture", "named"]
 
 PLANS: Mapping[str, Plan] = {**NETWORK_PLANS, **ETCD_PLANS, **PROCESS_PLANS}
 """All faults, by name."""
 CI = ("isolate-etcd", "etcd-all-killed", "sidecar-killed", "backend-5xx", "split-two")
 """A subset for a machine with little time: one of each sort, some minutes."""
+
+
+def named(name: str) -> Scenario:
+    """A fault by itself, or `mixture-N`.
+
+    Raises:
+        KeyError: There is no such fault.
+    """
+    kind, _, number = name.partition("-")
+    return mixture(int(number)) if kind == "mixture" and number.isdecimal() else alone(name)
 
 
 def alone(name: str) -> Scenario:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import random
 import re
-import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import trio
 
 from chaos import objects
+from chaos.commands import Said, say
 from chaos.history import History, Outcome, Read, Write
 from chaos.rig import Rig
 
@@ -25,8 +24,8 @@ __all__ = ["Writers"]
 
 WRITERS = 4
 """That change registers; two of them meet at one key now and then."""
-WRITES_EVERY_S = 0.8
-CHANGES_EVERY_S = 1.5
+WRITES_EVERY_S = 0.3
+CHANGES_EVERY_S = 0.8
 _OUTCOMES = {0: Outcome.OK, 5: Outcome.CONFLICT}
 
 
@@ -93,7 +92,7 @@ class Writers:
         began_s = time.monotonic()
         said = await self._say("put", "--no-analysis", "-f", str(file))
         outcome = _OUTCOMES.get(said.code, Outcome.UNKNOWN)
-        revision = said.revision if outcome is Outcome.OK else None
+        revision = _revision(said) if outcome is Outcome.OK else None
         ended_s = time.monotonic()
         self._history.writes.append(
             Write(key, writer, began_s, ended_s, expected, value, outcome, revision)
@@ -114,27 +113,14 @@ class Writers:
         file.write_text(objects.text(several), "utf-8")
         return file
 
-    async def _say(self, *words: str) -> _Said:
+    async def _say(self, *words: str) -> Said:
         """One command, never ended half-way: it says by itself how it ended."""
         with trio.CancelScope(shield=True):
-            done = await trio.run_process(
-                self._rig.meshd(*words),
-                capture_stdout=True,
-                capture_stderr=True,
-                check=False,
-                stdin=subprocess.DEVNULL,
-            )
-        return _Said(done.returncode, done.stdout.decode(), done.stderr.decode())
+            return await say(self._rig.commands_socket, *self._rig.words(*words))
+        raise AssertionError("nothing cancels it")
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    code: int
-    out: str
-    talk: str
-
-    @property
-    def revision(self) -> int | None:
-        """The revision that an acknowledged put names."""
-        found = re.search(r"^revision (\d+),", self.talk, re.MULTILINE)
-        return int(found[1]) if found else None
+def _revision(said: Said) -> int | None:
+    """The revision that an acknowledged put names."""
+    found = re.search(r"^revision (\d+),", said.talk, re.MULTILINE)
+    return int(found[1]) if found else None

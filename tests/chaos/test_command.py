@@ -16,7 +16,7 @@ from chaos.faults import Fault
 from chaos.netns import cut, cut_one_way, leftovers, lose
 from chaos.report import page
 from chaos.rig import Rig
-from chaos.scenarios import CI, PLANS, alone, mixture
+from chaos.scenarios import CI, PLANS, alone, mixture, named
 from chaos.verdict import judge
 from tests.chaos.histories import look, register_history, request, spell
 
@@ -54,6 +54,8 @@ def test_a_seed_draws_the_same_mixture_again() -> None:
     for seed in range(50):
         assert not any(plan.is_lone for step in mixture(seed).steps for plan in step)
     assert set(CI) <= set(PLANS)
+    assert named("mixture-7") == mixture(7)
+    assert named("split-two") == alone("split-two")
     assert alone("split-two").steps == ((PLANS["split-two"],),)
 
 
@@ -120,4 +122,4 @@ def test_a_host_cut_off_from_etcd_follows_its_peers_and_nothing_is_violated(
     assert verdict["figures"]["requests"] > 100
     assert verdict["figures"]["failures_excused"] == {}
     assert (tmp_path / "isolate-etcd-1" / "report.html").exists()
-    assert leftovers("isolate") == []
+    assert leftovers(f"{os.getpid():x}-") == []
