@@ -59,6 +59,8 @@ class Plan:
     """Whether it ends when it has done what it does, before its time."""
     is_lone: bool = False
     """Whether it is kept out of mixtures: it needs the rig for itself."""
+    lacks: Callable[[], str] = str
+    """What this machine lacks for it, with the cure; empty: nothing."""
 
 
 def every(*plans: Plan) -> dict[str, Plan]:

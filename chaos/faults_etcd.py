@@ -9,12 +9,17 @@ import shutil
 import signal
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from chaos.faults import Fault, Plan, all_etcd, every, in_thread
 from chaos.netns import ChaosError, cut, run
-from chaos.rig import ETCD, LEASE_S, Rig
+from chaos.rig import ETCD, LEASE_S, QUOTA_BYTES, Rig
+from chaos.room import fill
 
 __all__ = ["ETCD_PLANS", "leader_of"]
+
+JUNK_BYTES = 1_000_000
+"""Of each value that uses the quota up; etcd takes 1.5 MiB in a request."""
 
 
 def leader_of(rig: Rig) -> str:
@@ -91,7 +96,7 @@ def _replaced(rig: Rig, rng: random.Random) -> Fault:
 
     def start(rig: Rig) -> None:
         rig.etcd[name].kill()
-        shutil.rmtree(rig.folder / f"{name}.data")
+        shutil.rmtree(rig.etcd_data(name) / "etcd")
 
     def stop(rig: Rig) -> None:
         rest = ",".join(f"http://{rig.network.address(one)}:2379" for one in ETCD if one != name)
@@ -132,7 +137,7 @@ def _restored(rig: Rig, rng: random.Random) -> Fault:
     def stop(rig: Rig) -> None:
         for name in ETCD:
             rig.etcd[name].kill()
-            shutil.rmtree(rig.folder / f"{name}.data")
+            shutil.rmtree(rig.etcd_data(name) / "etcd")
         rig.renew_cluster()
         for name in ETCD:
             flags = rig.member_flags(name, state="new")
@@ -146,6 +151,52 @@ def _restored(rig: Rig, rng: random.Random) -> Fault:
             rig.etcd[name].start()
 
     return Fault(start, stop, new_epoch=True, restarts=tuple(f"etcd@{name}" for name in ETCD))
+
+
+def _out_of_quota(rig: Rig, rng: random.Random) -> Fault:
+    """Its quota is used up: etcd takes no writes until somebody makes room and takes the alarm back."""
+    key = "junk/"
+
+    def start(rig: Rig) -> None:
+        junk = rig.folder / "junk"
+        junk.write_bytes(bytes(33 + number % 90 for number in range(JUNK_BYTES)))
+        for number in range(QUOTA_BYTES // JUNK_BYTES + 10):
+            try:
+                run(*rig.etcdctl("put", f"{key}{number}"), text=junk.read_text("ascii"))
+            except ChaosError as problem:
+                if "space exceeded" not in str(problem):
+                    raise
+                return
+        raise ChaosError("etcd took more than its quota")
+
+    def stop(rig: Rig) -> None:
+        run(*rig.etcdctl("del", "--prefix", key))
+        revision = json.loads(run(*rig.etcdctl("get", "x", "-w", "json")))["header"]["revision"]
+        run(*rig.etcdctl("compact", str(revision)))
+        for name in ETCD:
+            run(*rig.etcdctl("defrag", member=name))
+        run(*rig.etcdctl("alarm", "disarm"))
+
+    return Fault(start, stop)
+
+
+def _disk_full(rig: Rig, rng: random.Random) -> Fault:
+    """No member can write any more: etcd ends itself at its next write. It is started when there is room again."""
+
+    def filler(name: str) -> Path:
+        return rig.etcd_data(name) / "filler"
+
+    def start(rig: Rig) -> None:
+        for name in ETCD:
+            fill(filler(name))
+
+    def stop(rig: Rig) -> None:
+        for name in ETCD:
+            filler(name).unlink(missing_ok=True)
+        for name in ETCD:
+            rig.etcd[name].start()
+
+    return Fault(start, stop, restarts=tuple(f"etcd@{name}" for name in ETCD))
 
 
 _OF_A_RESTORE = (
@@ -177,6 +228,8 @@ ETCD_PLANS = every(
         is_over_by_itself=True,
     ),
     Plan("etcd-member-replaced", "a member is lost with its disk and replaced", _replaced),
+    Plan("etcd-out-of-quota", "etcd has used its quota up and refuses writes", _out_of_quota),
+    Plan("etcd-disk-full", "the disks of all members of etcd are full", _disk_full),
     Plan(
         "etcd-restored",
         "the whole cluster is restored from a snapshot",

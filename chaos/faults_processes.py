@@ -1,8 +1,7 @@
-"""Faults of processes: sidecars, Envoys and applications killed, paused, slow, ill; wrong keys; a rolling restart."""
+"""Faults of processes: sidecars, Envoys and applications killed, paused, slow, ill."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import random
@@ -132,42 +131,6 @@ def _most_backends_told(word: str, rig: Rig, rng: random.Random) -> Fault:
     )
 
 
-def _wrong_key(rig: Rig, rng: random.Random) -> Fault:
-    """A host starts with a gossip key that no other host has: it is alone, and serves on from etcd."""
-    host = _victim(rig, rng)
-    keys = rig.folder / f"wrong-{host.name}.keys"
-
-    def restart(**gossip: str) -> None:
-        host.sidecar.kill()
-        told = {"key_file": str(rig.folder / "gossip.keys"), "port": 7946, **gossip}
-        host.configure(rig.endpoints, gossip=told)
-        host.sidecar.start()
-
-    def start(rig: Rig) -> None:
-        keys.touch(mode=0o600)
-        keys.write_text(base64.b64encode(os.urandom(32)).decode() + "\n", "utf-8")
-        restart(key_file=str(keys))
-
-    return Fault(start, lambda rig: restart(), restarts=(f"sidecar@{host.name}",))
-
-
-def _rolling(rig: Rig, rng: random.Random) -> Fault:
-    """All sidecars are restarted one after another, as an upgrade does; no request may fail."""
-
-    async def during(rig: Rig) -> None:
-        for host in rig.hosts.values():
-            await in_thread(host.sidecar.stop)
-            host.sidecar.start()
-            await in_thread(lambda host=host: rig.until(host.is_in_force, f"{host.name} to serve"))  # type: ignore[misc]
-
-    def stop(rig: Rig) -> None:
-        for host in rig.hosts.values():
-            host.sidecar.start()
-
-    names = tuple(f"sidecar@{name}" for name in rig.hosts)
-    return Fault(lambda rig: None, stop, during, restarts=names)
-
-
 PROCESS_PLANS = every(
     Plan("sidecar-killed", "a sidecar is killed again and again", _sidecar_killed),
     Plan(
@@ -192,13 +155,5 @@ PROCESS_PLANS = every(
     Plan("backend-hanging", "an application never answers", partial(_backend_told, "hang")),
     Plan("backend-resetting", "an application breaks connections", partial(_backend_told, "reset")),
     Plan("backends-most-5xx", "most applications answer 500", partial(_most_backends_told, "5xx")),
-    Plan("wrong-keys", "a host has another gossip key", _wrong_key),
-    Plan(
-        "rolling-restart",
-        "all sidecars are restarted in turn",
-        _rolling,
-        lasts_s=90.0,
-        is_over_by_itself=True,
-    ),
 )
 """Faults of processes."""

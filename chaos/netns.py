@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 __all__ = [
+    "MOUNTED_AS",
     "PREFIX",
     "ChaosError",
     "Network",
@@ -29,6 +30,8 @@ __all__ = [
 ]
 
 PREFIX = "mchaos-"
+MOUNTED_AS = "mchaos"
+"""What small disks are called in the list of mounts."""
 SUBNET = "10.77.0"
 
 
@@ -154,7 +157,15 @@ def clean() -> list[str]:
     found = leftovers()
     for namespace in _namespaces(PREFIX):
         _remove(namespace)
+    for folder in _mounted():
+        found.append(f"file system at {folder}")
+        run("umount", "-l", folder)
     return found
+
+
+def _mounted() -> list[str]:
+    rows = (line.split() for line in Path("/proc/mounts").read_text("utf-8").splitlines())
+    return [row[1] for row in rows if row[0] == MOUNTED_AS]
 
 
 def _namespaces(prefix: str) -> list[str]:

@@ -19,13 +19,16 @@ from chaos import objects
 from chaos.asking import ask, control
 from chaos.netns import ChaosError, Network, leftovers, run
 from chaos.processes import Process
+from chaos.room import give_room, take_room
 
-__all__ = ["ETCD", "Host", "Rig"]
+__all__ = ["ETCD", "QUOTA_BYTES", "Host", "Rig"]
 
 ETCD = ("e1", "e2", "e3")
 """Hosts of the etcd members."""
 LEASE_S = 5
 """Life of a registration's lease."""
+QUOTA_BYTES = 48 << 20
+"""Of the database of each etcd member."""
 READY_S = 120.0
 OUTBOUND, APP, INBOUND, GOSSIP = 15001, 9081, 15006, 7946
 
@@ -172,6 +175,10 @@ class Rig:
         """URLs of all etcd members."""
         return [f"http://{self.network.address(name)}:2379" for name in ETCD]
 
+    def etcd_data(self, name: str) -> Path:
+        """The file system of one etcd member."""
+        return self.folder / f"{name}.data"
+
     def addresses(self, names: Sequence[str]) -> list[str]:
         """Addresses of hosts."""
         return [self.network.address(name) for name in names]
@@ -186,6 +193,7 @@ class Rig:
         for name in (*ETCD, "w1"):
             self.network.add(name)
         for name in ETCD:
+            give_room(self.etcd_data(name))
             self.etcd[name] = self._member(name)
             self.etcd[name].start()
         key = base64.b64encode(os.urandom(32)).decode()
@@ -224,6 +232,8 @@ class Rig:
         if self._commands is not None:
             self._commands.kill()
         self.network.close()
+        for name in ETCD:
+            take_room(self.etcd_data(name))
         return leftovers(f"{self.name}-")
 
     def remove(self) -> None:
@@ -301,7 +311,8 @@ class Rig:
         address = self.network.address(name)
         cluster = ",".join(f"{one}=http://{self.network.address(one)}:2380" for one in peers)
         return [
-            *("--name", name, "--data-dir", str(self.folder / f"{name}.data")),
+            *("--name", name, "--data-dir", str(self.etcd_data(name) / "etcd")),
+            *("--quota-backend-bytes", str(QUOTA_BYTES)),
             *("--listen-client-urls", f"http://{address}:2379"),
             *("--advertise-client-urls", f"http://{address}:2379"),
             *("--listen-peer-urls", f"http://{address}:2380"),

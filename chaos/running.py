@@ -73,7 +73,7 @@ async def _play(rig: Rig, history: History, scenario: Scenario, seed: int) -> No
             writing.start_soon(writers.run)
             await trio.sleep(CALM_S)
             for step in scenario.steps:
-                await _step(rig, history, step, rng)
+                await _step(rig, history, [plan for plan in step if not plan.lacks()], rng)
             writing.cancel_scope.cancel()
         await trio.to_thread.run_sync(
             rig.until, rig.is_etcd_healthy, "etcd to be healthy again", HEALED_WITHIN_S

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 
 from chaos.faults import Plan
 from chaos.faults_etcd import ETCD_PLANS
+from chaos.faults_hosts import HOST_PLANS
 from chaos.faults_network import NETWORK_PLANS
 from chaos.faults_processes import PROCESS_PLANS
 from chaos.running import Scenario
 
 __all__ = ["CI", "PLANS", "alone", "mixture", "named"]
 
-PLANS: Mapping[str, Plan] = {**NETWORK_PLANS, **ETCD_PLANS, **PROCESS_PLANS}
+PLANS: Mapping[str, Plan] = {**NETWORK_PLANS, **ETCD_PLANS, **PROCESS_PLANS, **HOST_PLANS}
 """All faults, by name."""
 CI = ("isolate-etcd", "etcd-all-killed", "sidecar-killed", "backend-5xx", "split-two")
 """A subset for a machine with little time: one of each sort, some minutes."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from chaos.checkers.violation import Violation
-from chaos.history import FaultSpan, History, Look
+from chaos.history import FaultSpan, History
 
 __all__ = ["SLACK_S", "check_caps", "check_holds"]
 
-SLACK_S = 10.0
-"""After a hold: a trial, its successes, and the moment at which each host takes it back."""
+SLACK_S = 6.0
+"""After a hold, or an illness: until every host has heard of it and looked again."""
 
 
 def check_caps(history: History, max_ejection_percent: int = 50) -> list[Violation]:
@@ -33,36 +31,33 @@ def check_caps(history: History, max_ejection_percent: int = 50) -> list[Violati
 
 
 def check_holds(history: History) -> list[Violation]:
-    """An endpoint that was well all the while is not mesh-ejected for longer than its hold, and a moment."""
+    """An endpoint that is well is not mesh-ejected beyond the hold that it got for having been ill, and a moment."""
     found = []
-    spans: dict[tuple[str, str, str], list[Look]] = defaultdict(list)
     held_until_s: dict[tuple[str, str, str], float] = {}
     for look in sorted(history.looks, key=lambda one: one.at_s):
         ejected = {(one.destination, one.endpoint): one for one in look.ejected}
-        for key in [key for key in spans if key[0] == look.host and key[1:] not in ejected]:
-            del spans[key], held_until_s[key]
+        for key in [key for key in held_until_s if key[0] == look.host and key[1:] not in ejected]:
+            del held_until_s[key]
         for place, one in ejected.items():
             key = (look.host, *place)
-            if not spans[key]:
+            is_sick = _is_sick(history.faults, one.backend, look.at_s)
+            if key not in held_until_s or is_sick:
                 held_until_s[key] = one.until_s
-            spans[key].append(look)
-            since_s = spans[key][0].at_s
-            is_over = look.at_s > held_until_s[key] + SLACK_S
-            if is_over and not _was_sick(history.faults, one.backend, since_s, look.at_s):
+            over_s = look.at_s - held_until_s[key]
+            if over_s > SLACK_S and not is_sick:
                 what = (
                     f"{look.host} still ejects {one.endpoint} of {one.destination}, which is well; "
-                    f"its hold ended {look.at_s - held_until_s[key]:.1f} s ago"
+                    f"its hold ended {over_s:.1f} s ago"
                 )
                 found.append(Violation("holds", look.at_s, what))
-                held_until_s[key] = one.until_s + SLACK_S
+                held_until_s[key] = look.at_s
     return found
 
 
-def _was_sick(faults: list[FaultSpan], backend: str, since_s: float, until_s: float) -> bool:
-    """Whether a fault touched the application, or everything, in this time or shortly before its hold's end."""
+def _is_sick(faults: list[FaultSpan], backend: str, at_s: float) -> bool:
+    """Whether a fault touches the application, or everything, or did a moment ago."""
     return any(
-        fault.began_s <= until_s
-        and fault.ended_s + SLACK_S >= since_s
+        fault.began_s <= at_s <= fault.ended_s + SLACK_S
         and (not fault.backends or backend in fault.backends)
         for fault in faults
     )

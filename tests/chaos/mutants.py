@@ -86,7 +86,11 @@ MUTANTS = (
         "",
         "backends-most-5xx",
         "caps",
-        also=Edit("sidecar/outlier/caps.py", "_MASS_MIN = 3\n", "_MASS_MIN = 300\n"),
+        also=Edit(
+            "sidecar/xds/compile/cluster_policies.py",
+            "        detection.max_ejection_percent.value = settings.max_ejection_percent\n",
+            "        detection.max_ejection_percent.value = 100\n",
+        ),
     ),
     _mutant(
         "a change set is written object by object",
@@ -129,9 +133,9 @@ MUTANTS = (
     ),
     _mutant(
         "an ejection never ends",
-        "sidecar/outlier/imposing.py",
-        "        if self._returns_s[name] <= now_s:\n",
-        "        if self._returns_s[name] <= now_s - 1000:\n",
+        "sidecar/outlier/phases.py",
+        "        return Course(JudgementState.TRIAL, ends_s, None, level, 0)\n",
+        "        return Course(JudgementState.EJECTED, starts_s, ends_s, level, 0)\n",
         "backend-5xx-briefly",
         "holds",
     ),
