@@ -147,6 +147,8 @@ class Look:
     in_force: int
     hash: str
     """Of what it has received."""
+    epoch_in_force: str
+    """Which life of etcd what is in force is of."""
     state: str
     source: str
     """`etcd`, `peers`, `disk`."""

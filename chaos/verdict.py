@@ -93,7 +93,7 @@ def _converged_s(history: History) -> float | None:
     ended: dict[str, tuple[str, int]] = {}
     since: dict[str, float] = {}
     for look in sorted(history.looks, key=lambda one: one.at_s):
-        stand = (look.epoch, look.in_force)
+        stand = (look.epoch_in_force, look.in_force)
         if ended.get(look.host) != stand:
             ended[look.host], since[look.host] = stand, look.at_s
     return round(max(0.0, max(since.values()) - history.healed_s), 2)

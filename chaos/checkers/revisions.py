@@ -39,15 +39,18 @@ def check_monotonic(history: History) -> list[Violation]:
             if before is not None:
                 left[look.host].add(before)
             current[look.host] = look.epoch
-        for stage, revision in (("received", look.received), ("in force", look.in_force)):
-            key = (look.host, look.epoch, stage)
+        for stage, epoch, revision in (
+            ("received", look.epoch, look.received),
+            ("in force", look.epoch_in_force, look.in_force),
+        ):
+            key = (look.host, epoch, stage)
             if revision < newest.get(key, 0) and revision > 0:
                 found.append(
                     Violation(
                         "monotonic",
                         look.at_s,
                         f"{look.host}: revision {stage} went from {newest[key]} back to {revision} "
-                        f"in epoch {look.epoch}",
+                        f"in epoch {epoch}",
                     )
                 )
             newest[key] = max(newest.get(key, 0), revision)
@@ -124,4 +127,5 @@ def check_served(history: History) -> list[Violation]:
 
 
 def _stands(look: Look) -> tuple[str, int, str] | None:
-    return (look.epoch, look.received, look.hash) if look.in_force == look.received else None
+    received, in_force = (look.epoch, look.received), (look.epoch_in_force, look.in_force)
+    return (*received, look.hash) if in_force == received else None

@@ -46,6 +46,7 @@ def config_state(node: Node, session: SessionView, *, is_held: bool) -> dict[str
         "source": node.source.value if node.source else "none",
         "epoch": str(snapshot.epoch) if snapshot is not None else "",
         "revision_received": snapshot.revision if snapshot is not None else 0,
+        "epoch_in_force": str(mark.snapshot.epoch) if mark else "",
         "revision_in_force": mark.snapshot.revision if mark else 0,
         "hash": snapshot.hash if snapshot is not None else "",
         "hash_in_force": mark.snapshot.hash if mark else "",

@@ -29,6 +29,7 @@ def read(began_s: float, ended_s: float, value: str, revision: int = 0, key: str
 def look(at_s: float, host: str, received: int, **changes: Any) -> Look:
     told: dict[str, Any] = {
         "epoch": "1:abc",
+        "epoch_in_force": changes.get("epoch", "1:abc"),
         "in_force": received,
         "hash": f"hash-{received}",
         "state": "in-force",

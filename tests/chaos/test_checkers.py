@@ -111,6 +111,16 @@ def test_a_permit_for_no_route_excuses_nothing() -> None:
     assert len(check_requests(History(requests=bad, faults=[fault]))) == 2
 
 
+def test_what_is_in_force_of_the_epoch_before_is_not_of_this_one() -> None:
+    before = look(1, "h1", 53)
+    between = look(2, "h1", 20, epoch="2:abc", in_force=53, epoch_in_force="1:abc")
+    after = look(3, "h1", 21, epoch="2:abc")
+    assert check_monotonic(History(looks=[before, between, after])) == []
+    back = look(4, "h1", 21, epoch="2:abc", in_force=20)
+    (found,) = check_monotonic(History(looks=[before, between, after, back]))
+    assert "revision in force went from 21 back to 20 in epoch 2:abc" in found.what
+
+
 def test_route_and_subset_of_two_changes_are_a_mixture() -> None:
     fine = [Probe(1, "h1", 200, 4, "even"), Probe(2, "h1", 200, 5, "odd"), Probe(3, "h1", 0)]
     assert check_mixtures(History(probes=fine)) == []
@@ -144,6 +154,17 @@ def test_a_well_endpoint_comes_back_after_its_hold() -> None:
     (found,) = check_holds(History(looks=looks, faults=[other]))
     assert "h1 still ejects 10.0.0.3:80 of web, which is well" in found.what
     assert check_holds(History(looks=[*looks[:2], look(50, "h1", 5)])) == []
+
+
+def test_an_illness_that_is_over_excuses_no_ejection_for_good() -> None:
+    one = Ejected("web", "10.0.0.3:80", "h3", until_s=11.0)
+    again = Ejected("web", "10.0.0.3:80", "h3", until_s=16.0)
+    sick = spell("backend 5xx", 4, 7, backends=("h3",))
+    held = [look(6, "h1", 5, ejected=(one,)), look(12, "h1", 5, ejected=(again,))]
+    assert check_holds(History(looks=held, faults=[sick])) == []
+    late = look(16.1 + SLACK_S, "h1", 5, ejected=(again,))
+    (found,) = check_holds(History(looks=[*held, late], faults=[sick]))
+    assert "its hold ended 6.1 s ago" in found.what
 
 
 def usages(values: list[int], pid: int = 7) -> list[Usage]:

@@ -54,6 +54,7 @@ def test_received_and_in_force_are_apart_until_envoy_has_it() -> None:
     node.handle(EnvoyInForce(f"{EPOCH}@5"), 2.0)
     found = config_state(node, session(SessionState.IN_FORCE), is_held=False)
     assert (found["revision_received"], found["revision_in_force"]) == (5, 5)
+    assert found["epoch_in_force"] == found["epoch"] != ""
 
 
 def test_what_does_not_serve_is_listed_with_who_found_it_and_what_serves_instead() -> None:
