@@ -214,6 +214,8 @@ class History:
     """When the run ended."""
     left_behind: list[str] = field(default_factory=list)
     """What was still there after the cleaning."""
+    etcd: str = ""
+    """Version of its members: 3.4.23 and 3.5.1 have faults of their own."""
 
 
 T = TypeVar("T")
@@ -240,6 +242,7 @@ def store(history: History, folder: Path) -> None:
         "healed_s": history.healed_s,
         "ended_s": history.ended_s,
         "left_behind": history.left_behind,
+        "etcd": history.etcd,
     }
     (folder / "run.json").write_text(json.dumps(rest) + "\n", "utf-8")
 

@@ -265,6 +265,10 @@ class Rig:
         command = [_program("etcdctl"), "--endpoints", urls, *arguments]
         return self.network.inside(member or "w1", ["env", "ETCDCTL_API=3", *command])
 
+    def etcd_version(self) -> str:
+        """What its members run."""
+        return run(_program("etcd"), "--version").splitlines()[0].rpartition(" ")[2]
+
     def is_etcd_healthy(self) -> bool:
         """Whether the cluster answers a linearizable question."""
         with contextlib.suppress(ChaosError):

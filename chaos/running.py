@@ -52,6 +52,7 @@ def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out:
     history = History()
     try:
         rig.open()
+        history.etcd = rig.etcd_version()
         trio.run(_play, rig, history, scenario, seed)
         _collect(rig, history)
     finally:

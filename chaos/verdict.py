@@ -82,8 +82,42 @@ def judge(history: History) -> Verdict:
             fault.name: round(fault.ended_s - fault.began_s, 1) for fault in history.faults
         },
         "converged_s": _converged_s(history),
+        "left_out_most": _left_out_most(history),
+        "mesh_ejections": _mesh_ejections(history),
+        "growth_mib": _growth_mib(history),
+        "etcd": history.etcd,
     }
     return Verdict(violations, figures)
+
+
+def _left_out_most(history: History) -> str:
+    """The largest share of a destination's endpoints that a host left out."""
+    shares = [
+        (listed - look.usable.get(destination, listed), listed)
+        for look in history.looks
+        for destination, listed in look.listed.items()
+    ]
+    out, listed = max(shares, default=(0, 0), key=lambda one: (one[0] / max(1, one[1]), one[1]))
+    return f"{out} of {listed}"
+
+
+def _mesh_ejections(history: History) -> int:
+    """Endpoints that hosts began to eject together, each host counted."""
+    count = 0
+    known: dict[str, set[tuple[str, str]]] = {}
+    for look in sorted(history.looks, key=lambda one: one.at_s):
+        now = {(one.destination, one.endpoint) for one in look.ejected}
+        count += len(now - known.get(look.host, set()))
+        known[look.host] = now
+    return count
+
+
+def _growth_mib(history: History) -> float:
+    """The most that a process of the mesh had more at its end than at its beginning."""
+    lives: dict[tuple[str, int], list[int]] = {}
+    for usage in sorted(history.usages, key=lambda one: one.at_s):
+        lives.setdefault((usage.host, usage.pid), []).append(usage.rss_kib)
+    return round(max((rows[-1] - rows[0] for rows in lives.values()), default=0) / 1024, 1)
 
 
 def _converged_s(history: History) -> float | None:

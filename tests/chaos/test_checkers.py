@@ -218,6 +218,7 @@ def test_records_come_back_from_disk_as_they_were(tmp_path: Path) -> None:
         healed_s=2.0,
         ended_s=3.0,
         left_behind=["x"],
+        etcd="3.4.23",
     )
     records.store(history, tmp_path)
     assert records.load(tmp_path) == history
