@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -108,45 +109,64 @@ def _run_here(name: str, options: argparse.Namespace) -> bool:
     return verdict.is_green
 
 
-def _run_beside(name: str, options: argparse.Namespace) -> bool:
+def _run_beside(name: str, options: argparse.Namespace, beside: set[subprocess.Popen[str]]) -> bool:
     """One run in a process of its own, beside others."""
     flags = {"seed": options.seed, "hosts": options.hosts, "rate": options.rate, "out": options.out}
     words = [str(word) for flag, value in flags.items() for word in (f"--{flag}", value)]
     command = [sys.executable, "-m", "chaos", name, *words]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    print(done.stdout, end="", flush=True)
-    return done.returncode == 0
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
+        beside.add(child)
+        told, _ = child.communicate()
+        beside.discard(child)
+    print(told, end="", flush=True)
+    return child.returncode == 0
 
 
 def _run(names: Iterator[str], options: argparse.Namespace) -> int:
-    deed = _run_here if options.jobs == 1 else _run_beside
+    """One after another, or several at a time. An interruption ends all of them, and they clean up."""
     green, red = 0, 0
-    lock = threading.Lock()
+    lock, is_interrupted = threading.Lock(), threading.Event()
+    beside: set[subprocess.Popen[str]] = set()
 
     def work() -> None:
         nonlocal green, red
-        while True:
+        while not is_interrupted.is_set():
             with lock:
                 name = next(names, None)
             if name is None:
                 return
-            is_green = deed(name, options)
+            if options.jobs == 1:
+                is_green = _run_here(name, options)
+            else:
+                is_green = _run_beside(name, options, beside)
             with lock:
                 green, red = green + is_green, red + (not is_green)
 
+    signal.signal(signal.SIGTERM, _interrupted)
     workers = [threading.Thread(target=work) for _ in range(options.jobs)]
-    if options.jobs == 1:
-        work()
-    else:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+    try:
+        if options.jobs == 1:
+            work()
+        else:
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+    except KeyboardInterrupt:
+        is_interrupted.set()
+        for child in tuple(beside):
+            child.terminate()
+        print("interrupted", file=sys.stderr)
+        return 130
     if green + red > 1:
         print(f"{green} green, {red} red", flush=True)
     return 1 if red else 0
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _told(

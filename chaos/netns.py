@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -144,28 +145,30 @@ def lose(percent: int, addresses: Iterable[str] = ()) -> list[str]:
 
 
 def leftovers(name: str = "") -> list[str]:
-    """Namespaces, and processes in them, of one run or of all."""
+    """Namespaces, processes in them, and mounted disks, of one run or of all."""
     found = []
     for namespace in _namespaces(f"{PREFIX}{name}"):
         found.append(f"namespace {namespace}")
         found += [f"process {pid} in {namespace}" for pid in _pids(namespace)]
-    return found
+    return found + [f"disk {folder}" for folder in _mounted(f"{PREFIX}{name}")]
 
 
-def clean() -> list[str]:
-    """Remove what earlier runs left; says what it was. Runs under way are among it."""
-    found = leftovers()
-    for namespace in _namespaces(PREFIX):
+def clean(name: str = "") -> list[str]:
+    """Remove what one earlier run left, or all; says what it was. Runs under way are among it."""
+    found = leftovers(name)
+    for namespace in _namespaces(f"{PREFIX}{name}"):
         _remove(namespace)
-    for folder in _mounted():
-        found.append(f"file system at {folder}")
+    for folder in _mounted(f"{PREFIX}{name}"):
         run("umount", "-l", folder)
+    for place in Path("/tmp").glob(f"{PREFIX}{name}*"):
+        found.append(f"folder {place}")
+        shutil.rmtree(place, ignore_errors=True)
     return found
 
 
-def _mounted() -> list[str]:
+def _mounted(prefix: str) -> list[str]:
     rows = (line.split() for line in Path("/proc/mounts").read_text("utf-8").splitlines())
-    return [row[1] for row in rows if row[0] == MOUNTED_AS]
+    return [row[1] for row in rows if row[0] == MOUNTED_AS and f"/{prefix}" in row[1]]
 
 
 def _namespaces(prefix: str) -> list[str]:

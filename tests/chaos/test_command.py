@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -14,13 +18,14 @@ import pytest
 from chaos import __main__ as command
 from chaos import history as records
 from chaos.faults import Fault
-from chaos.netns import cut, cut_one_way, leftovers, lose
+from chaos.netns import clean, cut, cut_one_way, leftovers, lose
 from chaos.report import page
 from chaos.rig import Rig
 from chaos.scenarios import CI, PLANS, alone, mixture, named
 from chaos.table import BEGIN, END, table, written
 from chaos.verdict import judge
 from tests.chaos.histories import look, register_history, request, spell
+from tests.harness.processes import wait_until
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("nft") is None or shutil.which("ip") is None,
@@ -144,3 +149,38 @@ def test_nothing_is_violated(name: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert verdict["figures"]["requests"] > 100
     assert (tmp_path / f"{name}-1" / "report.html").exists()
     assert leftovers(f"{os.getpid():x}-") == []
+
+
+@pytest.mark.root
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@needs_root
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_nothing_or_what_can_be_cleaned(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    words = ["isolate-etcd", "--hosts", "3", "--out", str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-m", "chaos", *words], stderr=subprocess.PIPE)
+    name = f"{process.pid:x}-"
+    wait_until(lambda: _sidecars(name) == 3, 60, "the sidecars of three hosts")
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    if number is signal.SIGKILL:
+        assert any("process" in thing for thing in clean(name))
+    else:
+        assert process.returncode == 130
+        assert b"interrupted" in told
+        assert b"Traceback" not in told
+    assert leftovers(name) == []
+
+
+def _sidecars(name: str) -> int:
+    found = 0
+    for thing in leftovers(name):
+        kind, pid, *_ = thing.split()
+        if kind == "process":
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes()
+                found += b"sidecar.agent.main" in words and b"netns" not in words
+    return found
