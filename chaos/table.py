@@ -25,7 +25,7 @@ _HEAD = (
     "`convergence`, `served`: s",
     "`requests`: failed and excused, of all",
     "`mixtures`: probes",
-    "`caps`: most left out",
+    "`rotation`, `caps`: most left out",
     "`holds`: ejections",
     "`resources`: most MiB more",
 )
@@ -35,7 +35,7 @@ _CHECKERS = (
     ("convergence", "served"),
     ("requests",),
     ("mixtures",),
-    ("caps",),
+    ("rotation", "caps"),
     ("holds",),
     ("resources", "left behind"),
 )

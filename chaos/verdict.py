@@ -18,6 +18,7 @@ from chaos.checkers.revisions import (
     check_monotonic,
     check_served,
 )
+from chaos.checkers.rotation import check_rotation
 from chaos.checkers.violation import Violation, at_most
 from chaos.history import History, Outcome
 
@@ -31,6 +32,7 @@ CHECKERS: Mapping[str, Callable[[History], list[Violation]]] = {
     "served": check_served,
     "requests": check_requests,
     "mixtures": check_mixtures,
+    "rotation": check_rotation,
     "caps": check_caps,
     "holds": check_holds,
     "resources": check_resources,

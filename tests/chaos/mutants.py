@@ -128,8 +128,7 @@ MUTANTS = (
         "        if not serving:\n            self._put_in_force(host, None)\n            return effects\n",
         "        self._put_in_force(host, None)\n        return effects\n",
         "etcd-paused",
-        "requests",
-        "mixtures",
+        "rotation",
     ),
     _mutant(
         "an ejection never ends",

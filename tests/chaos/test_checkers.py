@@ -18,6 +18,7 @@ from chaos.checkers.revisions import (
     check_monotonic,
     check_served,
 )
+from chaos.checkers.rotation import check_rotation
 from chaos.checkers.violation import Violation, at_most
 from chaos.history import Ejected, History, Outcome, Probe, Served, Usage
 from chaos.verdict import CHECKERS, judge
@@ -133,6 +134,17 @@ def test_route_and_subset_of_two_changes_are_a_mixture() -> None:
     found = check_mixtures(History(probes=bad))
     assert len(found) == 4
     assert "route of change 6 was answered by group odd" in found[0].what
+
+
+def test_a_workload_that_is_out_of_rotation_at_one_host_is_found() -> None:
+    fine = [
+        look(1, "h1", 5, listed={"web": 2}),
+        look(1, "h2", 5, listed={"web": 2}),
+        look(2, "h2", 5),
+    ]
+    assert check_rotation(History(looks=fine)) == []
+    (found,) = check_rotation(History(looks=[*fine, look(3, "h2", 5, listed={"web": 1})]))
+    assert found.what == "h2 knows 1 endpoints of web; 2 hosts have one"
 
 
 def test_caps_hold_at_every_look() -> None:
