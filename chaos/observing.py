@@ -82,7 +82,7 @@ class Observer:
             int(config["revision_received"]),
             int(config["revision_in_force"]),
             str(config["hash"]),
-            str(config["epoch_in_force"]),
+            str(config.get("epoch_in_force", config["epoch"])),  # earlier versions do not tell it
             str(config["state"]),
             str(config["source"]),
             tuple(self._ejected(at_s, ejections)),
