@@ -7,7 +7,8 @@ import json
 import random
 import shutil
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from chaos.room import fill
 
 __all__ = ["ETCD_PLANS", "leader_of"]
 
+INSIST_S = 90.0
+FILL_S = 20.0
+"""How long the quota is tried to be used up, where etcd is not to be reached."""
 JUNK_BYTES = 1_000_000
 """Of each value that uses the quota up; etcd takes 1.5 MiB in a request."""
 
@@ -73,17 +77,34 @@ def _compacted(rig: Rig, rng: random.Random) -> Fault:
     rules = cut(rig.addresses([victim]), [*all_etcd(rig)])
 
     def stop(rig: Rig) -> None:
-        out = run(*rig.etcdctl("get", "x", "-w", "json"))
-        revision = json.loads(out)["header"]["revision"]
-        run(*rig.etcdctl("compact", str(revision)))
+        _insist(rig, lambda: _compact(rig), "etcd to be compacted")
         rig.network.lift("compacted")
 
     return Fault(lambda rig: rig.network.impose("compacted", rules), stop)
 
 
+def _compact(rig: Rig) -> None:
+    out = run(*rig.etcdctl("get", "x", "-w", "json"))
+    run(*rig.etcdctl("compact", str(json.loads(out)["header"]["revision"])))
+
+
+def _insist(rig: Rig, deed: Callable[[], object], what: str) -> None:
+    """Do something that needs etcd: another fault may have it away, and is healed in its own time."""
+
+    def is_done() -> bool:
+        with contextlib.suppress(ChaosError):
+            deed()
+            return True
+        return False
+
+    rig.until(is_done, what, INSIST_S)
+
+
 async def _defragment(rig: Rig) -> None:
+    """One member after another; those that another fault has away are passed over."""
     for name in ETCD:
-        await in_thread(lambda name=name: run(*rig.etcdctl("defrag", member=name)))  # type: ignore[misc]
+        with contextlib.suppress(ChaosError):
+            await in_thread(lambda name=name: run(*rig.etcdctl("defrag", member=name)))  # type: ignore[misc]
 
 
 def _defragmented(rig: Rig, rng: random.Random) -> Fault:
@@ -100,12 +121,8 @@ def _replaced(rig: Rig, rng: random.Random) -> Fault:
 
     def stop(rig: Rig) -> None:
         rest = ",".join(f"http://{rig.network.address(one)}:2379" for one in ETCD if one != name)
-        out = run(*_against(rig, rest, "member", "list", "-w", "json"))
-        members = json.loads(out)["members"]
-        (gone,) = [one["ID"] for one in members if one.get("name") == name]
-        run(*_against(rig, rest, "member", "remove", f"{gone:x}"))
         peer = f"http://{rig.network.address(name)}:2380"
-        rig.until(lambda: _added(rig, rest, name, peer), f"{name} to be a member again", 30.0)
+        _insist(rig, lambda: _renew_member(rig, rest, name, peer), f"{name} to be a member again")
         flags = rig.member_flags(name, state="existing")
         program = rig.etcd[name].command[4]
         rig.etcd[name].command = rig.network.inside(name, [program, *flags])
@@ -114,11 +131,13 @@ def _replaced(rig: Rig, rng: random.Random) -> Fault:
     return Fault(start, stop, restarts=(f"etcd@{name}",))
 
 
-def _added(rig: Rig, endpoints: str, name: str, peer: str) -> bool:
-    with contextlib.suppress(ChaosError):
-        run(*_against(rig, endpoints, "member", "add", name, f"--peer-urls={peer}"))
-        return True
-    return False
+def _renew_member(rig: Rig, endpoints: str, name: str, peer: str) -> None:
+    """Take the lost member out, where it is still in, and a new one in."""
+    out = run(*_against(rig, endpoints, "member", "list", "-w", "json"))
+    members = {one.get("name"): one["ID"] for one in json.loads(out)["members"]}
+    if name in members:
+        run(*_against(rig, endpoints, "member", "remove", f"{members[name]:x}"))
+    run(*_against(rig, endpoints, "member", "add", name, f"--peer-urls={peer}"))
 
 
 def _against(rig: Rig, endpoints: str, *words: str) -> list[str]:
@@ -158,24 +177,26 @@ def _out_of_quota(rig: Rig, rng: random.Random) -> Fault:
     key = "junk/"
 
     def start(rig: Rig) -> None:
+        until_s = time.monotonic() + FILL_S
         junk = rig.folder / "junk"
         junk.write_bytes(bytes(33 + number % 90 for number in range(JUNK_BYTES)))
-        for number in range(QUOTA_BYTES // JUNK_BYTES + 10):
+        for number in range(QUOTA_BYTES // JUNK_BYTES + 40):
             try:
                 run(*rig.etcdctl("put", f"{key}{number}"), text=junk.read_text("ascii"))
             except ChaosError as problem:
-                if "space exceeded" not in str(problem):
-                    raise
-                return
+                if "space exceeded" in str(problem) or time.monotonic() > until_s:
+                    return  # else another fault has etcd away just now
         raise ChaosError("etcd took more than its quota")
 
-    def stop(rig: Rig) -> None:
+    def make_room(rig: Rig) -> None:
         run(*rig.etcdctl("del", "--prefix", key))
-        revision = json.loads(run(*rig.etcdctl("get", "x", "-w", "json")))["header"]["revision"]
-        run(*rig.etcdctl("compact", str(revision)))
+        _compact(rig)
         for name in ETCD:
             run(*rig.etcdctl("defrag", member=name))
         run(*rig.etcdctl("alarm", "disarm"))
+
+    def stop(rig: Rig) -> None:
+        _insist(rig, lambda: make_room(rig), "etcd to have room again")
 
     return Fault(start, stop)
 

@@ -7,7 +7,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,10 @@ def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out:
     try:
         rig.open()
         history.etcd = rig.etcd_version()
-        trio.run(_play, rig, history, scenario, seed)
+        try:
+            trio.run(_play, rig, history, scenario, seed)
+        except BaseExceptionGroup as several:
+            raise _only_of_the_rig(several) from several
         _collect(rig, history)
     finally:
         history.left_behind = rig.close()
@@ -63,6 +66,22 @@ def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out:
     records.store(history, out / "records")
     (out / "verdict.json").write_text(json.dumps(verdict.as_json(), indent=1) + "\n", "utf-8")
     return verdict
+
+
+def _only_of_the_rig(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Troubles of the rig as one; anything else as it is."""
+    ours, others = several.split(ChaosError)
+    if ours is None or others is not None:
+        return several
+    return ChaosError("; ".join(str(one) for one in _leaves(ours)))
+
+
+def _leaves(several: BaseExceptionGroup[ChaosError]) -> Iterator[BaseException]:
+    for one in several.exceptions:
+        if isinstance(one, BaseExceptionGroup):
+            yield from _leaves(one)
+        else:
+            yield one
 
 
 async def _play(rig: Rig, history: History, scenario: Scenario, seed: int) -> None:
