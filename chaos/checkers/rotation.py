@@ -1,8 +1,8 @@
 """Every workload stays in rotation at every host, whatever its own host lost sight of.
 
 A host that etcd is out of reach of loses its lease; one that is killed, or restarted, goes without a word. Its
-workloads are still there, and are still asked: only ejection leaves them out. No fault excuses a host that does not know
-of an endpoint.
+workloads are still there, and are still asked: only ejection leaves them out. No fault excuses a host that knows less
+than all of them.
 """
 
 from __future__ import annotations
