@@ -23,7 +23,7 @@ from chaos.rig import Rig
 from chaos.verdict import Verdict, judge
 from chaos.writers import Writers
 
-__all__ = ["Scenario", "run_scenario"]
+__all__ = ["Scenario", "only_of_the_rig", "run_scenario"]
 
 CALM_S = 4.0
 """Load without a fault, before the first one."""
@@ -56,7 +56,7 @@ def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out:
         try:
             trio.run(_play, rig, history, scenario, seed)
         except BaseExceptionGroup as several:
-            raise _only_of_the_rig(several) from several
+            raise only_of_the_rig(several) from several
         _collect(rig, history)
     finally:
         history.left_behind = rig.close()
@@ -68,7 +68,7 @@ def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out:
     return verdict
 
 
-def _only_of_the_rig(several: BaseExceptionGroup[BaseException]) -> BaseException:
+def only_of_the_rig(several: BaseExceptionGroup[BaseException]) -> BaseException:
     """Troubles of the rig as one; anything else as it is."""
     ours, others = several.split(ChaosError)
     if ours is None or others is not None:

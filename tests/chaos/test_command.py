@@ -18,9 +18,10 @@ import pytest
 from chaos import __main__ as command
 from chaos import history as records
 from chaos.faults import Fault
-from chaos.netns import clean, cut, cut_one_way, leftovers, lose
+from chaos.netns import ChaosError, clean, cut, cut_one_way, leftovers, lose
 from chaos.report import page
 from chaos.rig import Rig
+from chaos.running import only_of_the_rig
 from chaos.scenarios import CI, PLANS, alone, mixture, named
 from chaos.table import BEGIN, END, table, written
 from chaos.verdict import judge
@@ -64,6 +65,17 @@ def test_a_seed_draws_the_same_mixture_again() -> None:
     assert named("mixture-7") == mixture(7)
     assert named("split-two") == alone("split-two")
     assert alone("split-two").steps == ((PLANS["split-two"],),)
+
+
+def test_failures_of_the_rig_are_told_as_one_and_bugs_as_they_are() -> None:
+    nested = BaseExceptionGroup(
+        "", [ChaosError("no etcd"), BaseExceptionGroup("", [ChaosError("no h1")])]
+    )
+    found = only_of_the_rig(nested)
+    assert isinstance(found, ChaosError)
+    assert str(found) == "no etcd; no h1"
+    mixed = BaseExceptionGroup("", [ChaosError("no etcd"), ValueError("a bug")])
+    assert only_of_the_rig(mixed) is mixed
 
 
 class _Known:
