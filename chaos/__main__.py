@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from chaos.netns import ChaosError, clean
-from chaos.report import write_report
-from chaos.running import run_scenario
+from chaos.netns import clean
 from chaos.scenarios import CI, PLANS, named
-from chaos.verdict import Verdict
+from chaos.several import Way, run_several
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what was asked for. Returns 0: all green, 1: something was violated, 2: it cannot be run here."""
+    """Run what was asked for.
+
+    Returns 0: all green, 1: something was violated or a rig failed, 2: it cannot be run here, 130: it was interrupted.
+    """
     options = _options(arguments)
     if options.list:
         for plan in PLANS.values():
@@ -49,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
             except KeyError as problem:
                 print(f"chaos: no fault {problem}; `--list` names them", file=sys.stderr)
                 return 2
-    return _run(_names(options), options)
+    way = Way(options.seed, options.hosts, options.rate, options.out)
+    return run_several(_names(options), way, options.jobs)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -59,15 +59,36 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--all", action="store_true", help="every fault alone, and ten mixtures")
     parser.add_argument("--ci", action="store_true", help=f"a few: {', '.join(CI)}, a mixture")
-    parser.add_argument("--minutes", type=float, help="mixtures for so long")
-    parser.add_argument("--seed", type=int, default=1, help="of victims, mixtures and load")
-    parser.add_argument("--hosts", type=int, default=6)
-    parser.add_argument("--rate", type=float, default=12.0, help="requests a second of each host")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--minutes", type=_positive, help="mixtures for so long")
+    seed = _count(0, 1_000_000)
+    parser.add_argument("--seed", type=seed, default=1, help="of victims, mixtures and load")
+    parser.add_argument("--hosts", type=_count(3, 100), default=6)
+    rate = "requests a second of each host"
+    parser.add_argument("--rate", type=_positive, default=12.0, help=rate)
+    parser.add_argument("--jobs", type=_count(1, 64), default=1, help="runs at a time")
     parser.add_argument("--out", type=Path, default=Path("chaos-out"), help="folder of reports")
     parser.add_argument("--list", action="store_true", help="name the faults")
     parser.add_argument("--clean", action="store_true", help="remove what killed runs left")
     return parser.parse_args(arguments)
+
+
+def _count(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most}")
+        return int(text)
+
+    return number
+
+
+def _positive(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return found
 
 
 def _names(options: argparse.Namespace) -> Iterator[str]:
@@ -85,108 +106,6 @@ def _names(options: argparse.Namespace) -> Iterator[str]:
     ends_s = time.monotonic() + 60 * (options.minutes or 0)
     while options.minutes is not None and time.monotonic() < ends_s:
         yield f"mixture-{next(mixtures)}"
-
-
-def _run_here(name: str, options: argparse.Namespace) -> bool:
-    """One run in this process; whether it was green."""
-    scenario = named(name)
-    for lack in {plan.name: plan.lacks() for step in scenario.steps for plan in step}.items():
-        if lack[1]:
-            print(f"left out: {lack[0]}: {lack[1]}", flush=True)
-    if all(plan.lacks() for step in scenario.steps for plan in step):
-        return True
-    out = options.out / f"{name}-{options.seed}"
-    began_s = time.monotonic()
-    try:
-        verdict = run_scenario(
-            scenario, seed=options.seed, hosts=options.hosts, rate=options.rate, out=out
-        )
-    except ChaosError as problem:
-        print(f"{name}: the rig failed: {problem}", flush=True)
-        return False
-    write_report(scenario, options.seed, verdict, out)
-    print(_told(name, options, verdict, time.monotonic() - began_s, out), flush=True)
-    return verdict.is_green
-
-
-def _run_beside(name: str, options: argparse.Namespace, beside: set[subprocess.Popen[str]]) -> bool:
-    """One run in a process of its own, beside others."""
-    flags = {"seed": options.seed, "hosts": options.hosts, "rate": options.rate, "out": options.out}
-    words = [str(word) for flag, value in flags.items() for word in (f"--{flag}", value)]
-    command = [sys.executable, "-m", "chaos", name, *words]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as child:
-        beside.add(child)
-        told, _ = child.communicate()
-        beside.discard(child)
-    print(told, end="", flush=True)
-    return child.returncode == 0
-
-
-def _run(names: Iterator[str], options: argparse.Namespace) -> int:
-    """One after another, or several at a time. An interruption ends all of them, and they clean up."""
-    green, red = 0, 0
-    lock, is_interrupted = threading.Lock(), threading.Event()
-    beside: set[subprocess.Popen[str]] = set()
-
-    def work() -> None:
-        nonlocal green, red
-        while not is_interrupted.is_set():
-            with lock:
-                name = next(names, None)
-            if name is None:
-                return
-            if options.jobs == 1:
-                is_green = _run_here(name, options)
-            else:
-                is_green = _run_beside(name, options, beside)
-            with lock:
-                green, red = green + is_green, red + (not is_green)
-
-    signal.signal(signal.SIGTERM, _interrupted)
-    workers = [threading.Thread(target=work) for _ in range(options.jobs)]
-    try:
-        if options.jobs == 1:
-            work()
-        else:
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-    except KeyboardInterrupt:
-        is_interrupted.set()
-        for child in tuple(beside):
-            child.terminate()
-        print("interrupted", file=sys.stderr)
-        return 130
-    if green + red > 1:
-        print(f"{green} green, {red} red", flush=True)
-    return 1 if red else 0
-
-
-def _interrupted(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _told(
-    name: str, options: argparse.Namespace, verdict: Verdict, took_s: float, out: Path
-) -> str:
-    figures = verdict.figures
-    excused = sum(figures["failures_excused"].values())
-    lines = [
-        f"{'green' if verdict.is_green else 'RED':5} {name:22} {figures['requests']} requests, "
-        f"{excused} failures, {figures['writes']['ok']} writes, "
-        f"converged in {figures['converged_s']} s, {took_s:.0f} s"
-    ]
-    for checker, found in verdict.violations.items():
-        lines += [f"      {checker}: {one.what}" for one in found[:5]]
-        if len(found) > 5:
-            lines.append(f"      {checker}: and {len(found) - 5} more: {out}/verdict.json")
-    if not verdict.is_green:
-        flags = f"--seed {options.seed} --hosts {options.hosts} --rate {options.rate:g}"
-        lines.append(f"      again: ./dev chaos {name} {flags}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

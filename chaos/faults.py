@@ -7,6 +7,7 @@ something, `during`. Its victims are chosen by the seed, before it begins. The w
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -39,10 +40,12 @@ class Fault:
     during: Callable[[Rig], Awaitable[None]] = _nothing
     """Goes on while the fault lasts; cancelled at its end."""
     hosts: tuple[str, ...] = ()
-    """Whose requests may fail by it; empty: everybody's."""
+    """Whose requests may fail by it."""
     backends: tuple[str, ...] = ()
-    """Whose answers may fail by it; empty: everybody's."""
+    """Whose answers may fail by it. With no hosts either: everybody's."""
     permits: tuple[str, ...] = ()
+    felt_s: float = math.inf
+    """How long after its beginning requests may fail by it, though it goes on."""
     restarts: tuple[str, ...] = ()
     new_epoch: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import partial
+from typing import TypedDict
 
 import trio
 
@@ -16,6 +17,12 @@ __all__ = ["NETWORK_PLANS"]
 
 FLAP_S = 1.5
 LONG_LEASES = 10
+
+
+class _Between(TypedDict):
+    hosts: tuple[str, ...]
+    backends: tuple[str, ...]
+    permits: tuple[str, ...]
 
 
 def _imposed(name: str, rules: Sequence[str], **facts: object) -> Fault:
@@ -42,6 +49,11 @@ def _one(rig: Rig, rng: random.Random) -> str:
     return rng.choice(sorted(rig.hosts))
 
 
+def _between(victim: str) -> _Between:
+    """What a host that is cut off explains: its own requests fail, and those of others to it."""
+    return {"hosts": (victim,), "backends": (victim,), "permits": NETWORK}
+
+
 def _others(rig: Rig, name: str) -> list[str]:
     return rig.addresses([host for host in rig.hosts if host != name])
 
@@ -49,7 +61,7 @@ def _others(rig: Rig, name: str) -> list[str]:
 def _isolated(rig: Rig, rng: random.Random) -> Fault:
     victim = _one(rig, rng)
     rules = cut(rig.addresses([victim]), [*_others(rig, victim), *all_etcd(rig)])
-    return _imposed("isolate-all", rules, permits=NETWORK)
+    return _imposed("isolate-all", rules, **_between(victim))
 
 
 def _no_etcd(rig: Rig, rng: random.Random) -> Fault:
@@ -60,13 +72,13 @@ def _no_etcd(rig: Rig, rng: random.Random) -> Fault:
 def _no_peers(rig: Rig, rng: random.Random) -> Fault:
     victim = _one(rig, rng)
     rules = cut(rig.addresses([victim]), _others(rig, victim))
-    return _imposed("isolate-peers", rules, permits=NETWORK)
+    return _imposed("isolate-peers", rules, **_between(victim))
 
 
 def _one_way(rig: Rig, rng: random.Random) -> Fault:
     victim = _one(rig, rng)
     rules = cut_one_way(_others(rig, victim), rig.addresses([victim]))
-    return _imposed("one-way", rules, permits=NETWORK)
+    return _imposed("one-way", rules, **_between(victim))
 
 
 def _no_gossip(rig: Rig, rng: random.Random) -> Fault:
@@ -85,11 +97,12 @@ async def _flap(victim: str, rig: Rig) -> None:
 
 
 def _flapping(rig: Rig, rng: random.Random) -> Fault:
+    victim = _one(rig, rng)
     return Fault(
         start=lambda rig: rig.network.impose("flapping", ()),
         stop=lambda rig: rig.network.lift("flapping"),
-        during=partial(_flap, _one(rig, rng)),
-        permits=NETWORK,
+        during=partial(_flap, victim),
+        **_between(victim),
     )
 
 

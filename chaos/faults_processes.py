@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import signal
@@ -18,6 +19,8 @@ __all__ = ["PROCESS_PLANS"]
 ENVOY_GONE = ("refused", "reset", "timeout", "unreachable", "none")
 BACKEND_GONE = ("unreachable", "none", "timeout", "5xx")
 SLOW_S = 0.7
+BACK_S = 3.0
+"""By then an Envoy that was killed serves again."""
 
 
 def _victim(rig: Rig, rng: random.Random) -> Host:
@@ -59,7 +62,8 @@ def _restarted_alone(rig: Rig, rng: random.Random) -> Fault:
             member.start()
 
     names = (f"sidecar@{host.name}", f"envoy@{host.name}", *(f"etcd@{one}" for one in ETCD))
-    return Fault(start, stop, permits=ENVOY_GONE, restarts=names)
+    own = (host.name,)
+    return Fault(start, stop, hosts=own, backends=own, permits=ENVOY_GONE, restarts=names)
 
 
 def _sidecar_paused(rig: Rig, rng: random.Random) -> Fault:
@@ -81,7 +85,16 @@ def _envoy_signalled(number: signal.Signals, rig: Rig, rng: random.Random) -> Fa
                 os.kill(pid, number)
 
     stop = partial(send, signal.SIGCONT) if number is signal.SIGSTOP else lambda rig: None
-    return Fault(partial(send, number), stop, permits=ENVOY_GONE, restarts=(f"envoy@{host.name}",))
+    own, is_killed = (host.name,), number is signal.SIGKILL
+    return Fault(
+        partial(send, number),
+        stop,
+        hosts=own,
+        backends=own,
+        permits=ENVOY_GONE,
+        felt_s=BACK_S if is_killed else math.inf,
+        restarts=(f"envoy@{host.name}",) if is_killed else (),
+    )
 
 
 def _backend_killed(rig: Rig, rng: random.Random) -> Fault:

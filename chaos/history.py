@@ -182,9 +182,10 @@ class FaultSpan:
     ended_s: float
     """When it was healed."""
     hosts: tuple[str, ...] = ()
-    """Test hosts that it touches; empty: all."""
+    """Test hosts whose own requests may fail."""
     backends: tuple[str, ...] = ()
-    """Applications that it touches: requests that these answer, or were to answer, may fail."""
+    """Applications that it touches: requests that these answer, or were to answer, may fail. With no hosts either:
+    everybody's."""
     permits: tuple[str, ...] = ()
     """Failures of requests that it explains: words of `chaos.checkers.requests`."""
     restarts: tuple[str, ...] = ()
@@ -194,6 +195,8 @@ class FaultSpan:
     acknowledged since is gone."""
     healing_s: float = INFINITE_S
     """When its healing began."""
+    felt_s: float = INFINITE_S
+    """How long after its beginning requests may fail by it, though it goes on."""
 
 
 @dataclass

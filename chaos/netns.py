@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -33,6 +34,8 @@ __all__ = [
 PREFIX = "mchaos-"
 MOUNTED_AS = "mchaos"
 """What small disks are called in the list of mounts."""
+KILLED_WITHIN_S = 10.0
+"""A process that was killed and is there for longer is left to `leftovers`, with its namespace."""
 SUBNET = "10.77.0"
 
 
@@ -159,7 +162,8 @@ def clean(name: str = "") -> list[str]:
     for namespace in _namespaces(f"{PREFIX}{name}"):
         _remove(namespace)
     for folder in _mounted(f"{PREFIX}{name}"):
-        run("umount", "-l", folder)
+        with contextlib.suppress(ChaosError):
+            run("umount", "-l", folder)
     for place in Path("/tmp").glob(f"{PREFIX}{name}*"):
         found.append(f"folder {place}")
         shutil.rmtree(place, ignore_errors=True)
@@ -185,8 +189,13 @@ def _pids(namespace: str) -> list[int]:
 
 
 def _remove(namespace: str) -> None:
-    for pid in _pids(namespace):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    end_s = time.monotonic() + KILLED_WITHIN_S
+    while (pids := _pids(namespace)) and time.monotonic() < end_s:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    if pids:
+        return
     with contextlib.suppress(ChaosError):
         run("ip", "netns", "del", namespace)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +50,7 @@ def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out:
     Raises:
         ChaosError: The rig did not come up, or a fault could not be brought about.
     """
+    _make_empty(out)
     rig = Rig(f"{os.getpid():x}", hosts, rate)
     history = History()
     try:
@@ -59,9 +62,10 @@ def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out:
             raise only_of_the_rig(several) from several
         _collect(rig, history)
     finally:
-        history.left_behind = rig.close()
-        _keep_logs(rig, out)
-        rig.remove()
+        with _undisturbed():
+            history.left_behind = rig.close()
+            _keep_logs(rig, out / "logs")
+            rig.remove()
     verdict = judge(history)
     records.store(history, out / "records")
     (out / "verdict.json").write_text(json.dumps(verdict.as_json(), indent=1) + "\n", "utf-8")
@@ -69,7 +73,9 @@ def run_scenario(scenario: Scenario, *, seed: int, hosts: int, rate: float, out:
 
 
 def only_of_the_rig(several: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Troubles of the rig as one; anything else as it is."""
+    """Troubles of the rig as one, an interruption as that; anything else as it is."""
+    if several.subgroup(KeyboardInterrupt) is not None:
+        return KeyboardInterrupt()
     ours, others = several.split(ChaosError)
     if ours is None or others is not None:
         return several
@@ -142,6 +148,7 @@ async def _fault(
                 fault.restarts,
                 fault.new_epoch,
                 healing_s,
+                fault.felt_s,
             )
         )
 
@@ -172,11 +179,33 @@ def _collect(rig: Rig, history: History) -> None:
         raise ChaosError("the load sent no request: nothing is shown by this run")
 
 
-def _keep_logs(rig: Rig, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    logs = out / "logs"
-    shutil.rmtree(logs, ignore_errors=True)
-    shutil.copytree(rig.folder / "logs", logs, dirs_exist_ok=True)
+def _make_empty(out: Path) -> None:
+    """A folder for the run's records, without those of an earlier one."""
+    try:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+    except OSError as problem:
+        raise ChaosError(
+            f"{out} cannot be written: {problem}; name another folder by --out"
+        ) from problem
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second ^C does not keep the first one from cleaning up."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _keep_logs(rig: Rig, logs: Path) -> None:
+    with contextlib.suppress(OSError):  # a rig that did not come up has none
+        shutil.copytree(rig.folder / "logs", logs, dirs_exist_ok=True)
+    logs.mkdir(parents=True, exist_ok=True)
     for name in rig.etcd:
         file = rig.folder / f"{name}.log"
         if file.exists():

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from chaos.checkers.activity import check_activity
 from chaos.checkers.ejections import check_caps, check_holds
 from chaos.checkers.mixtures import check_mixtures
 from chaos.checkers.registers import check_registers
 from chaos.checkers.requests import check_requests, word_of
 from chaos.checkers.resources import check_left_behind, check_resources
+from chaos.checkers.restarts import check_restarts
 from chaos.checkers.revisions import (
     check_convergence,
     check_hashes,
@@ -24,6 +26,8 @@ from chaos.history import History, Outcome
 
 __all__ = ["CHECKERS", "Verdict", "judge"]
 
+TOLD_MAX = 1000
+"""Violations of one checker that the file of the verdict tells."""
 CHECKERS: Mapping[str, Callable[[History], list[Violation]]] = {
     "registers": check_registers,
     "monotonic": check_monotonic,
@@ -36,6 +40,8 @@ CHECKERS: Mapping[str, Callable[[History], list[Violation]]] = {
     "caps": check_caps,
     "holds": check_holds,
     "resources": check_resources,
+    "restarts": check_restarts,
+    "activity": check_activity,
     "left behind": check_left_behind,
 }
 """By the name that the report and the tables use."""
@@ -60,7 +66,7 @@ class Verdict:
         return {
             "green": self.is_green,
             "violations": {
-                name: [asdict(one) for one in at_most(found)]
+                name: [asdict(one) for one in at_most(found, TOLD_MAX)]
                 for name, found in self.violations.items()
             },
             "figures": dict(self.figures),

@@ -26,6 +26,8 @@ WRITERS = 4
 """That change registers; two of them meet at one key now and then."""
 WRITES_EVERY_S = 0.3
 CHANGES_EVERY_S = 0.8
+NOT_FOUND = 4
+"""Exit of `meshd get` where there is no such object."""
 _OUTCOMES = {0: Outcome.OK, 5: Outcome.CONFLICT}
 
 
@@ -75,6 +77,8 @@ class Writers:
     async def _read(self, key: str, reader: str) -> tuple[str, str] | None:
         began_s = time.monotonic()
         said = await self._say("get", "vs", key, "-o", "json")
+        if said.code == NOT_FOUND:
+            self._history.reads.append(Read(key, reader, began_s, time.monotonic(), ""))
         if said.code != 0:
             return None
         found: dict[str, Any] = json.loads(said.out)

@@ -31,9 +31,12 @@ def check_caps(history: History, max_ejection_percent: int = 50) -> list[Violati
 
 
 def check_holds(history: History) -> list[Violation]:
-    """An endpoint that is well is not mesh-ejected beyond the hold that it got for having been ill, and a moment."""
+    """An endpoint that is well is not mesh-ejected, but for the hold that it got for having been ill, and a moment."""
     found = []
     held_until_s: dict[tuple[str, str, str], float] = {}
+    agreed_until_s: dict[
+        tuple[str, str], float
+    ] = {}  # a host that comes late takes the ejection of the others
     for look in sorted(history.looks, key=lambda one: one.at_s):
         ejected = {(one.destination, one.endpoint): one for one in look.ejected}
         for key in [key for key in held_until_s if key[0] == look.host and key[1:] not in ejected]:
@@ -41,6 +44,12 @@ def check_holds(history: History) -> list[Violation]:
         for place, one in ejected.items():
             key = (look.host, *place)
             is_sick = _is_sick(history.faults, one.backend, look.at_s)
+            is_known = one.until_s <= agreed_until_s.get(place, 0.0) + SLACK_S
+            if key not in held_until_s and not (is_sick or is_known):
+                what = f"{look.host} ejects {one.endpoint} of {one.destination}, which is well"
+                found.append(Violation("holds", look.at_s, what))
+            if is_sick:
+                agreed_until_s[place] = max(one.until_s, agreed_until_s.get(place, 0.0))
             if key not in held_until_s or is_sick:
                 held_until_s[key] = one.until_s
             over_s = look.at_s - held_until_s[key]
@@ -55,9 +64,13 @@ def check_holds(history: History) -> list[Violation]:
 
 
 def _is_sick(faults: list[FaultSpan], backend: str, at_s: float) -> bool:
-    """Whether a fault touches the application, or everything, or did a moment ago."""
+    """Whether a fault touches the application, or everybody's, or did a moment ago.
+
+    One that permits no failure makes nobody ill, nor does one that permits failures of a host's own requests alone.
+    """
     return any(
         fault.began_s <= at_s <= fault.ended_s + SLACK_S
-        and (not fault.backends or backend in fault.backends)
+        and fault.permits
+        and (backend in fault.backends if fault.backends or fault.hosts else True)
         for fault in faults
     )

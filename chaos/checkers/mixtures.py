@@ -7,8 +7,14 @@ So an answer of route N by the wrong group, or no answer for want of the subset,
 
 from __future__ import annotations
 
+import math
+
+from chaos.checkers.killed import was_killed
 from chaos.checkers.violation import Violation
 from chaos.history import History
+
+PROBE_S = 6.0
+"""A probe has ended by then, one way or another."""
 
 __all__ = ["GROUPS", "check_mixtures"]
 
@@ -34,4 +40,27 @@ def check_mixtures(history: History) -> list[Violation]:
                     f"{probe.group}; its subset has {wanted}"
                 )
                 found.append(Violation("mixtures", probe.at_s, what))
+    return found + _backwards(history)
+
+
+def _backwards(history: History) -> list[Violation]:
+    """Of two probes of which one had ended when the other began, the later one never meets an older change.
+
+    But at a host that began again from its disk, and where etcd itself went back.
+    """
+    ends_s = min((fault.healing_s for fault in history.faults if fault.new_epoch), default=math.inf)
+    found = []
+    newest: dict[str, list[tuple[float, int]]] = {}
+    for probe in sorted(history.probes, key=lambda one: one.at_s):
+        if probe.status != 200 or probe.route is None or probe.at_s > ends_s:
+            continue
+        known = newest.setdefault(probe.host, [])
+        before = max((route for at_s, route in known if at_s + PROBE_S < probe.at_s), default=0)
+        if probe.route < before:
+            if was_killed(history.faults, probe.host, probe.at_s):
+                known.clear()
+            else:
+                what = f"at {probe.host} the route of change {probe.route} answered after that of change {before}"
+                found.append(Violation("mixtures", probe.at_s, what))
+        known.append((probe.at_s, probe.route))
     return found

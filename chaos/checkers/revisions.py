@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from chaos.checkers.killed import DISK_S, was_killed
 from chaos.checkers.violation import Violation
 from chaos.history import History, Look
 
@@ -20,12 +21,13 @@ CONVERGED_S = 10.0
 
 
 def check_monotonic(history: History) -> list[Violation]:
-    """What a host has received, and what it has in force, only grows within an epoch, over restarts too.
+    """What a host has received, and what it has in force, only grows within an epoch.
 
-    An epoch that was left is not returned to.
+    An epoch that was left is not returned to. A sidecar that a fault killed may begin from its disk, which is written a
+    moment after Envoy took what is written: it never goes back further than that.
     """
     found = []
-    newest: dict[tuple[str, str, str], int] = {}
+    seen: dict[tuple[str, str, str], list[tuple[float, int]]] = defaultdict(list)
     left: dict[str, set[str]] = defaultdict(set)
     current: dict[str, str] = {}
     for look in sorted(history.looks, key=lambda one: one.at_s):
@@ -43,18 +45,26 @@ def check_monotonic(history: History) -> list[Violation]:
             ("received", look.epoch, look.received),
             ("in force", look.epoch_in_force, look.in_force),
         ):
-            key = (look.host, epoch, stage)
-            if revision < newest.get(key, 0) and revision > 0:
-                found.append(
-                    Violation(
-                        "monotonic",
-                        look.at_s,
-                        f"{look.host}: revision {stage} went from {newest[key]} back to {revision} "
-                        f"in epoch {epoch}",
+            known = seen[look.host, epoch, stage]
+            newest = max((one for _, one in known), default=0)
+            if 0 < revision < newest:
+                is_again = was_killed(history.faults, look.host, look.at_s)
+                if is_again and revision >= _on_disk(known):
+                    known.clear()
+                else:
+                    what = (
+                        f"{look.host}: revision {stage} went from {newest} back to {revision} "
+                        f"in epoch {epoch}"
                     )
-                )
-            newest[key] = max(newest.get(key, 0), revision)
+                    found.append(Violation("monotonic", look.at_s, what))
+            known.append((look.at_s, revision))
     return found
+
+
+def _on_disk(known: list[tuple[float, int]]) -> int:
+    """What a disk must have had when its host was last looked at."""
+    last_s = known[-1][0]
+    return max((revision for at_s, revision in known if at_s <= last_s - DISK_S), default=0)
 
 
 def check_hashes(history: History) -> list[Violation]:
@@ -99,6 +109,9 @@ def check_convergence(history: History) -> list[Violation]:
         if reached is None or _stands(looks[-1]) != goal:
             said = f"received {last[host].received}, in force {last[host].in_force}"
             what = f"{host} ended with {said}, {last[host].state}; others have revision {newest}"
+            found.append(Violation("convergence", history.ended_s, what))
+        elif looks[-1].source != "etcd":
+            what = f"{host} ended with what it has from {looks[-1].source}; etcd is there again"
             found.append(Violation("convergence", history.ended_s, what))
         elif reached > due_s and reached > history.healed_s:
             late_s = reached - history.healed_s

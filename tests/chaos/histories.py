@@ -39,7 +39,8 @@ def look(at_s: float, host: str, received: int, **changes: Any) -> Look:
 
 
 def request(at_s: float, status: int = 200, **changes: Any) -> Request:
-    told: dict[str, Any] = {"took_s": 0.01, "host": "h1", "service": "web", "backend": ""}
+    backend = "h2" if status == 200 else ""
+    told: dict[str, Any] = {"took_s": 0.01, "host": "h1", "service": "web", "backend": backend}
     return Request(at_s, status=status, **{**told, **changes})
 
 

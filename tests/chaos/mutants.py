@@ -34,7 +34,7 @@ class Mutant:
     scenario: str
     """The fault under which it shows."""
     checkers: frozenset[str]
-    """Those of which at least one must find it."""
+    """All of these must find it."""
 
 
 SLOW_COMMIT = Edit(
@@ -101,7 +101,6 @@ MUTANTS = (
         "                time.sleep(0.3)\n",
         "isolate-etcd",
         "mixtures",
-        "requests",
     ),
     _mutant(
         "a write has no fence: whoever comes last wins",
@@ -148,8 +147,26 @@ MUTANTS = (
         "isolate-etcd",
         "resources",
     ),
+    _mutant(
+        "the rig forgets a host when it cleans up",
+        "chaos/netns.py",
+        '        for name in _namespaces(f"{PREFIX}{self._name}-"):\n            _remove(name)\n',
+        '        for name in _namespaces(f"{PREFIX}{self._name}-")[1:]:\n            _remove(name)\n',
+        "isolate-etcd",
+        "left behind",
+    ),
+    _mutant(
+        "a sidecar ends itself now and then, and is started again",
+        "sidecar/agent/answers.py",
+        "        now_s = trio.current_time()\n        mirror, held",
+        "        now_s = trio.current_time()\n"
+        "        if now_s - self.__dict__.setdefault('_born', now_s) > 25:\n"
+        "            os._exit(1)\n        mirror, held",
+        "isolate-etcd",
+        "activity",
+    ),
 )
-"""Nine of them."""
+"""Eleven of them."""
 
 
 def sow(mutant: Mutant, folder: Path) -> None:

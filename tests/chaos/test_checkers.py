@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from chaos import history as records
+from chaos.checkers.activity import check_activity
 from chaos.checkers.ejections import SLACK_S, check_caps, check_holds
 from chaos.checkers.mixtures import check_mixtures
 from chaos.checkers.requests import AFTER_S, check_requests, word_of
 from chaos.checkers.resources import check_left_behind, check_resources
+from chaos.checkers.restarts import check_restarts
 from chaos.checkers.revisions import (
     CONVERGED_S,
     check_convergence,
@@ -22,7 +24,7 @@ from chaos.checkers.rotation import check_rotation
 from chaos.checkers.violation import Violation, at_most
 from chaos.history import Ejected, History, Outcome, Probe, Served, Usage
 from chaos.verdict import CHECKERS, judge
-from tests.chaos.histories import look, read, request, spell, write
+from tests.chaos.histories import look, read, register_history, request, spell, write
 
 
 def test_revisions_that_grow_are_fine_and_one_that_falls_is_not() -> None:
@@ -30,6 +32,20 @@ def test_revisions_that_grow_are_fine_and_one_that_falls_is_not() -> None:
     assert check_monotonic(History(looks=fine)) == []
     (found,) = check_monotonic(History(looks=[*fine, look(4, "h1", 7, in_force=5)]))
     assert found.what == "h1: revision in force went from 7 back to 5 in epoch 1:abc"
+
+
+def test_a_killed_sidecar_may_begin_from_its_disk_and_no_further_back() -> None:
+    before = [look(float(at), "h1", at) for at in range(1, 20)]
+    killed = spell("sidecar killed", 18, 20, restarts=("sidecar@h1",))
+    again = [look(22, "h1", 15), look(23, "h1", 19)]
+    assert check_monotonic(History(looks=[*before, *again], faults=[killed])) == []
+    assert len(check_monotonic(History(looks=[*before, *again]))) == 2
+    older = look(22, "h1", 9)
+    assert len(check_monotonic(History(looks=[*before, older], faults=[killed]))) == 2
+    probes = [Probe(10, "h1", 200, 8, "even"), Probe(21, "h1", 200, 6, "even")]
+    assert check_mixtures(History(probes=probes, faults=[killed])) == []
+    (found,) = check_mixtures(History(probes=probes))
+    assert found.what == "at h1 the route of change 6 answered after that of change 8"
 
 
 def test_another_epoch_may_begin_anywhere_but_one_that_was_left_stays_left() -> None:
@@ -86,16 +102,15 @@ def test_failures_have_words(status: int, reason: str, backend: str, word: str) 
 
 
 def test_a_failure_is_excused_by_a_fault_of_its_time_place_and_kind_alone() -> None:
-    fault = spell(
-        "backend killed", 10, 20, hosts=("h1",), backends=("h3",), permits=("unreachable", "5xx")
-    )
+    fault = spell("backend killed", 10, 20, backends=("h3",), permits=("unreachable", "5xx"))
     fine = [request(12, 503, reason="UF"), request(20 + AFTER_S / 2, 503, backend="h3")]
     assert check_requests(History(requests=fine, faults=[fault])) == []
     bad = [
         request(2, 503, reason="UF"),
         request(21 + AFTER_S, 503, reason="UF"),
-        request(12, 503, reason="UF", host="h2"),
         request(12, 503, backend="h4"),
+        request(12, 200, backend=""),
+        request(12, 403),
         request(12, 0, reason="timeout"),
         request(12, 503, reason="NC"),
         request(12, 404, reason="NR"),
@@ -104,6 +119,25 @@ def test_a_failure_is_excused_by_a_fault_of_its_time_place_and_kind_alone() -> N
     assert len(found) == len(bad)
     assert "nothing that was broken" in found[0].what
     assert "which backend killed does not explain" in found[4].what
+    own = spell("poisoned", 10, 20, hosts=("h1",), permits=("unreachable",))
+    told = [request(12, 503, reason="UF"), request(12, 503, reason="UF", host="h2")]
+    (found_one,) = check_requests(History(requests=told, faults=[own]))
+    assert "a request from h2" in found_one.what
+    brief = spell("envoy killed", 10, 30, permits=("refused",), felt_s=3.0)
+    told = [request(12, 0, reason="refused"), request(14 + AFTER_S, 0, reason="refused")]
+    assert len(check_requests(History(requests=told, faults=[brief]))) == 1
+
+
+def test_who_is_ill_is_left_out_when_it_should_have_been_noticed() -> None:
+    ill = spell("backend 5xx", 10, 30, backends=("h3",), permits=("5xx",))
+    looks = [look(1, host, 5) for host in ("h1", "h2", "h3", "h4")]
+    early = [request(11 + n / 10, 500, backend="h3") for n in range(20)]
+    later = [request(20 + n / 10, 200) for n in range(60)]
+    history = History(requests=early + later, looks=looks, faults=[ill])
+    assert check_requests(history) == []
+    history.requests += [request(25 + n / 10, 500, backend="h3") for n in range(40)]
+    (found,) = check_requests(history)
+    assert "40 of 100 requests from h1 failed later than 6 s after backend 5xx began" in found.what
 
 
 def test_a_permit_for_no_route_excuses_nothing() -> None:
@@ -160,18 +194,33 @@ def test_caps_hold_at_every_look() -> None:
 def test_a_well_endpoint_comes_back_after_its_hold() -> None:
     one = Ejected("web", "10.0.0.3:80", "h3", until_s=40.0)
     looks = [look(at, "h1", 5, ejected=(one,)) for at in (12.0, 30.0, 41.0 + SLACK_S)]
-    sick = spell("backend 5xx", 10, 99, backends=("h3",))
-    other = spell("backend 5xx", 10, 99, backends=("h4",))
+    sick = spell("backend 5xx", 10, 99, backends=("h3",), permits=("5xx",))
+    other = spell("backend 5xx", 10, 99, backends=("h4",), permits=("5xx",))
     assert check_holds(History(looks=looks, faults=[sick])) == []
-    (found,) = check_holds(History(looks=looks, faults=[other]))
+    first, found = check_holds(History(looks=looks, faults=[other]))
+    assert first.what == "h1 ejects 10.0.0.3:80 of web, which is well"
     assert "h1 still ejects 10.0.0.3:80 of web, which is well" in found.what
-    assert check_holds(History(looks=[*looks[:2], look(50, "h1", 5)])) == []
+    assert check_holds(History(looks=[*looks[:2], look(50, "h1", 5)], faults=[sick])) == []
+
+
+def test_a_fault_of_others_and_a_poisoned_observer_make_nobody_ill() -> None:
+    one = Ejected("web", "10.0.0.3:80", "h3", until_s=20.0)
+    looks = [look(12, "h1", 5, ejected=(one,))]
+    for fault in (
+        spell("etcd killed", 10, 20),
+        spell("poisoned", 10, 20, hosts=("h2",), permits=("unreachable",)),
+    ):
+        (found,) = check_holds(History(looks=looks, faults=[fault]))
+        assert found.what == "h1 ejects 10.0.0.3:80 of web, which is well"
+    late = look(23, "h2", 5, ejected=(one,))
+    ill = spell("backend 5xx", 10, 13, backends=("h3",), permits=("5xx",))
+    assert check_holds(History(looks=[*looks, late], faults=[ill])) == []
 
 
 def test_an_illness_that_is_over_excuses_no_ejection_for_good() -> None:
     one = Ejected("web", "10.0.0.3:80", "h3", until_s=11.0)
     again = Ejected("web", "10.0.0.3:80", "h3", until_s=16.0)
-    sick = spell("backend 5xx", 4, 7, backends=("h3",))
+    sick = spell("backend 5xx", 4, 7, backends=("h3",), permits=("5xx",))
     held = [look(6, "h1", 5, ejected=(one,)), look(12, "h1", 5, ejected=(again,))]
     assert check_holds(History(looks=held, faults=[sick])) == []
     late = look(16.1 + SLACK_S, "h1", 5, ejected=(again,))
@@ -181,6 +230,28 @@ def test_an_illness_that_is_over_excuses_no_ejection_for_good() -> None:
 
 def usages(values: list[int], pid: int = 7) -> list[Usage]:
     return [Usage(n, "h1", "sidecar", pid, rss, 40, 9) for n, rss in enumerate(values)]
+
+
+def test_a_process_that_ended_by_itself_is_found() -> None:
+    both = [*usages([5, 5], pid=7), Usage(9, "h1", "sidecar", 8, 5, 40, 9)]
+    fault = spell("sidecar killed", 1, 2, restarts=("sidecar@h1",))
+    assert check_restarts(History(usages=both, faults=[fault])) == []
+    (found,) = check_restarts(History(usages=both))
+    assert found.what == "sidecar of h1 is process 8, and was 7: it ended by itself"
+
+
+def test_a_run_that_saw_nothing_is_not_green() -> None:
+    history = register_history(1)
+    history.ended_s = 40.0
+    history.requests = [request(36 + n / 10) for n in range(20)]
+    history.probes = [Probe(n, "h1", 200, n, "even") for n in range(0, 20, 2)]
+    history.looks = [look(36 + n, "h1", 5, listed={"web": 1}) for n in range(3)]
+    assert check_activity(history) == []
+    history.looks.append(look(1, "h2", 5))
+    told = [one.what for one in check_activity(history)]
+    assert "0 looks at h2 in the last 6 s; at least 2 are needed to judge a run" in told
+    assert len(told) == 3
+    assert len(check_activity(History(looks=history.looks, ended_s=40.0))) == 7
 
 
 def test_memory_that_grows_without_end_is_found() -> None:
@@ -213,6 +284,8 @@ def test_the_verdict_asks_every_checker_and_counts() -> None:
     assert not verdict.is_green
     assert set(verdict.violations) == set(CHECKERS)
     told = verdict.as_json()
+    told_by = {name for name, found in verdict.violations.items() if found}
+    assert told_by == {"requests", "activity"}
     assert told["figures"]["failures_excused"] == {"unreachable": 1}
     assert told["violations"]["requests"][0]["checker"] == "requests"
 
