@@ -217,6 +217,8 @@ class History:
     """When the run ended."""
     left_behind: list[str] = field(default_factory=list)
     """What was still there after the cleaning."""
+    members: dict[str, str] = field(default_factory=dict)
+    """Hash of what each etcd member holds at the end, all at one revision; empty: not asked."""
     etcd: str = ""
     """Version of its members: 3.4.23 and 3.5.1 have faults of their own."""
 
@@ -246,6 +248,7 @@ def store(history: History, folder: Path) -> None:
         "ended_s": history.ended_s,
         "left_behind": history.left_behind,
         "etcd": history.etcd,
+        "members": history.members,
     }
     (folder / "run.json").write_text(json.dumps(rest) + "\n", "utf-8")
 

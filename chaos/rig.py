@@ -269,6 +269,24 @@ class Rig:
         """What its members run."""
         return run(_program("etcd"), "--version").splitlines()[0].rpartition(" ")[2]
 
+    def etcd_hashes(self) -> dict[str, str]:
+        """Hash of what each member holds, at the newest revision that all of them have; of those that answer."""
+        revisions = {}
+        for name in ETCD:
+            with contextlib.suppress(ChaosError, ValueError, LookupError):
+                told = json.loads(
+                    run(*self.etcdctl("endpoint", "status", "-w", "json", member=name))
+                )
+                revisions[name] = int(told[0]["Status"]["header"]["revision"])
+        found = {}
+        for name in revisions:
+            with contextlib.suppress(ChaosError, ValueError, LookupError):
+                at = f"--rev={min(revisions.values())}"
+                words = ("endpoint", "hashkv", at, "-w", "json")
+                told = json.loads(run(*self.etcdctl(*words, member=name)))
+                found[name] = str(told[0]["HashKV"]["hash"])
+        return found
+
     def is_etcd_healthy(self) -> bool:
         """Whether the cluster answers a linearizable question."""
         with contextlib.suppress(ChaosError):

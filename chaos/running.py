@@ -108,6 +108,7 @@ async def _play(rig: Rig, history: History, scenario: Scenario, seed: int) -> No
         await trio.sleep(SETTLE_S)
         await writers.settle()
         history.served += await trio.to_thread.run_sync(_served, rig)
+        history.members = await trio.to_thread.run_sync(rig.etcd_hashes)
         watching.cancel_scope.cancel()
     history.ended_s = time.monotonic()
 

@@ -20,7 +20,7 @@ __all__ = ["BEGIN", "END", "main", "row", "table", "written"]
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->\n"
 _HEAD = (
     "fault",
-    "`registers`: writes ok / refused / unknown, reads",
+    "`registers`, `members`: writes ok / refused / unknown, reads",
     "`monotonic`, `hashes`: looks",
     "`convergence`, `served`: s",
     "`requests`: failed and excused, of all",
@@ -30,14 +30,14 @@ _HEAD = (
     "`resources`: most MiB more",
 )
 _CHECKERS = (
-    ("registers",),
+    ("registers", "members"),
     ("monotonic", "hashes"),
     ("convergence", "served"),
     ("requests",),
     ("mixtures",),
     ("rotation", "caps"),
     ("holds",),
-    ("resources", "left behind"),
+    ("resources", "restarts", "activity", "left behind"),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from chaos.checkers.activity import check_activity
 from chaos.checkers.ejections import check_caps, check_holds
+from chaos.checkers.members import check_members
 from chaos.checkers.mixtures import check_mixtures
 from chaos.checkers.registers import check_registers
 from chaos.checkers.requests import check_requests, word_of
@@ -30,6 +31,7 @@ TOLD_MAX = 1000
 """Violations of one checker that the file of the verdict tells."""
 CHECKERS: Mapping[str, Callable[[History], list[Violation]]] = {
     "registers": check_registers,
+    "members": check_members,
     "monotonic": check_monotonic,
     "hashes": check_hashes,
     "convergence": check_convergence,

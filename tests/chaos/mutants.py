@@ -156,7 +156,7 @@ MUTANTS = (
         "left behind",
     ),
     _mutant(
-        "a sidecar ends itself now and then, and is started again",
+        "a sidecar ends itself",
         "sidecar/agent/answers.py",
         "        now_s = trio.current_time()\n        mirror, held",
         "        now_s = trio.current_time()\n"

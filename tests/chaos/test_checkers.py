@@ -9,6 +9,7 @@ import pytest
 from chaos import history as records
 from chaos.checkers.activity import check_activity
 from chaos.checkers.ejections import SLACK_S, check_caps, check_holds
+from chaos.checkers.members import check_members
 from chaos.checkers.mixtures import check_mixtures
 from chaos.checkers.requests import AFTER_S, check_requests, word_of
 from chaos.checkers.resources import check_left_behind, check_resources
@@ -262,6 +263,15 @@ def test_memory_that_grows_without_end_is_found() -> None:
     assert check_resources(History(usages=leak[:5])) == []
 
 
+def test_members_that_came_apart_are_named_with_their_version() -> None:
+    history = History(members={"e1": "5", "e2": "5", "e3": "6"}, etcd="3.5.1")
+    (found,) = check_members(history)
+    assert "the members of etcd 3.5.1 hold different things" in found.what
+    assert "e3: 6" in found.what
+    history.members["e3"] = "5"
+    assert check_members(history) == []
+
+
 def test_what_is_left_behind_is_named() -> None:
     (found,) = check_left_behind(History(left_behind=["namespace mc1-h1"]))
     assert found.what == "namespace mc1-h1 was left behind"
@@ -304,6 +314,7 @@ def test_records_come_back_from_disk_as_they_were(tmp_path: Path) -> None:
         ended_s=3.0,
         left_behind=["x"],
         etcd="3.4.23",
+        members={"e1": "5"},
     )
     records.store(history, tmp_path)
     assert records.load(tmp_path) == history
