@@ -247,7 +247,7 @@ class Mirror:
         elif self._state is _S.HELD:
             self._wake = now_s + self._patience.about(self._settings.held_poll_s)
         elif self._state is _S.CONFIRMING:
-            self._wake = now_s + self._patience.pause_s()
+            self._wake = now_s + self._pause_s()
         elif self._state is _S.OPENING and failure.kind is on.FailureKind.COMPACTED:
             self._compacted(self._known, now_s)
         elif self._state is _S.OPENING and failure.kind is on.FailureKind.OTHER:
@@ -348,7 +348,11 @@ class Mirror:
 
     def _back_off(self, reason: str, now_s: float) -> None:
         self._enter(_S.BACKOFF, now_s, reason)
-        self._wake = now_s + self._patience.pause_s()
+        self._wake = now_s + self._pause_s()
+
+    def _pause_s(self) -> float:
+        hosts = sum(1 for _ in self._snapshot.hosts()) if self._snapshot is not None else 0
+        return self._patience.pause_s(hosts)
 
     def _woken(self, now_s: float) -> None:
         if self._state in (_S.OPENING, _S.WATCHING):

@@ -28,7 +28,11 @@ class MirrorSettings:
     backoff_min_s: float = 0.1
     """Shortest pause before the next try."""
     backoff_max_s: float = 3.0
-    """Longest pause before the next try; the agent raises it with the number of sidecars."""
+    """Longest pause before the next try, where few hosts are registered."""
+    crowd_hosts: int = 100
+    """More registered hosts than these wait longer in proportion: they all lose the same etcd."""
+    backoff_crowded_s: float = 10.0
+    """Longest pause however many hosts there are."""
     confirm_s: float = 3.0
     """Pause before the second reading that must confirm that most of a kind is gone."""
     compare_s: float = 300.0
@@ -49,10 +53,18 @@ class Patience:
         self._jitter = jitter
         self._tries = 0
 
-    def pause_s(self) -> float:
-        """Anywhere between the shortest pause and a ceiling that doubles with each try since `reset`."""
+    def pause_s(self, hosts: int = 0) -> float:
+        """Anywhere between the shortest pause and a ceiling that doubles with each try since `reset`.
+
+        Args:
+            hosts: How many hosts are registered, each of which may be waiting for the same etcd.
+        """
         self._tries = min(self._tries + 1, 16)
-        least, most = self.settings.backoff_min_s, self.settings.backoff_max_s
+        settings = self.settings
+        least, most = settings.backoff_min_s, settings.backoff_max_s
+        if hosts > settings.crowd_hosts:
+            crowded = min(most * hosts / settings.crowd_hosts, settings.backoff_crowded_s)
+            most = max(most, crowded)
         return self._jitter.uniform(least, min(most, least * 2**self._tries))
 
     def reset(self) -> None:

@@ -54,3 +54,5 @@ def test_pauses_are_spread_from_a_tenth_of_a_second_to_a_ceiling_that_grows() ->
     later = [patience.pause_s() for _ in range(200)]
     assert min(later) >= 0.1
     assert 2.5 < max(later) <= 3.0
+    for hosts, most in ((100, 3.0), (200, 6.0), (1000, 10.0)):
+        assert 0.8 * most < max(patience.pause_s(hosts) for _ in range(200)) <= most
