@@ -1,12 +1,15 @@
-"""Envoy killed: its sidecar starts another, which serves the same mesh again in under a second."""
+"""Envoy killed: another serves the same mesh in under a second. Envoy frozen: changes wait for it as one."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from bench.processor import rss_mb
 from tests.harness.mesh import MeshFixture
 from tests.harness.processes import wait_until
 from tests.harness.reviews import REVIEWS, reviews_mesh, reviews_to
@@ -71,3 +74,54 @@ def test_peers_ask_the_other_endpoint_while_an_envoy_is_away(meshed: Meshed) -> 
         load.wait_for(200)
     failed = [reply for reply in load.replies if reply.status != 200]
     assert len(failed) <= 4, failed[:5]  # those that were in flight in the killed Envoy
+
+
+FROZEN_S = 60.0 if os.environ.get("MESHD_TEST_DEEP") else 10.0
+GROWTH_MAX_MB = 20.0
+SENT = r"^cluster_manager\.cds\.update_success$|^http\..*\.vhds\..*update_success$"
+"""Responses that Envoy took; those about virtual hosts are counted under the name of their route configuration."""
+
+
+def test_changes_of_a_minute_reach_a_frozen_envoy_as_one_and_cost_no_memory(meshed: Meshed) -> None:
+    """envoy#46383, istio#39209: a control plane kept everything for an Envoy that took nothing."""
+    mesh, client = meshed
+    mesh.put(reviews_to("v1"))
+    key = "/meshd/v1/ns/default/virtualservices/reviews"
+    rule = reviews_to("v1").split("---")[1]
+    mesh.put(reviews_to("v2"))
+    assert client.process is not None
+    envoy = client.envoy_pid()
+    assert envoy is not None
+    for number in range(200):  # what any sidecar holds of changes is there before it counts
+        revision = mesh.client.put(key, told(rule, number))
+    client.wait_in_force(revision)
+    before_mb, sent = rss_mb(client.process.pid), sum(client.envoy_stats(SENT).values())
+    os.kill(envoy, signal.SIGSTOP)
+    try:
+        began, changes = time.monotonic(), 0
+        while time.monotonic() - began < FROZEN_S:
+            revision = mesh.client.put(key, told(rule, changes))
+            changes += 1
+            time.sleep(0.008)
+        client.wait_status(
+            "the last change", lambda s: s["config"]["revision_received"] >= revision
+        )
+        grown_mb = rss_mb(client.process.pid) - before_mb
+    finally:
+        os.kill(envoy, signal.SIGCONT)
+    client.wait_in_force(revision)
+    taken = sum(client.envoy_stats(SENT).values()) - sent
+    reply = client.ask(REVIEWS)
+    assert reply.headers["x-change"] == str(changes - 1)
+    print(f"{changes} changes, {taken} responses, {grown_mb:+.1f} MB")
+    assert changes > 20 * FROZEN_S
+    assert taken < 10, "what came meanwhile is sent as one"
+    assert grown_mb < GROWTH_MAX_MB
+    assert client.envoy_pid() == envoy
+    assert client.status()["envoy"]["restarts"] <= 2, "those of the tests above"
+
+
+def told(rule: str, number: int) -> bytes:
+    """The rule, with a number in a header of every answer."""
+    header = f"headers: {{response: {{set: {{x-change: '{number}'}}}}}}"
+    return rule.replace("  - route:", f"  - {header}\n    route:").encode()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from bench.processor import cpu_s
 from tests.harness.mesh import MeshFixture
 from tests.harness.reviews import REVIEWS, reviews_mesh, reviews_to
 from tests.harness.sidecars import SidecarProcess
@@ -69,6 +71,29 @@ def test_everything_else_moves_on(refused: Meshed) -> None:
     rule = reviews_to("v1").split("---")[1]
     client.wait_in_force(mesh.put(rule, wait=False))
     assert {client.ask(REVIEWS).version for _ in range(10)} == {"v1"}
+
+
+REJECTED = r"update_rejected$"
+LOOKED_AT_S = 6.0
+
+
+def test_what_is_refused_is_not_sent_again_and_costs_no_processor(refused: Meshed) -> None:
+    """Kuma's nackBackoff: the same bad resource went to and fro as fast as both could."""
+    mesh, client = refused
+    assert client.process is not None
+    client.wait_in_force(mesh.settle())
+    rejected = sum(client.envoy_stats(REJECTED).values())
+    assert rejected > 0
+    used_s = cpu_s(client.process.pid)
+    time.sleep(LOOKED_AT_S)  # for a time nothing happens: that is what is tested
+    used_s = cpu_s(client.process.pid) - used_s
+    for number in range(20):
+        rule = reviews_to("v1", name="other", host=f"o{number}.example.com").split("---")[1]
+        client.wait_in_force(mesh.put(rule, wait=False))
+    wait_refused(client)
+    print(f"{100 * used_s / LOOKED_AT_S:.2f} % of a processor beside a refused object")
+    assert used_s / LOOKED_AT_S < 0.02
+    assert sum(client.envoy_stats(REJECTED).values()) == rejected
 
 
 def test_put_that_waits_says_so_and_exits_1(meshed: Meshed) -> None:
