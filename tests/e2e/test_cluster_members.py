@@ -9,6 +9,7 @@ import pytest
 
 from meshd.cli import exits
 from tests.harness.clustered import ClusterMesh
+from tests.harness.processes import wait_until
 from tests.harness.reviews import REVIEWS, reviews_to
 from tests.harness.sidecars import SidecarProcess
 
@@ -121,3 +122,30 @@ def test_without_a_quorum_status_says_so_while_requests_go_on_and_all_follows_it
         host.wait_status("its lease", lambda s: s["registration"]["state"] == "registered")
         load.wait_for(50)
     load.assert_none_failed(at_least=200)
+
+
+@pytest.mark.parametrize("away", [1, 2, 3])
+def test_a_sidecar_starts_whatever_members_are_away(meshed: Meshed, away: int) -> None:
+    """apache/apisix#5115, #10191: a gateway did not start because one of three members was down."""
+    mesh, _ = meshed
+    client = mesh.sidecars.get("vm-2") or mesh.sidecar("vm-2")
+    client.wait_last_good(mesh.put(reviews_to("v2")))
+    client.remove()
+    gone = mesh.members[:away]
+    for member in gone:
+        member.kill()
+    try:
+        began = time.monotonic()
+        client.start().wait_ready()
+        wait_until(lambda: client.ask(REVIEWS).version == "v2", FOLLOW_S, "an answer")
+        print(f"{away} of 3 members away: served {time.monotonic() - began:.2f} s after exec")
+        if away == 1:
+            assert_followed(mesh, client, "v1")
+        else:
+            assert client.status()["config"]["source"] == "disk"
+    finally:
+        for member in gone:
+            member.start(wait=False)
+        for member in gone:
+            member.wait_ready()
+    assert_followed(mesh, client, "v2")
