@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from tests.harness.named_tests import TOP, missing, named_tests, rows
 
-TOP = Path(__file__).parent.parent
 PAGE = (TOP / "docs" / "semantics.md").read_text()
 
 
 def test_every_named_test_exists() -> None:
-    named = re.findall(r"`(tests/[^`]+)`", PAGE)
+    named = named_tests(PAGE)
     assert len(named) > 40
-    for name in named:
-        file, _, function = name.partition("::")
-        assert (TOP / file).is_file(), name
-        assert f"def {function}(" in (TOP / file).read_text() or not function, name
+    assert missing(named) == []
 
 
 def test_every_rule_is_pinned() -> None:
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and "---" not in line]
-    unpinned = [row for row in rows if "`tests/" not in row and "pinned by" not in row]
-    assert not unpinned
+    rules = [row for row in rows(PAGE) if row[-1] != "pinned by"]
+    assert len(rules) > 40
+    assert [row for row in rules if not named_tests(row[-1])] == []

@@ -82,7 +82,9 @@ SENT = r"^cluster_manager\.cds\.update_success$|^http\..*\.vhds\..*update_succes
 """Responses that Envoy took; those about virtual hosts are counted under the name of their route configuration."""
 
 
-def test_changes_of_a_minute_reach_a_frozen_envoy_as_one_and_cost_no_memory(meshed: Meshed) -> None:
+def test_changes_that_a_frozen_envoy_missed_reach_it_as_one_and_cost_no_memory(
+    meshed: Meshed,
+) -> None:
     """envoy#46383, istio#39209: a control plane kept everything for an Envoy that took nothing."""
     mesh, client = meshed
     mesh.put(reviews_to("v1"))
