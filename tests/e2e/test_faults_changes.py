@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.harness.load import Reply
+from tests.harness.load import Reply, send
 from tests.harness.mesh import MeshFixture
 from tests.harness.processes import wait_until
 from tests.harness.reviews import REVIEWS, reviews_mesh
@@ -26,7 +27,13 @@ TORN = (
     r"^http\..*\.(no_route|no_cluster)$|\.init_fetch_timeout$|^cluster_manager\.warming_clusters$"
 )
 """Counters of Envoy that grow when a request finds half of a configuration, or when a cluster never warms."""
+LISTENERS = r"^listener_manager\.listener_"
+"""What Envoy did to listeners so far."""
+DEEP = bool(os.environ.get("MESHD_TEST_DEEP"))
 POOL = "pool.example.com"
+RENAMES = 1000 if DEEP else 100
+KILLS = 100 if DEEP else 6
+COME_AND_GO_S = 600.0 if DEEP else 6.0
 SETTLED_S = 1.0
 """After this a taken-away endpoint gets nothing any more."""
 
@@ -69,7 +76,10 @@ def test_a_subset_renamed_again_and_again_fails_no_request_and_ends_none_in_flig
     mesh, client = meshed
     mesh.put(renamed(0))
     slow: list[Reply] = []
-    with client.load(REVIEWS, workers=4) as load:
+    listeners = client.envoy_stats(LISTENERS)
+    with closing(client.connect()) as kept, client.load(REVIEWS, workers=4) as load:
+        assert send(kept, REVIEWS).status == 200
+        stream = kept.sock
         load.wait_for(50)
         waiting = [
             threading.Thread(target=lambda: slow.append(client.ask(REVIEWS, "/?delay_s=6")))
@@ -77,15 +87,19 @@ def test_a_subset_renamed_again_and_again_fails_no_request_and_ends_none_in_flig
         ]
         for thread in waiting:
             thread.start()
-        for number in range(1, 81):
+        for number in range(1, RENAMES + 1):
             mesh.put(renamed(number), wait=number % 4 == 0)  # several at once, and one by one
         client.wait_in_force(mesh.settle())
         assert client.ask(REVIEWS).version == "v1"
+        assert send(kept, REVIEWS).version == "v1"
+        assert kept.sock is stream, "the connection was dropped"
         load.wait_for(50)
         for thread in waiting:
             thread.join()
     load.assert_none_failed(at_least=300)
     assert [reply.status for reply in slow] == [200] * 3, "their subset was gone long before"
+    assert listeners
+    assert client.envoy_stats(LISTENERS) == listeners, "no listener was touched"
     assert_whole(client)
 
 
@@ -116,7 +130,7 @@ def test_a_sidecar_killed_in_the_middle_of_updates_converges_and_fails_no_reques
     mesh.put(renamed(0))
     chance, took_s = random.Random(4), []
     with client.load(REVIEWS) as load, writing(mesh, 0.02) as revisions:
-        for _ in range(6):
+        for _ in range(KILLS):
             time.sleep(chance.uniform(0.05, 0.5))  # chance decides where in an update
             client.kill()
             began = time.monotonic()
@@ -174,7 +188,7 @@ def test_endpoints_that_come_and_go_end_as_etcd_has_them_and_those_gone_get_noth
     with client.load(POOL, workers=4) as load:
         began = time.monotonic()
         changes, revision = 0, 0
-        while time.monotonic() - began < 6.0:
+        while time.monotonic() - began < COME_AND_GO_S:
             some = chance.sample(list(by_port), chance.randint(1, len(by_port)))
             revision = mesh.client.put(key, pool(some))
             changes += 1
@@ -191,7 +205,7 @@ def test_endpoints_that_come_and_go_end_as_etcd_has_them_and_those_gone_get_noth
         gone = [port for port in by_port if port not in stay]
         assert [by_port[port].hits for port in gone] == [before[port] for port in gone]
         assert all(by_port[port].hits > before[port] for port in stay)
-    print(f"{changes} changes of endpoints in 6 s")
+    print(f"{changes} changes of endpoints in {COME_AND_GO_S:g} s")
     assert changes > 50
     load.assert_none_failed(at_least=200)
     assert_whole(client)

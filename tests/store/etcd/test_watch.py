@@ -300,6 +300,26 @@ async def test_a_role_taken_away_is_reported_and_what_is_known_stays(
         await follower.holds(keys("x", "y"))
 
 
+async def test_authentication_switched_on_under_a_watch_is_met_with_a_login(
+    own_etcd: EtcdProcess, own_client: EtcdClient, tmp_path: Path, prefix: str
+) -> None:
+    put(own_client, "x")
+    password = tmp_path / "password"
+    password.write_text("secret")
+    settings = EtcdSettings(
+        endpoints=(own_etcd.url,), prefix=prefix, user="root", password_file=str(password)
+    )
+    async with following(settings, patience=FAST) as follower:
+        await follower.holds(keys("x"))
+        etcdctl(own_etcd, "user", "add", "root:secret")
+        etcdctl(own_etcd, "user", "grant-role", "root", "root")
+        etcdctl(own_etcd, "auth", "enable")
+        await trio.to_thread.run_sync(own_etcd.restart)
+        etcdctl(own_etcd, "--user", "root:secret", "put", f"{prefix}/{FOLDER}/y", "{}")
+        await follower.holds(keys("x", "y"))
+        assert follower.task.status.counters.lists == 1
+
+
 async def test_without_etcd_it_tries_on_and_serves_what_is_on_disk(tmp_path: Path) -> None:
     etcd = EtcdProcess(tmp_path)
     with etcd, EtcdClient(settings_of(etcd, "/m")) as client:
@@ -323,14 +343,15 @@ async def test_after_many_reconnects_one_watcher_is_left_and_no_thread_more(
         own_client.settings, patience=MirrorSettings(backoff_max_s=0.1)
     ) as follower:
         await follower.comes_to(MirrorState.WATCHING)
-        before = threading.active_count()
-        for number in range(1, 101):
+        before, open_before = threading.active_count(), _descriptors()
+        for number in range(1, 1001 if DEEP else 101):
             stream = follower.task._stream
             assert stream is not None
             stream._call.cancel()
             await wait_until_async(partial(_has_opened, follower, number + 1), 5, "a new stream")
             await follower.comes_to(MirrorState.WATCHING)
         assert threading.active_count() <= before + 3
+        assert _descriptors() <= open_before + 6
         assert follower.task.status.counters.lists == 1
         await wait_until_async(
             lambda: "etcd_debugging_mvcc_watcher_total 1\n" in own_etcd.http_get("/metrics"),
@@ -378,6 +399,10 @@ async def test_run_mirror_publishes_to_a_coroutine_as_well(client: EtcdClient) -
         with trio.fail_after(10):
             await got.wait()
         nursery.cancel_scope.cancel()
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 def _has_opened(follower: Follower, streams: int) -> bool:
