@@ -20,7 +20,9 @@ from tests.harness.processes import wait_until
 from tests.harness.reviews import REVIEWS, reviews_mesh
 from tests.harness.sidecars import SidecarProcess
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+DEEP = bool(os.environ.get("MESHD_TEST_DEEP"))
+
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(1800 if DEEP else 120)]
 
 Meshed = tuple[MeshFixture, SidecarProcess]
 TORN = (
@@ -29,7 +31,6 @@ TORN = (
 """Counters of Envoy that grow when a request finds half of a configuration, or when a cluster never warms."""
 LISTENERS = r"^listener_manager\.listener_"
 """What Envoy did to listeners so far."""
-DEEP = bool(os.environ.get("MESHD_TEST_DEEP"))
 POOL = "pool.example.com"
 RENAMES = 1000 if DEEP else 100
 KILLS = 100 if DEEP else 6

@@ -336,6 +336,7 @@ async def test_without_etcd_it_tries_on_and_serves_what_is_on_disk(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900 if DEEP else 120)
 async def test_after_many_reconnects_one_watcher_is_left_and_no_thread_more(
     own_client: EtcdClient, own_etcd: EtcdProcess
 ) -> None:
