@@ -13,7 +13,7 @@ from chaos.history import FaultSpan
 __all__ = ["DISK_S", "was_killed"]
 
 DISK_S = 5.0
-"""What was in force for so long is on the disk: 0.2 s, and fifty times as long as a write takes on a busy machine."""
+"""What was in force for so long is on the disk, also on a busy machine: a small mesh is written within a second."""
 STARTED_S = 10.0
 """After a fault's end: a sidecar that it killed has started."""
 

@@ -1,8 +1,8 @@
 """Keeps the last known good on disk: the snapshot that Envoy last had in force, and what a restart must remember.
 
-Written in a worker thread, at most as often as one write takes fifty times over, so that a mesh of thousands of
-objects that changes all the time does not wear the disk; what is newest is always written in the end, also when
-the disk was full meanwhile. What is on disk already is not written again.
+Written in a worker thread, at most as often as one write takes processor time fifty times over, so that a mesh of
+thousands of objects that changes all the time costs little, and with some rest for the disk; what is newest is always
+written in the end, also when the disk was full meanwhile. What is on disk already is not written again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ __all__ = ["LastGood"]
 SETTLE_S = 0.2
 """A burst of changes is written once."""
 WRITE_SHARE = 50
-"""Writing takes at most one part in so many of the time."""
+"""Writing takes at most one part in so many of a processor."""
+REST_SHARE = 2
+"""After a write the disk rests for so many times as long: on a busy machine, or disk, it takes longer than it costs."""
 RETRY_S = 5.0
 """Pause after a write that failed."""
 
@@ -62,6 +64,8 @@ class LastGood:
         self._saved_at: float | None = None
         self._born_s = 0.0
         self._error = ""
+        self.cost_s = 0.0
+        """Processor time of the last write."""
         self._lock = trio.Lock()
         self.memory: CatalogMemory = ()
         """What a former run remembered beside the snapshot."""
@@ -124,13 +128,15 @@ class LastGood:
             await self._has_wanted.wait()
             await trio.sleep(SETTLE_S)
             began_s, error_before = trio.current_time(), self._error
+            self.cost_s = 0.0
             await self.flush()
             if self._error:
                 if not error_before:
                     failed(self._error)
                 await trio.sleep(RETRY_S)
             else:
-                await trio.sleep((trio.current_time() - began_s) * WRITE_SHARE)
+                rest_s = (trio.current_time() - began_s) * REST_SHARE
+                await trio.sleep(max(self.cost_s * WRITE_SHARE, rest_s))
 
     async def flush(self) -> None:
         """Write at once what is wanted and not yet written; cancelling waits for a write under way."""
@@ -155,6 +161,13 @@ class LastGood:
                 self._wanted, self._has_wanted = None, trio.Event()
 
     def _save(self, content: _Content, saved_at: float) -> None:
+        began_s = time.thread_time()
+        try:
+            self._write(content, saved_at)
+        finally:
+            self.cost_s = time.thread_time() - began_s
+
+    def _write(self, content: _Content, saved_at: float) -> None:
         kept = {
             host: registration.model_dump_json(by_alias=True, exclude_unset=True).encode()
             for host, registration in content.kept.items()
