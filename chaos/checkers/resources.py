@@ -18,6 +18,8 @@ DESCRIPTORS_SLACK = 64
 CONNECTIONS_SLACK = 1024
 """Of an Envoy: what piles up behind something that stands still stays in its pools of connections, to be used again;
 a cluster's circuit breaker allows so many."""
+ETCD_RSS_SLACK_KIB = 192 * 1024
+"""Of an etcd: its database is mapped up to its quota, and twice while it is defragmented."""
 THREADS_SLACK = 32
 """Of a process that had hardly begun at its first looks, on a busy machine."""
 _LIMITS = (
@@ -25,6 +27,11 @@ _LIMITS = (
     ("descriptors", 1.0, DESCRIPTORS_SLACK),
     ("threads", 1.0, THREADS_SLACK),
 )
+_SLACK = {
+    ("envoy", "descriptors"): CONNECTIONS_SLACK,
+    ("etcd", "rss_kib"): ETCD_RSS_SLACK_KIB,
+}
+"""Of some processes."""
 LOOKS_MIN = 12
 """Processes that were looked at less often are not judged."""
 
@@ -42,8 +49,7 @@ def check_resources(history: History) -> list[Violation]:
         quarter = len(looks) // 4
         early, late = looks[quarter : 2 * quarter], looks[-quarter:]
         for name, growth, slack in _LIMITS:
-            if process == "envoy" and name == "descriptors":
-                slack = CONNECTIONS_SLACK
+            slack = _SLACK.get((process, name), slack)
             before = statistics.median(getattr(one, name) for one in early)
             after = statistics.median(getattr(one, name) for one in late)
             if after > before * growth + slack:
