@@ -27,6 +27,8 @@ from chaos.writers import Writers
 
 __all__ = ["Scenario", "only_of_the_rig", "run_scenario"]
 
+ENDED_BY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a run."""
 CALM_S = 4.0
 """Load without a fault, before the first one."""
 SETTLE_S = 14.0
@@ -94,6 +96,7 @@ async def _play(rig: Rig, history: History, scenario: Scenario, seed: int) -> No
     rng = random.Random(seed)
     writers = Writers(rig, history, seed)
     async with trio.open_nursery() as watching:
+        watching.start_soon(_until_interrupted)
         watching.start_soon(Observer(rig, history).run)
         async with trio.open_nursery() as writing:
             writing.start_soon(writers.run)
@@ -111,6 +114,13 @@ async def _play(rig: Rig, history: History, scenario: Scenario, seed: int) -> No
         history.members = await trio.to_thread.run_sync(rig.etcd_hashes)
         watching.cancel_scope.cancel()
     history.ended_s = time.monotonic()
+
+
+async def _until_interrupted() -> None:
+    """End the run at a signal, as ^C does: but where trio can take it."""
+    with trio.open_signal_receiver(*ENDED_BY) as signals:
+        async for _ in signals:
+            raise KeyboardInterrupt
 
 
 async def _step(rig: Rig, history: History, plans: Sequence[Plan], rng: random.Random) -> None:
@@ -194,12 +204,11 @@ def _make_empty(out: Path) -> None:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """A second ^C does not keep the first one from cleaning up."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    before = [signal.signal(number, signal.SIG_IGN) for number in ENDED_BY]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(ENDED_BY, before, strict=True):
             signal.signal(number, handler)
 
 
