@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,9 +130,14 @@ def test_with_etcd_gone_for_all_each_says_how_old_its_configuration_is(meshed: M
     far.kill_envoy()
     far.start().wait_ready()
     wait_until(lambda: far.ask(REVIEWS).version == "v1", 20, "an answer from the disk")
+    aged = re.compile(rf"serving revision {revision} from disk, \d+[smh] old")
     for words in (("status", "far"), ("check",)):
-        assert f"serving revision {revision} from disk, " in mesh.meshd(*words).stdout
-    assert 'meshd_config_source{source="disk"} 1.0' in far.page("/metrics")[1]
+        assert aged.search(mesh.meshd(*words).stdout)
+    page = far.page("/metrics")[1]
+    assert 'meshd_config_source{source="disk"} 1.0' in page
+    stale = re.search(r"^meshd_config_stale_seconds (\S+)$", page, re.MULTILINE)
+    assert stale is not None
+    assert float(stale[1]) > 0.0
     mesh.etcd.start()
     for sidecar in (near, far):
         sidecar.wait_status("etcd again", lambda now: now["config"]["age_s"] is None)
