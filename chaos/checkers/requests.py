@@ -31,6 +31,8 @@ AFTER_S = 5.0
 """How long a fault's effects may be felt after its healing."""
 NOTICED_S = 6.0
 """After this time ill applications are to be left out: five failures, or two hosts' word, and some looks."""
+DETECTED = "web"
+"""The service whose endpoints are watched for failures."""
 MET_SHARE = 0.2
 """Of requests that may still meet an ill application then: trials, and hosts whose traffic is thin."""
 MET_MIN = 5
@@ -102,7 +104,9 @@ def _met(history: History, fault: FaultSpan) -> list[Violation]:
         asked = [
             request
             for request in history.requests
-            if request.host == host and fault.began_s + NOTICED_S < request.at_s < fault.ended_s
+            if request.host == host
+            and request.service.startswith(DETECTED)
+            and fault.began_s + NOTICED_S < request.at_s < fault.ended_s
         ]
         failed = sum(1 for request in asked if word_of(request))
         if failed > max(MET_MIN, MET_SHARE * len(asked)):
