@@ -129,6 +129,17 @@ def test_a_failure_is_excused_by_a_fault_of_its_time_place_and_kind_alone() -> N
     assert len(check_requests(History(requests=told, faults=[brief]))) == 1
 
 
+def test_a_host_whose_processes_were_killed_is_excused_until_its_new_ones_speak() -> None:
+    names = ("sidecar@h1", "envoy@h1")
+    killed = spell("killed", 10, 12, hosts=("h1",), permits=("refused",), restarts=names)
+    looks = [look(at, "h1", 5) for at in (9.0, 10.2, 10.8, 30.0, 31.0)]
+    told = [request(at, 0, reason="refused") for at in (11.0, 25.0, 33.0)]
+    assert check_requests(History(requests=told, looks=looks, faults=[killed])) == []
+    late = request(31 + AFTER_S, 0, reason="refused")
+    assert len(check_requests(History(requests=[*told, late], looks=looks, faults=[killed]))) == 1
+    assert len(check_requests(History(requests=told, looks=looks[:3], faults=[killed]))) == 2
+
+
 def test_who_is_ill_is_left_out_when_it_should_have_been_noticed() -> None:
     ill = spell("backend 5xx", 10, 30, backends=("h3",), permits=("5xx",))
     looks = [look(1, host, 5) for host in ("h1", "h2", "h3", "h4")]
