@@ -85,7 +85,7 @@ def check_requests(history: History) -> list[Violation]:
 
 
 def _felt_until_s(fault: FaultSpan, history: History) -> float:
-    """Until when requests may fail by it. A host whose sidecar and Envoy were killed starts when it gets a processor."""
+    """Until when requests may fail by it: at a host whose sidecar and Envoy were killed, until the new ones speak."""
     until_s = min(fault.ended_s, fault.began_s + fault.felt_s)
     for host in fault.hosts:
         if {f"sidecar@{host}", f"envoy@{host}"} <= set(fault.restarts):
