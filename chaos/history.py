@@ -219,6 +219,8 @@ class History:
     """What was still there after the cleaning."""
     members: dict[str, str] = field(default_factory=dict)
     """Hash of what each etcd member holds at the end, all at one revision; empty: not asked."""
+    load: float = 0.0
+    """Processes that waited for each processor of this machine, in the mean of a minute; above 1 they wait for it."""
     etcd: str = ""
     """Version of its members: 3.4.23 and 3.5.1 have faults of their own."""
 
@@ -247,6 +249,7 @@ def store(history: History, folder: Path) -> None:
         "healed_s": history.healed_s,
         "ended_s": history.ended_s,
         "left_behind": history.left_behind,
+        "load": history.load,
         "etcd": history.etcd,
         "members": history.members,
     }

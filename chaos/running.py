@@ -114,6 +114,7 @@ async def _play(rig: Rig, history: History, scenario: Scenario, seed: int) -> No
         history.members = await trio.to_thread.run_sync(rig.etcd_hashes)
         watching.cancel_scope.cancel()
     history.ended_s = time.monotonic()
+    history.load = round(os.getloadavg()[0] / (os.cpu_count() or 1), 1)
 
 
 async def _until_interrupted() -> None:

@@ -20,6 +20,8 @@ from chaos.verdict import Verdict
 
 __all__ = ["Way", "run_several"]
 
+BUSY = 4.0
+"""Load of each processor above which processes start many times slower than they should."""
 GREEN, RED, LEFT_OUT, INTERRUPTED = 0, 1, 2, 130
 """Exits, of one run and of several."""
 
@@ -163,6 +165,9 @@ def _told(name: str, way: Way, verdict: Verdict, took_s: float, out: Path) -> st
         if len(found) > 5:
             lines.append(f"      {checker}: and {len(found) - 5} more: {out}/verdict.json")
     if not verdict.is_green:
+        if figures["load"] > BUSY:
+            waited = f"{figures['load']:g} processes waited for each processor"
+            lines.append(f"      the machine was busy ({waited}): try fewer --jobs, or --hosts")
         lines.append(_again(name, way))
     return "\n".join(lines)
 

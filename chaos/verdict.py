@@ -95,6 +95,7 @@ def judge(history: History) -> Verdict:
         "left_out_most": _left_out_most(history),
         "mesh_ejections": _mesh_ejections(history),
         "growth_mib": _growth_mib(history),
+        "load": history.load,
         "etcd": history.etcd,
     }
     return Verdict(violations, figures)

@@ -53,7 +53,7 @@ def check_holds(history: History) -> list[Violation]:
             del held_until_s[key]
         for place, one in ejected.items():
             key = (look.host, *place)
-            is_sick = _is_sick(history.faults, one.backend, look.at_s)
+            is_sick = _is_sick(history.faults, one.backend, look)
             is_known = one.until_s <= agreed_until_s.get(place, 0.0) + SLACK_S
             if key not in held_until_s and not (is_sick or is_known):
                 what = f"{look.host} ejects {one.endpoint} of {one.destination}, which is well"
@@ -73,14 +73,19 @@ def check_holds(history: History) -> list[Violation]:
     return found
 
 
-def _is_sick(faults: list[FaultSpan], backend: str, at_s: float) -> bool:
-    """Whether a fault touches the application, or everybody's, or did a moment ago.
+def _is_sick(faults: list[FaultSpan], backend: str, look: Look) -> bool:
+    """Whether an application may look ill at a host: a fault touches it, or that host, or everybody, or did just now.
 
-    One that permits no failure makes nobody ill, nor does one that permits failures of a host's own requests alone.
+    One that permits no failure makes nobody ill. One that permits failures of a host's own requests makes others look
+    ill there, and nowhere else: that host is not to be believed.
     """
     return any(
-        fault.began_s <= at_s <= fault.ended_s + SLACK_S
+        fault.began_s <= look.at_s <= fault.ended_s + SLACK_S
         and fault.permits
-        and (backend in fault.backends if fault.backends or fault.hosts else True)
+        and (
+            not (fault.backends or fault.hosts)
+            or backend in fault.backends
+            or look.host in fault.hosts
+        )
         for fault in faults
     )

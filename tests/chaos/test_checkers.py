@@ -238,6 +238,8 @@ def test_a_fault_of_others_and_a_poisoned_observer_make_nobody_ill() -> None:
     ):
         (found,) = check_holds(History(looks=looks, faults=[fault]))
         assert found.what == "h1 ejects 10.0.0.3:80 of web, which is well"
+    own = spell("poisoned", 10, 20, hosts=("h1",), permits=("unreachable",))
+    assert check_holds(History(looks=looks, faults=[own])) == [], "what it sees is its own trouble"
     late = look(23, "h2", 5, ejected=(one,))
     ill = spell("backend 5xx", 10, 13, backends=("h3",), permits=("5xx",))
     assert check_holds(History(looks=[*looks, late], faults=[ill])) == []
