@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from chaos.checkers.killed import felt_until_s
 from chaos.checkers.violation import Violation
-from chaos.history import FaultSpan, History
+from chaos.history import FaultSpan, History, Look
 
 __all__ = ["SLACK_S", "check_caps", "check_holds"]
 
@@ -43,6 +44,7 @@ def check_caps(history: History, max_ejection_percent: int = 50) -> list[Violati
 def check_holds(history: History) -> list[Violation]:
     """An endpoint that is well is not mesh-ejected, but for the hold that it got for having been ill, and a moment."""
     found = []
+    felt = [(fault, felt_until_s(fault, history) + SLACK_S) for fault in history.faults]
     held_until_s: dict[tuple[str, str, str], float] = {}
     agreed_until_s: dict[
         tuple[str, str], float
@@ -53,7 +55,7 @@ def check_holds(history: History) -> list[Violation]:
             del held_until_s[key]
         for place, one in ejected.items():
             key = (look.host, *place)
-            is_sick = _is_sick(history.faults, one.backend, look)
+            is_sick = _is_sick(felt, one.backend, look)
             is_known = one.until_s <= agreed_until_s.get(place, 0.0) + SLACK_S
             if key not in held_until_s and not (is_sick or is_known):
                 what = f"{look.host} ejects {one.endpoint} of {one.destination}, which is well"
@@ -73,19 +75,19 @@ def check_holds(history: History) -> list[Violation]:
     return found
 
 
-def _is_sick(faults: list[FaultSpan], backend: str, look: Look) -> bool:
-    """Whether an application may look ill at a host: a fault touches it, or that host, or everybody, or did just now.
+def _is_sick(felt: list[tuple[FaultSpan, float]], backend: str, look: Look) -> bool:
+    """Whether an application may look ill at a host: a fault touches it, or the host, or everybody, or just did.
 
     One that permits no failure makes nobody ill. One that permits failures of a host's own requests makes others look
     ill there, and nowhere else: that host is not to be believed.
     """
     return any(
-        fault.began_s <= look.at_s <= fault.ended_s + SLACK_S
+        fault.began_s <= look.at_s <= until_s
         and fault.permits
         and (
             not (fault.backends or fault.hosts)
             or backend in fault.backends
             or look.host in fault.hosts
         )
-        for fault in faults
+        for fault, until_s in felt
     )

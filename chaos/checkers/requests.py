@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from chaos.checkers.killed import felt_until_s
 from chaos.checkers.violation import Violation
 from chaos.history import FaultSpan, History, Request
 
@@ -29,10 +30,6 @@ __all__ = ["AFTER_S", "check_requests", "word_of"]
 NAME = "requests"
 AFTER_S = 5.0
 """How long a fault's effects may be felt after its healing."""
-STARTS_S = 60.0
-"""Within this time a sidecar that was killed has started, on a machine that is busy with several rigs."""
-SILENT_S = 1.5
-"""Between two looks at a host, where nothing answered in between."""
 NOTICED_S = 6.0
 """After this time ill applications are to be left out: five failures, or two hosts' word, and some looks."""
 DETECTED = "web"
@@ -65,7 +62,7 @@ def word_of(request: Request) -> str:
 def check_requests(history: History) -> list[Violation]:
     """Each request of the load."""
     found = []
-    felt = [(fault, _felt_until_s(fault, history)) for fault in history.faults]
+    felt = [(fault, felt_until_s(fault, history) + AFTER_S) for fault in history.faults]
     for request in history.requests:
         word = word_of(request)
         if word and not any(_excuses(fault, until_s, request, word) for fault, until_s in felt):
@@ -84,33 +81,10 @@ def check_requests(history: History) -> list[Violation]:
     return found
 
 
-def _felt_until_s(fault: FaultSpan, history: History) -> float:
-    """Until when requests may fail by it: at a host whose sidecar and Envoy were killed, until the new ones speak."""
-    until_s = min(fault.ended_s, fault.began_s + fault.felt_s)
-    for host in fault.hosts:
-        if {f"sidecar@{host}", f"envoy@{host}"} <= set(fault.restarts):
-            until_s = max(until_s, _back_s(history, host, fault.began_s))
-    return until_s + AFTER_S
-
-
-def _back_s(history: History, host: str, killed_s: float) -> float:
-    """When a host's new sidecar first said something, within a time; that of the kill, where it did not."""
-    before_s = killed_s
-    for look in sorted(history.looks, key=lambda one: one.at_s):
-        if look.host != host or look.at_s < killed_s:
-            continue
-        if look.at_s > killed_s + STARTS_S:
-            break
-        if look.at_s - before_s > SILENT_S:
-            return look.at_s
-        before_s = look.at_s
-    return killed_s
-
-
-def _excuses(fault: FaultSpan, felt_until_s: float, request: Request, word: str) -> bool:
+def _excuses(fault: FaultSpan, until_s: float, request: Request, word: str) -> bool:
     if word in _NEVER.values() or word not in fault.permits:
         return False
-    if request.at_s + request.took_s < fault.began_s or request.at_s > felt_until_s:
+    if request.at_s + request.took_s < fault.began_s or request.at_s > until_s:
         return False
     if not fault.hosts and not fault.backends:
         return True

@@ -14,12 +14,21 @@ __all__ = ["check_rotation"]
 
 
 def check_rotation(history: History) -> list[Violation]:
-    """At every look at a host, each destination has an endpoint of every host."""
+    """At each host, of two looks one after another, each destination has an endpoint of every host in one.
+
+    A single look may meet an Envoy that has just started, and has nothing yet.
+    """
     hosts = {look.host for look in history.looks}
     found = []
-    for look in history.looks:
+    short: set[tuple[str, str]] = set()
+    for look in sorted(history.looks, key=lambda one: one.at_s):
         for destination, listed in look.listed.items():
-            if listed < len(hosts):
+            place = (look.host, destination)
+            if listed >= len(hosts):
+                short.discard(place)
+            elif place not in short:
+                short.add(place)
+            else:
                 what = f"{look.host} knows {listed} endpoints of {destination}; {len(hosts)} hosts have one"
                 found.append(Violation("rotation", look.at_s, what))
     return found

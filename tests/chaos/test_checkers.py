@@ -189,7 +189,14 @@ def test_a_workload_that_is_out_of_rotation_at_one_host_is_found() -> None:
         look(2, "h2", 5),
     ]
     assert check_rotation(History(looks=fine)) == []
-    (found,) = check_rotation(History(looks=[*fine, look(3, "h2", 5, listed={"web": 1})]))
+    short = look(3, "h2", 5, listed={"web": 1})
+    assert check_rotation(History(looks=[*fine, short])) == [], "an Envoy that has just started"
+    again = look(4, "h2", 5, listed={"web": 1})
+    assert (
+        check_rotation(History(looks=[short, *fine[:1], look(3.5, "h2", 5, listed={"web": 2})]))
+        == []
+    )
+    (found,) = check_rotation(History(looks=[*fine, short, again]))
     assert found.what == "h2 knows 1 endpoints of web; 2 hosts have one"
 
 
