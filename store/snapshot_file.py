@@ -158,7 +158,7 @@ def _remembered_out(row: Remembered) -> Sequence[object]:
         row.key,
         row.newest_revision,
         _entry_out(row.serving) if row.serving is not None else None,
-        [(refusal.mod_revision, refusal.reason) for refusal in row.refusals],
+        [_refusal_out(refusal) for refusal in row.refusals],
         (recall.key, recall.revision, recall.source.value) if recall is not None else None,
         row.certain,
         row.inherited,
@@ -171,11 +171,22 @@ def _remembered_in(row: Any) -> Remembered:
         str(key),
         _number(newest),
         _entry_in(serving) if serving is not None else None,
-        refusals=tuple(Refusal(_number(revision), str(reason)) for revision, reason in refusals),
+        refusals=tuple(_refusal_in(refusal) for refusal in refusals),
         recall=_recall_in(recall) if recall is not None else None,
         certain=bool(certain),
         inherited=bool(inherited),
     )
+
+
+def _refusal_out(refusal: Refusal) -> Sequence[object]:
+    """Of a crash there is one word more: versions that know of none read the others."""
+    crashed = (True,) if refusal.crashed else ()
+    return (refusal.mod_revision, refusal.reason, *crashed)
+
+
+def _refusal_in(row: Any) -> Refusal:
+    revision, reason, *crashed = row
+    return Refusal(_number(revision), str(reason), crashed == [True])
 
 
 def _recall_in(row: Any) -> Recall:

@@ -224,19 +224,22 @@ class Catalog:
             folding.put(recall.key, recollect(state, recall, answer, self._decodings.verdict))
         return self._step(folding, refusal=self.refusal)
 
-    def reject(self, ref: ObjectRef, mod_revision: int, reason: str) -> CatalogStep:
-        """Quarantine one generation of an object, because Envoy refused what was made from it.
+    def reject(
+        self, ref: ObjectRef, mod_revision: int, reason: str, *, crashed: bool = False
+    ) -> CatalogStep:
+        """Quarantine one generation of an object, because Envoy refused what was made from it, or crashed on it.
 
         Args:
             ref: The object.
             mod_revision: The generation that was in force; another one in force now changes nothing.
-            reason: Envoy's words.
+            reason: Envoy's words, or how it crashed.
+            crashed: Whether it crashed.
         """
         key = object_key(ref)
         folding = self._folding()
         state = self._judged_state(folding, key)
         if state is not None:
-            refusal = Refusal(mod_revision, reason)
+            refusal = Refusal(mod_revision, reason, crashed)
             folding.put(key, refuse(state, refusal, _refused(refusal)))
         return self._step(folding, refusal=self.refusal)
 
@@ -347,6 +350,12 @@ class _Hosts(Mapping[str, "HostRegistration"]):
 
 
 def _refused(refusal: Refusal) -> Diagnostic:
+    if refusal.crashed:
+        return diagnose(
+            "MESH0404",
+            f"Envoy crashed with what was made from it: {refusal.reason}",
+            hint="Change the object, then put it again; until then the generation that Envoy lived with serves",
+        )
     return diagnose(
         "MESH0402",
         f"Envoy refused what was made from it: {refusal.reason}",

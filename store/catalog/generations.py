@@ -76,12 +76,14 @@ class Compacted:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Envoy refused (NACK) what was made from one generation of the key."""
+    """Envoy refused (NACK) what was made from one generation of the key, or crashed on it."""
 
     mod_revision: int
     """The generation, by its revision."""
     reason: str
-    """Envoy's words."""
+    """Envoy's words, or how it crashed."""
+    crashed: bool = False
+    """Whether it crashed: it said nothing against it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,15 @@ STORE_CODES = (
         "Put back the value that `meshd put` writes. Until then the store is read as before.",
     ),
     Code(
+        "MESH0404",
+        Level.ERROR,
+        "Envoy crashed on it",
+        "Envoy ended by itself twice (a fault such as SIGSEGV, or an exit status that is not 0), each time within"
+        " seconds of getting this change. SIGKILL does not count.",
+        "Change the object, then put it again: a new generation is tried anew. Until then the one that Envoy lived"
+        " with serves. Of several objects that changed together all are taken back: put them one by one to find it.",
+    ),
+    Code(
         "MESH0410",
         Level.ERROR,
         "value and key disagree",

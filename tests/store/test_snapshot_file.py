@@ -24,7 +24,7 @@ STORED = StoredSnapshot(
             ROUTE.key,
             9,
             Entry(ROUTE.key, b"{ }", 3, 3, 1),
-            refusals=(Refusal(9, "no such filter"),),
+            refusals=(Refusal(8, "SIGSEGV", crashed=True), Refusal(9, "no such filter")),
             recall=Recall(ROUTE.key, 2, RecallSource.HISTORY),
             certain=False,
             inherited=True,

@@ -274,6 +274,27 @@ def test_what_envoy_refused_is_replaced_by_the_generation_before_at_once() -> No
     assert len(step.catalog.quarantined[0].diagnostics) == 2
 
 
+def test_what_envoy_crashed_on_is_replaced_in_the_same_way_and_named_so() -> None:
+    host = Host(store_of(b"ok1", b"ok2", b"ok3"))
+    host.look(2)
+    host.look(3)
+    step = host.catalog.reject(REF, 3, "SIGSEGV", crashed=True)
+    assert step.catalog.objects[REF].entry.value == b"ok1"
+    (row,) = step.catalog.quarantined
+    assert (row.revision, row.serving_revision) == (3, 2)
+    assert [problem.code for problem in row.diagnostics] == ["MESH0404"]
+    assert "SIGSEGV" in row.diagnostics[0].message
+    snapshot = step.catalog.snapshot
+    assert snapshot is not None
+    again = Catalog.empty(decode=decode, memory=step.catalog.memory).apply(snapshot).catalog
+    assert again.quarantined == step.catalog.quarantined
+    host.catalog = step.catalog
+    host.look(4)
+    assert host.serving is not None
+    assert host.serving.value == b"ok3"
+    assert host.catalog.quarantined == ()
+
+
 def test_what_envoy_refused_is_looked_up_where_the_generation_before_was_not_seen() -> None:
     host = Host(store_of(b"ok1", b"bad1", b"ok2"))
     host.look(4)
