@@ -33,7 +33,8 @@ from sidecar.agent.wanted import Wanted
 from sidecar.agent.wanted_wait import wait_for
 from sidecar.certificates.keeping import Keeper
 from sidecar.node.events import Source
-from sidecar.node.node import InForceMark, Node
+from sidecar.node.marks import InForceMark
+from sidecar.node.node import Node
 from sidecar.node.status import (
     config_state,
     kept_hosts,

@@ -8,7 +8,7 @@ import trio
 
 from sidecar.agent.bell import Bell
 from sidecar.agent.wanted import Sight, Wanted
-from sidecar.node.node import InForceMark
+from sidecar.node.marks import InForceMark
 
 __all__ = ["wait_for"]
 

@@ -32,6 +32,7 @@ __all__ = [
     "EndpointsJudged",
     "EnvoyAsked",
     "EnvoyEjected",
+    "EnvoyEnded",
     "EnvoyForgot",
     "EnvoyInForce",
     "EnvoyRejected",
@@ -133,6 +134,14 @@ class EnvoyEjected:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvoyEnded:
+    """Envoy's process ended, and nobody here had asked it to; another one is started."""
+
+    status: int | None
+    """Exit status, negative for a signal; None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class EnvoyForgot:
     """Envoy's process started anew: it has ejected nothing."""
 
@@ -181,6 +190,7 @@ Event = (
     | HostsHeldAlive
     | EndpointsJudged
     | EnvoyEjected
+    | EnvoyEnded
     | EnvoyForgot
     | JudgeSome
     | LocalPortsChanged

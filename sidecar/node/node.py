@@ -2,6 +2,7 @@
 
     snapshot ─► catalog ─► registrations ─► mesh ─► views ─► builder ─► Desire
     EnvoyRejected ─► the object at fault is quarantined, its last accepted generation goes the same way
+    EnvoyEnded ─► the same for what changed, when Envoy crashes on it again and again
     EnvoyAsked ─► builder ─► Desire        EnvoyInForce ─► KeepLastGood
     EndpointsJudged ─► builder ─► Desire   (endpoints alone)
     builder ─► WantSecrets ─► files ─► SecretsRead ─► builder ─► Desire   (secrets alone)
@@ -12,7 +13,6 @@ Pure: time is an argument. Knows neither etcd nor sockets nor what is inside a r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from sidecar.certificates.model import SecretSource
@@ -22,6 +22,7 @@ from sidecar.mesh.view import View
 from sidecar.mesh.virtual_addresses import VirtualAddresses
 from sidecar.node.blame import culprit, is_superseded
 from sidecar.node.contexts import resembling, with_identity
+from sidecar.node.crashes import Suspects, note_step, verdict_text
 from sidecar.node.events import (
     PUT_OFF_FROM,
     CompareRegistration,
@@ -29,6 +30,7 @@ from sidecar.node.events import (
     EndpointsJudged,
     EnvoyAsked,
     EnvoyEjected,
+    EnvoyEnded,
     EnvoyForgot,
     EnvoyInForce,
     EnvoyRejected,
@@ -48,6 +50,7 @@ from sidecar.node.events import (
     Tick,
     Transition,
 )
+from sidecar.node.marks import InForceMark, Marks, label_of
 from sidecar.node.participants import Participants
 from sidecar.node.secrets import SecretGate, identity_secrets
 from sidecar.node.telling import told_of_quarantine, told_of_registrations
@@ -68,24 +71,8 @@ from store.catalog.catalog import CatalogStep
 from store.catalog.parts import CatalogMemory
 from store.keys import host_key
 from store.objects.host import HostRegistration
-from store.snapshot import Snapshot
 
-__all__ = ["InForceMark", "Node"]
-
-WAITING_LABELS_MAX = 1024
-"""Snapshots remembered until Envoy has them in force, as many as the session remembers labels; beyond it the oldest
-are forgotten. They share what is equal, so each costs what it changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class InForceMark:
-    """A snapshot that is, or is to be, in force."""
-
-    label: str
-    snapshot: Snapshot
-    memory: CatalogMemory
-    is_judged: bool = True
-    """Whether every object in it was found valid that `memory` does not name."""
+__all__ = ["Node"]
 
 
 class Node:
@@ -132,10 +119,12 @@ class Node:
         """The newest snapshot that Envoy had wholly in force."""
         self.participants = Participants()
         """Destinations that take part in shared ejection and are used here."""
+        self.suspects = Suspects()
+        """Changes that Envoy has not lived with for long."""
         self._refused_claims: dict[str, tuple[RefusedClaim, ...]] = {}
         self._siblings = ""
         self._owes_judgement = False
-        self._waiting: dict[str, InForceMark] = {}
+        self._marks = Marks()
         self._secrets = SecretGate()
         self._out: list[Effect] = []
 
@@ -179,7 +168,7 @@ class Node:
             case EnvoyAsked():
                 self._ask(event.names)
             case EnvoyInForce():
-                self._has_in_force(event.label)
+                self._has_in_force(event.label, now_s)
             case EnvoyRejected():
                 self._reject(event.rejected, now_s)
             case HostsAnswered():
@@ -192,6 +181,8 @@ class Node:
                 self._desire(self._builder.impose(event.imposed))
             case EnvoyEjected():
                 self._builder.ejected(event.until_s)
+            case EnvoyEnded():
+                self._end(event.status, now_s)
             case EnvoyForgot():
                 self._desire(self._builder.forget_ejections())
             case JudgeSome():
@@ -245,6 +236,7 @@ class Node:
 
     def _step(self, step: CatalogStep, now_s: float, *, was_watched: bool = True) -> None:
         before, self.catalog = self.catalog, step.catalog
+        is_first = self.mesh is None
         self._out += [LookUp(recall) for recall in step.recalls]
         if step.change.quarantine:
             self._out += told_of_quarantine(before, step.catalog)
@@ -255,7 +247,8 @@ class Node:
             self._keep_again(hosts, now_s)
         seen = RegistrationsSeen(hosts, claimed, was_watched=was_watched)
         self._out += told_of_registrations(self._registrations.handle(seen, now_s))
-        self._advance(step.change)
+        if self._advance(step.change) and not is_first:
+            note_step(self.suspects, before, step)
         if self.mesh is not None and CONFIG_REF in step.change.refs:
             read = SettingsRead(self.mesh.config.registration)
             self._out += told_of_registrations(self._registrations.handle(read, now_s))
@@ -297,11 +290,11 @@ class Node:
             event = RegistrationsSeen(seen, None, was_watched=False)
             self._out += told_of_registrations(self._registrations.handle(event, now_s))
 
-    def _advance(self, change: CatalogChange) -> None:
-        """Bring mesh and desired state to the catalog and the registrations of now."""
+    def _advance(self, change: CatalogChange) -> bool:
+        """Bring mesh and desired state to the catalog and the registrations of now; whether Envoy's part changes."""
         catalog = self.catalog
         if catalog.snapshot is None:
-            return
+            return False
         registrations = self._registrations.registrations()
         if self.mesh is None:
             self.mesh = Mesh.build(catalog, registrations)
@@ -309,10 +302,14 @@ class Node:
         else:
             self.mesh, mesh_change = self.mesh.apply(catalog, change, registrations)
         self.views = self._see(self.mesh)
-        label = f"{catalog.snapshot.epoch}@{catalog.snapshot.revision}"
+        label = label_of(catalog.snapshot)
         self._owes_judgement = not catalog.is_judged
-        self._remember(InForceMark(label, catalog.snapshot, catalog.memory, catalog.is_judged))
-        self._desire(self._builder.update(self.views, mesh_change, label), always=True)
+        self._marks.remember(
+            InForceMark(label, catalog.snapshot, catalog.memory, catalog.is_judged)
+        )
+        told = self._builder.update(self.views, mesh_change, label)
+        self._desire(told, always=True)
+        return bool(told)
 
     def _see(self, mesh: Mesh) -> dict[str, View]:
         contexts = self._contexts
@@ -339,7 +336,7 @@ class Node:
         is_different, self._contexts = contexts != self._contexts, contexts
         if is_different and self.mesh is not None and self.catalog.snapshot is not None:
             self.views = self._see(self.mesh)
-            label = f"{self.catalog.snapshot.epoch}@{self.catalog.snapshot.revision}"
+            label = label_of(self.catalog.snapshot)
             return self._builder.update(self.views, MeshChange(everything=True), label)
         return None
 
@@ -377,23 +374,25 @@ class Node:
             ref, mod_revision = blamed
             self._step(self.catalog.reject(ref, mod_revision, rejected.detail), now_s)
 
-    def _has_in_force(self, label: str) -> None:
-        mark = self._waiting.get(label)
+    def _end(self, status: int | None, now_s: float) -> None:
+        """Envoy ended: take back what it crashes on, before another one is started."""
+        convicted = self.suspects.ended(status, now_s)
+        if not convicted:
+            return
+        reason = verdict_text(status, len(convicted))
+        self._say("envoy_crashes_with_changes", "error", objects=len(convicted), reason=reason)
+        for ref, mod_revision in sorted(convicted.items()):
+            self._step(self.catalog.reject(ref, mod_revision, reason, crashed=True), now_s)
+
+    def _has_in_force(self, label: str, now_s: float) -> None:
+        mark = self._marks.reach(label)
         if mark is None:
             return
-        waiting = list(self._waiting)
-        for older in waiting[: waiting.index(label)]:
-            del self._waiting[older]
+        self.suspects.in_force(label, self._marks.labels, now_s)
         self.in_force = mark
         registered = self._registrations.registrations()
         kept = {host: registered[host] for host in self._registrations.kept()}
         self._out.append(KeepLastGood(mark.snapshot, mark.memory, kept, mark.is_judged))
-
-    def _remember(self, mark: InForceMark) -> None:
-        self._waiting.pop(mark.label, None)
-        self._waiting[mark.label] = mark
-        while len(self._waiting) > WAITING_LABELS_MAX:
-            del self._waiting[next(iter(self._waiting))]
 
     def _say(self, event: str, level: str = "info", **facts: object) -> None:
         self._out.append(Transition(event, facts, level))

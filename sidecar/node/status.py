@@ -15,6 +15,8 @@ from sidecar.xds.resource import TypeUrl
 
 __all__ = ["config_state", "kept_hosts", "mesh_counts", "quarantined", "refused_claims", "rejected"]
 
+_BY_ENVOY = ("MESH0402", "MESH0404")
+"""Codes of what Envoy found bad."""
 _SHORT_TYPES = {
     TypeUrl.CLUSTER: "clusters",
     TypeUrl.ENDPOINTS: "endpoints",
@@ -59,7 +61,7 @@ def quarantined(node: Node) -> list[dict[str, Any]]:
     """Every value that does not serve, with its reasons."""
     rows = []
     for row in node.catalog.quarantined:
-        by_envoy = any(problem.code == "MESH0402" for problem in row.diagnostics)
+        by_envoy = any(problem.code in _BY_ENVOY for problem in row.diagnostics)
         rows.append(
             {
                 "object": str(row.ref or row.key),

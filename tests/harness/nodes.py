@@ -12,6 +12,7 @@ from sidecar.node.events import Effect, SnapshotArrived, Source
 from sidecar.node.node import Node
 from sidecar.xds.compile import Bind
 from sidecar.xds.desired import Builder, BuilderSettings
+from store.catalog.parts import CatalogMemory
 from store.objects.host import HostRegistration
 from store.snapshot import Entry, Epoch, Snapshot
 
@@ -27,6 +28,7 @@ def make_node(
     kept: Mapping[str, HostRegistration] | None = None,
     put_off_from: int = 3_000,
     identity: Identity | None = None,
+    memory: CatalogMemory = (),
 ) -> Node:
     """A node with one context."""
     settings = BuilderSettings(
@@ -37,6 +39,7 @@ def make_node(
         host,
         contexts,
         lambda _: partial(Builder, settings)(),
+        memory=memory,
         kept=kept,
         put_off_from=put_off_from,
     )
