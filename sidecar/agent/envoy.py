@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import trio
 
 from sidecar.agent.envoy_admin import AdminClient
+from sidecar.agent.envoy_last_words import LastWords
 from sidecar.agent.envoy_program import EnvoyLaunch, spawn
 from sidecar.agent.envoy_record import EnvoyRecord, start_ticks
 from sidecar.agent.run_files import hold_lock
@@ -39,8 +40,6 @@ BACK_OFF_MAX_S = 10.0
 """Longest pause between restarts of an Envoy that keeps ending."""
 STEADY_S = 10.0
 """An Envoy that ran this long ends the run of failures that the back-off counts."""
-LOG_TAIL_BYTES = 2_000
-"""How much of the log's end is told when Envoy ends."""
 TAKE_OVER_S = 60.0
 """How long an Envoy that takes over may need until it serves: it waits for its whole configuration."""
 ADMIN_WITHIN_S = 2.0
@@ -82,7 +81,8 @@ class EnvoyExited:
     pid: int
     """Process id it had."""
     status: int | None
-    """Exit status, negative for a signal; None when it was adopted (another process's child)."""
+    """Exit status, negative for a signal. Of one that is another process's child the signal that it said it died of
+    (faults such as SIGSEGV), else None."""
     ran_s: float
     """How long this sidecar has known it."""
     retry_in_s: float
@@ -110,6 +110,7 @@ class EnvoyProcess:
         self.is_outdated = False
         """Whether the running Envoy is another than would be started now."""
         self._report = report
+        self._words = LastWords(launch.log_file)
         self._record: EnvoyRecord | None = None
         self._taking_over: EnvoyRecord | None = None
         self._settled = trio.Event()
@@ -154,6 +155,7 @@ class EnvoyProcess:
         failures = 0
         while True:
             began_s, record = trio.current_time(), self._record
+            self._words.begin()
             assert record is not None, "each turn begins with one that was started"
             with trio.CancelScope() as self._looking:
                 await _ended(record.pid)
@@ -162,14 +164,14 @@ class EnvoyProcess:
             if self._record is not record:  # another one has taken over
                 nursery.start_soon(self._bury, record.pid)
                 continue
-            status = self._reap(record.pid)
+            status = self._status(record.pid)
             self._record = None
             if self._stopping:
                 return
             ran_s = trio.current_time() - began_s
             failures = 0 if ran_s >= STEADY_S else failures + 1
             delay_s = restart_delay_s(failures)
-            self._report(EnvoyExited(record.pid, status, ran_s, delay_s, self._log_tail()))
+            self._report(EnvoyExited(record.pid, status, ran_s, delay_s, self._words.tail()))
             await trio.sleep(delay_s)
             self._record = self._start()
             self.restarts += 1
@@ -220,7 +222,7 @@ class EnvoyProcess:
         await _ended(pid)
         status = self._reap(pid)
         before.write(launch.record_file)
-        return f"the new one did not come to serve (status {status}): {self._log_tail()[-500:]}".strip()
+        return f"the new one did not come to serve (status {status}): {self._words.tail()[-500:]}".strip()
 
     async def _serves(self, epoch: int) -> bool:
         """Whether the Envoy of this epoch answers, and is live."""
@@ -299,6 +301,12 @@ class EnvoyProcess:
         self._report(EnvoyStarted(pid, adopted=False))
         return record
 
+    def _status(self, pid: int) -> int | None:
+        """How the Envoy that was watched ended, as far as it can be known."""
+        status = self._reap(pid)
+        fault = self._words.fault() if status is None else None
+        return status if fault is None else -fault
+
     def _reap(self, pid: int) -> int | None:
         """The exit status of one of our own children; None for any other (one started as nobody's child included)."""
         try:
@@ -308,15 +316,6 @@ class EnvoyProcess:
         if not found:
             return None
         return os.waitstatus_to_exitcode(status)
-
-    def _log_tail(self) -> str:
-        try:
-            with self.launch.log_file.open("rb") as log:
-                size = log.seek(0, os.SEEK_END)
-                log.seek(max(0, size - LOG_TAIL_BYTES))
-                return log.read().decode(errors="replace")
-        except OSError:
-            return ""
 
 
 def _write(launch: EnvoyLaunch) -> None:

@@ -21,7 +21,7 @@ from sidecar.agent.catch_up import catch_up
 from sidecar.agent.collection import Collection
 from sidecar.agent.convergence import Convergence
 from sidecar.agent.dns_side import DnsSide
-from sidecar.agent.envoy import EnvoyEvent, EnvoyStarted
+from sidecar.agent.envoy import EnvoyEvent, EnvoyExited, EnvoyStarted
 from sidecar.agent.envoy_side import EnvoySide
 from sidecar.agent.envoy_watch import EnvoyWatch
 from sidecar.agent.gossip_side import GossipSide
@@ -48,6 +48,7 @@ from sidecar.node.events import (
     Desire,
     Effect,
     EnvoyAsked,
+    EnvoyEnded,
     EnvoyForgot,
     EnvoyInForce,
     EnvoyRejected,
@@ -312,7 +313,9 @@ class NodeShell:
 
     def observed(self, said: SessionEvent | SessionEffect) -> None:
         """All that the session hears and says."""
-        self._metrics.dialogue(said, trio.current_time())
+        now_s = trio.current_time()
+        self._metrics.dialogue(said, now_s)
+        self._node.suspects.observe(said, now_s)
         self._changed.ring()
 
     def _came_in_force(self, label: str) -> None:
@@ -338,6 +341,8 @@ class NodeShell:
         if isinstance(event, EnvoyStarted) and not event.adopted:
             self._handle(EnvoyForgot())
         self._envoy.note(event, trio.current_time())
+        if isinstance(event, EnvoyExited):  # the next one begins without what this one crashed on
+            self._handle(EnvoyEnded(event.status))
         self._changed.ring()
 
     def _secrets_read(
