@@ -33,7 +33,11 @@ WAITING_MAX = 64
 LOOK_WITHIN_S = 1.0
 """How long one look may take; what it would have told is then missing, and errors count as external."""
 LOOK_SHARE = 20
-"""Looking takes at most one part in so many of the time."""
+"""Looking takes Envoy at most one part in so many of the time."""
+ENDPOINT_COST_S = 20e-6
+"""What Envoy takes to tell of one endpoint (measured, docs/xds.md)."""
+REST_SHARE = 2
+"""After a look that took long, Envoy is left alone for so many times as long: it, or the machine, is busy."""
 
 
 class OutcomesSource:
@@ -138,7 +142,10 @@ class OutcomesSource:
         except AgentUnavailable:
             pass
         took_s = trio.current_time() - began_s
-        self._look_again_s = trio.current_time() + took_s * LOOK_SHARE
+        # What it took says less than what it cost: a busy machine would be blind for twenty times as long.
+        cost_s = ENDPOINT_COST_S * sum(len(rows) for rows in (found or {}).values())
+        rest_s = max(cost_s * LOOK_SHARE, took_s * REST_SHARE)
+        self._look_again_s = trio.current_time() + rest_s
         if found is None:
             self.failed_looks += 1
             return {}

@@ -43,6 +43,7 @@ class ScriptedAdmin(AdminClient):
         self.timeouts: dict[str, int] = {}
         self.ejected: set[str] = set()
         self.takes_s = 0.0
+        self.others = 0
         self.is_away = False
 
     async def clusters(self, pattern: str = "") -> Any:
@@ -59,7 +60,15 @@ class ScriptedAdmin(AdminClient):
             "stats": [{"name": "rq_timeout", "value": str(self.timeouts.get(name, 0))}],
             "health_status": {"failed_outlier_check": name in self.ejected},
         }
-        return {"name": name, "host_statuses": [host]}
+        more = [
+            {
+                "address": {
+                    "socket_address": {"address": f"10.9.{n // 250}.{n % 250}", "port_value": 1}
+                }
+            }
+            for n in range(self.others)
+        ]
+        return {"name": name, "host_statuses": [host, *more]}
 
 
 @dataclass
@@ -153,10 +162,22 @@ async def test_an_admin_interface_that_is_away_or_hangs_costs_only_the_kinds(
         assert bench.source.failed_looks == 2
 
 
-async def test_looking_takes_a_twentieth_of_the_time_at_most(autojump_clock: MockClock) -> None:
+async def test_a_slow_look_is_followed_by_another_when_it_costs_little(
+    autojump_clock: MockClock,
+) -> None:
+    """Else a host on a busy machine would not see for seconds what its Envoy has ejected."""
     async with working() as bench:
         await bench.observe("a")
         bench.admin.takes_s = 0.2
+        for _ in range(20):
+            await bench.report(bad("a"))
+        assert len(bench.admin.asked) >= 10
+
+
+async def test_looking_takes_a_twentieth_of_the_time_at_most(autojump_clock: MockClock) -> None:
+    async with working() as bench:
+        await bench.observe("a")
+        bench.admin.takes_s, bench.admin.others = 0.2, 9_999
         began_s = trio.current_time()
         for _ in range(40):
             await bench.report(bad("a"))
