@@ -36,6 +36,8 @@ VIOLATIONS_KEPT = 5
 CONVERGES_S = 10.0
 """Where packets to etcd vanished until the end of the faults, the Mirror does not know that the way is free: it gives a
 stream up that is not answered for 5 s, and tries again within 3 s."""
+PUSHED_S = 1.0
+"""So long the Envoys of all hosts may take to be told of an ejection, or of its end."""
 SETTLED_S = 5.0
 """By then all hosts have started."""
 
@@ -186,12 +188,15 @@ class Converges(Checker):
     within_s: float = CONVERGES_S
     took_s: float | None = None
     """How long it took."""
+    well_s: float = 0.0
+    """When it was so last."""
 
     def healed(self, whole: Whole) -> None:
         """Look whether it is so."""
         behind = whole.behind()
         passed_s = whole.elapsed_s - whole.healed_s
         if not behind:
+            self.well_s = whole.elapsed_s
             if self.took_s is None:
                 self.took_s = passed_s
         elif passed_s > self.within_s and self.took_s is None:
@@ -200,7 +205,9 @@ class Converges(Checker):
 
     def ended(self, whole: Whole) -> None:
         """The run is over."""
-        if behind := whole.behind():
+        # An ejection that ends just now is a push like any other.
+        behind = whole.behind()
+        if behind and whole.elapsed_s - self.well_s > PUSHED_S:
             self.found(whole, "mesh", f"at the end: {'; '.join(behind)}")
 
 
