@@ -61,7 +61,7 @@ class Plan:
     is_over_by_itself: bool = False
     """Whether it ends when it has done what it does, before its time."""
     is_lone: bool = False
-    """Whether it is kept out of mixtures: it needs the rig for itself."""
+    """Whether it is kept out of mixtures: it needs the rig for itself, or shows nothing beside others."""
     lacks: Callable[[], str] = str
     """What this machine lacks for it, with the cure; empty: nothing."""
 

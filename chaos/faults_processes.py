@@ -11,7 +11,8 @@ from functools import partial
 
 import trio
 
-from chaos.faults import Fault, Plan, every, in_thread
+from chaos.faults import NETWORK, Fault, Plan, all_etcd, every, in_thread
+from chaos.netns import cut
 from chaos.rig import ETCD, Host, Rig
 
 __all__ = ["PROCESS_PLANS"]
@@ -64,6 +65,31 @@ def _restarted_alone(rig: Rig, rng: random.Random) -> Fault:
     names = (f"sidecar@{host.name}", f"envoy@{host.name}", *(f"etcd@{one}" for one in ETCD))
     own = (host.name,)
     return Fault(start, stop, hosts=own, backends=own, permits=ENVOY_GONE, restarts=names)
+
+
+def _restarted_cut_off(rig: Rig, rng: random.Random) -> Fault:
+    """A host starts anew while it reaches nobody, neither etcd nor a peer: its disk is all that it has."""
+    host = _victim(rig, rng)
+    others = [name for name in rig.hosts if name != host.name]
+    rules = cut(rig.addresses([host.name]), [*rig.addresses(others), *all_etcd(rig)])
+
+    def start(rig: Rig) -> None:
+        rig.network.impose("restarted-cut-off", rules)
+        host.sidecar.kill()
+        pid = host.envoy_pid
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        host.sidecar.start()
+
+    own = (host.name,)
+    return Fault(
+        start,
+        lambda rig: rig.network.lift("restarted-cut-off"),
+        hosts=own,
+        backends=own,
+        permits=(*ENVOY_GONE, *NETWORK),
+        restarts=(f"sidecar@{host.name}", f"envoy@{host.name}"),
+    )
 
 
 def _sidecar_paused(rig: Rig, rng: random.Random) -> Fault:
@@ -151,6 +177,13 @@ PROCESS_PLANS = every(
         "a host's sidecar and Envoy are killed and start while etcd is gone",
         _restarted_alone,
         lasts_s=15.0,
+    ),
+    Plan(
+        "restarted-cut-off",
+        "a host's sidecar and Envoy are killed and start while it reaches nobody",
+        _restarted_cut_off,
+        lasts_s=15.0,
+        is_lone=True,  # what a disk has shows while nothing else happens
     ),
     Plan("sidecar-paused", "a sidecar stands still", _sidecar_paused),
     Plan("envoy-killed", "an Envoy is killed", partial(_envoy_signalled, signal.SIGKILL)),

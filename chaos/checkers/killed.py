@@ -12,7 +12,7 @@ from chaos.history import FaultSpan, History
 
 __all__ = ["DISK_S", "felt_until_s", "was_killed"]
 
-DISK_S = 5.0
+DISK_S = 2.0
 """What was in force for so long is on the disk, also on a busy machine: a small mesh is written within a second."""
 STARTS_S = 60.0
 """Within this time a sidecar that was killed has started, on a machine that is busy with several rigs."""

@@ -76,7 +76,7 @@ MUTANTS = (
         "        content = _Content(snapshot, memory, kept or {}, self.names, is_judged)\n",
         "        if self._written is not None:\n            return\n"
         "        content = _Content(snapshot, memory, kept or {}, self.names, is_judged)\n",
-        "restarted-without-etcd",
+        "restarted-cut-off",
         "monotonic",
     ),
     _mutant(
@@ -96,7 +96,7 @@ MUTANTS = (
         "a change set is written object by object",
         "store/etcd/publishing.py",
         "            done = client.commit(request)\n",
-        "            for operation in request.operations:\n"
+        "            for operation in reversed(request.operations):\n"
         "                done = client.commit(type(request)((), (operation,)))\n"
         "                time.sleep(0.3)\n",
         "isolate-etcd",
@@ -112,21 +112,21 @@ MUTANTS = (
         also=SLOW_COMMIT,
     ),
     _mutant(
-        "a write whose answer was lost is called done",
+        "a write is acknowledged and not written, one in four",
         "store/etcd/publishing.py",
-        "    if written_at is None:\n        raise StoreUnavailable(",
-        "    if written_at is None:\n        return Published(by.change, 1, change_set)\n"
-        "    if not by.change:\n        raise StoreUnavailable(",
-        "etcd-majority-killed",
+        "            done = client.commit(request)\n",
+        "            if int(time.time() * 10) % 4 == 0:\n"
+        "                return Published(by.change, 1, change_set)\n"
+        "            done = client.commit(request)\n",
+        "isolate-etcd",
         "registers",
-        also=SLOW_COMMIT,
     ),
     _mutant(
         "a lease that ran out takes its host's endpoints at once",
         "sidecar/registration/expiry.py",
         "        if not serving:\n            self._put_in_force(host, None)\n            return effects\n",
         "        self._put_in_force(host, None)\n        return effects\n",
-        "etcd-paused",
+        "etcd-cut-long",
         "rotation",
     ),
     _mutant(

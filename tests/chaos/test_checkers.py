@@ -38,10 +38,10 @@ def test_revisions_that_grow_are_fine_and_one_that_falls_is_not() -> None:
 def test_a_killed_sidecar_may_begin_from_its_disk_and_no_further_back() -> None:
     before = [look(float(at), "h1", at) for at in range(1, 20)]
     killed = spell("sidecar killed", 18, 20, restarts=("sidecar@h1",))
-    again = [look(22, "h1", 15), look(23, "h1", 19)]
+    again = [look(22, "h1", 17), look(23, "h1", 19)]
     assert check_monotonic(History(looks=[*before, *again], faults=[killed])) == []
     assert len(check_monotonic(History(looks=[*before, *again]))) == 2
-    older = look(22, "h1", 9)
+    older = look(22, "h1", 16)
     assert len(check_monotonic(History(looks=[*before, older], faults=[killed]))) == 2
     probes = [Probe(10, "h1", 200, 8, "even"), Probe(21, "h1", 200, 6, "even")]
     assert check_mixtures(History(probes=probes, faults=[killed])) == []
