@@ -46,9 +46,8 @@ def check_holds(history: History) -> list[Violation]:
     found = []
     felt = [(fault, felt_until_s(fault, history) + SLACK_S) for fault in history.faults]
     held_until_s: dict[tuple[str, str, str], float] = {}
-    agreed_until_s: dict[
-        tuple[str, str], float
-    ] = {}  # a host that comes late takes the ejection of the others
+    # A host that comes late takes the ejection of the others.
+    agreed_until_s: dict[tuple[str, str], float] = {}
     for look in sorted(history.looks, key=lambda one: one.at_s):
         ejected = {(one.destination, one.endpoint): one for one in look.ejected}
         for key in [key for key in held_until_s if key[0] == look.host and key[1:] not in ejected]:

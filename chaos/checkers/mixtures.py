@@ -13,11 +13,10 @@ from chaos.checkers.killed import was_killed
 from chaos.checkers.violation import Violation
 from chaos.history import History
 
-PROBE_S = 6.0
-"""A probe has ended by then, one way or another."""
-
 __all__ = ["GROUPS", "check_mixtures"]
 
+PROBE_S = 6.0
+"""A probe has ended by then, one way or another."""
 GROUPS = ("even", "odd")
 
 

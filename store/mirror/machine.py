@@ -23,7 +23,7 @@ from store.mirror.doubt import Doubt
 from store.mirror.following import follow, reread
 from store.mirror.holding import Holding
 from store.mirror.judgement import Gone, Judgement, Reading, is_new_life, judge
-from store.mirror.patience import Jitter, MirrorSettings, Patience
+from store.mirror.patience import Jitter, MirrorSettings, Patience, Silence
 from store.mirror.servers import cancellation, progress_is_a_bookmark
 from store.mirror.status import TRANSITIONS, Counters, MirrorState, MirrorStatus
 from store.snapshot import Epoch, Snapshot
@@ -60,7 +60,8 @@ class Mirror:
         self._wake: float | None = None
         self._lag_seen = self._is_resumed = self._is_compacted = False
         self._heard: float | None = None
-        self._heartbeat = self._silent = self._allowed_s = 0.0
+        self._heartbeat = 0.0
+        self._silence = Silence()
         self._resynced = -math.inf
         self._reason = ""
         self._complaints = Complaints()
@@ -91,9 +92,9 @@ class Mirror:
     def deadline(self) -> float | None:
         """When `Woken` is wanted; None when only an event can bring the next step."""
         if self._state is _S.OPENING:
-            return self._silent
+            return self._silence.ends_s
         if self._state is _S.WATCHING:
-            return min(self._silent, self._heartbeat, self._comparison.at)
+            return min(self._silence.ends_s, self._heartbeat, self._comparison.at)
         return self._wake
 
     def handle(self, event: on.Event, now_s: float) -> list[on.Effect]:
@@ -276,16 +277,13 @@ class Mirror:
             self._doubt.begin(self._snapshot, self._known)
         self._enter(_S.OPENING, now_s, self._reason)
         self._lag_seen = False
-        self._allow(self._settings.opening_s, now_s)
+        self._silence.allow(self._settings.opening_s, now_s)
         self._ask.open_watch(self._known + 1)
-
-    def _allow(self, silence_s: float, now_s: float) -> None:
-        self._allowed_s, self._silent = silence_s, now_s + silence_s
 
     def _answered(self, event: on.WatchAnswered, now_s: float) -> None:
         assert self._snapshot is not None
         self._heard = now_s
-        self._allow(self._settings.silence_s, now_s)
+        self._silence.allow(self._settings.silence_s, now_s)
         if event.compact_revision:
             self._compacted(event.compact_revision, now_s)
         elif event.canceled:
@@ -356,9 +354,9 @@ class Mirror:
 
     def _woken(self, now_s: float) -> None:
         if self._state in (_S.OPENING, _S.WATCHING):
-            if now_s >= self._silent:
+            if now_s >= self._silence.ends_s:
                 self._ask.close()
-                silence = f"no word from etcd for {self._allowed_s:g} s"
+                silence = f"no word from etcd for {self._silence.allowed_s:g} s"
                 self._failed("watch_silent", on.Failure(on.FailureKind.UNAVAILABLE, silence), now_s)
                 return
             if self._state is _S.WATCHING:

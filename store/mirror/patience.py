@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Jitter", "MirrorSettings", "Patience"]
+__all__ = ["Jitter", "MirrorSettings", "Patience", "Silence"]
 
 
 class Jitter(Protocol):
@@ -78,3 +78,16 @@ class Patience:
     def within(self, seconds: float) -> float:
         """Anything up to `seconds`."""
         return self._jitter.uniform(0.0, seconds)
+
+
+@dataclass(slots=True)
+class Silence:
+    """How long a stream may say nothing, counted from its opening or its last word."""
+
+    allowed_s: float = 0.0
+    ends_s: float = 0.0
+    """When it is taken for dead, unless it speaks."""
+
+    def allow(self, allowed_s: float, now_s: float) -> None:
+        """It was opened, or spoke."""
+        self.allowed_s, self.ends_s = allowed_s, now_s + allowed_s
