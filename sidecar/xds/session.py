@@ -170,7 +170,10 @@ class Session:
         self._ledgers[TypeUrl.VIRTUAL_HOST].given_up.clear()
 
     def _desire(self, change: DesiredChange, now_s: float) -> None:
-        self._known = True
+        if not self._known:
+            self._known = True
+            for waiting in self._channels.values():
+                waiting.wait_from(now_s)
         self._seq += 1
         self._label = change.label
         self._labels.append((self._seq, change.label))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sidecar.xds.events import DeltaRequest
 from sidecar.xds.resource import Resource, TypeUrl
@@ -128,6 +128,14 @@ class Channel:
             )
             if force:
                 self.forced.add(name)
+
+    def wait_from(self, now_s: float) -> None:
+        """Let everything that waits begin to wait now: until now nobody knew what there was to send.
+
+        An Envoy that claims what it holds waits for us as long as we know nothing; that is no time in which a cluster
+        could have warmed.
+        """
+        self.pending = {name: replace(wait, since_s=now_s) for name, wait in self.pending.items()}
 
     def _is_mere_word(self, name: str) -> bool:
         target = self.ledger.target(name)

@@ -357,6 +357,32 @@ def test_a_cluster_changed_while_away_gets_its_endpoints_after_reconnect() -> No
     assert not envoy.warming
 
 
+def test_routes_wait_for_clusters_however_long_envoy_waited_for_a_session_that_knew_nothing() -> (
+    None
+):
+    wire = Wire()
+    wire.open()
+    wire.ask(CDS, initial_versions={"a": "1"})
+    wire.ask(EDS, "a", initial_versions={"a": "1"})
+    wire.ask(LDS, initial_versions={"out": "1"})
+    wire.ask(RDS, "outbound", initial_versions={"outbound": "1"})
+    wire.ask(VHDS, initial_versions={"outbound/x": "1", "outbound/y": "1"})
+    assert wire.wait(10 * WARM_WAIT_S) == []
+    needs_b = replace(resource(VHDS, "outbound/x", "2"), needs=frozenset({"b"}))
+    says_nothing = resource(VHDS, "outbound/y", "2")
+    kept = [resource(kind, "a") for kind in (CDS, EDS)]
+    outer = [resource(LDS, "out"), resource(RDS, "outbound")]
+    new = [resource(kind, "b") for kind in (CDS, EDS)]
+    effects = wire.handle(change("e@1", *kept, *outer, *new, needs_b, says_nothing))
+    cds = effects[0]
+    assert show([cds]) == ["CDS b@1"]
+    assert not [line for line in show(effects) if "outbound/" in line and "@" in line]
+    assert "EDS b@1" in show(wire.ask(EDS, "b"))
+    for effect in effects[1:]:
+        wire.ack(effect)
+    assert "VHDS outbound/x@2 outbound/y@2" in show(wire.ack(cds))
+
+
 def test_a_stream_that_asks_for_endpoints_before_clusters_gets_them_all_m3() -> None:
     envoy = in_force("a", "b")
     envoy.wire.close()
