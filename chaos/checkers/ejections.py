@@ -22,23 +22,47 @@ def check_caps(history: History, max_ejection_percent: int = 50) -> list[Violati
     """
     found = []
     over_since_s: dict[tuple[str, str], float] = {}
+    by_mesh = _ByMesh()
     for look in sorted(history.looks, key=lambda one: one.at_s):
+        by_mesh.see(look)
         for destination, listed in look.listed.items():
             out = listed - look.usable.get(destination, listed)
             allowed = max(1, listed * max_ejection_percent // 100) if listed > 1 else 0
             if out <= allowed:
                 over_since_s.pop((look.host, destination), None)
                 continue
-            by_mesh = sum(
-                1 for one in look.ejected if one.destination.startswith(f"{destination}.")
-            )
             since_s = over_since_s.setdefault((look.host, destination), look.at_s)
-            is_sum = by_mesh <= allowed and out - by_mesh <= allowed
+            now = by_mesh.count(look, destination, lately=False)
+            is_sum = now <= allowed and out - by_mesh.count(look, destination) <= allowed
             if is_sum and look.at_s - since_s <= SPARED_S:
                 continue
             what = f"{look.host} leaves out {out} of {listed} endpoints of {destination}; {allowed} are allowed"
             found.append(Violation("caps", look.at_s, what))
     return found
+
+
+class _ByMesh:
+    """What the mesh ejects at each host, and what it did a moment ago: its Envoy has yet to take that back."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str, str], float | None] = {}
+        """When a look first found it over; None while it lasts."""
+
+    def see(self, look: Look) -> None:
+        """Take the next look at a host."""
+        now = {(look.host, one.destination, one.endpoint) for one in look.ejected}
+        for key, over_s in self._rows.items():
+            if key[0] == look.host and key not in now and over_s is None:
+                self._rows[key] = look.at_s
+        self._rows.update(dict.fromkeys(now))
+
+    def count(self, look: Look, destination: str, *, lately: bool = True) -> int:
+        """Endpoints that are the mesh's at this look; `lately`: also those that were `SPARED_S` ago or less."""
+        return sum(
+            over_s is None or (lately and look.at_s - over_s <= SPARED_S)
+            for (host, named, _), over_s in self._rows.items()
+            if host == look.host and named.startswith(f"{destination}.")
+        )
 
 
 def check_holds(history: History) -> list[Violation]:

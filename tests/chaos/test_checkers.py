@@ -224,6 +224,17 @@ def test_the_mesh_gives_way_soon_where_a_host_s_own_envoy_ejects_too() -> None:
     assert len(check_caps(History(looks=[look(1, "h1", 5, **told)]))) == 1
 
 
+def test_an_ejection_that_the_mesh_ended_just_now_is_not_envoys_own() -> None:
+    told = {"listed": {"web": 4}, "usable": {"web": 1}}
+    one = Ejected("web.default.svc", "10.0.0.3:80", "h3", until_s=2.0)
+    held = look(1, "h1", 5, ejected=(one,), listed={"web": 4}, usable={"web": 3})
+    assert check_caps(History(looks=[held, look(2, "h1", 5, **told)])) == []
+    elsewhere = look(2, "h2", 5, **told)
+    assert len(check_caps(History(looks=[held, elsewhere]))) == 1
+    over = look(2, "h1", 5, listed={"web": 4}, usable={"web": 3})
+    assert len(check_caps(History(looks=[held, over, look(5, "h1", 5, **told)]))) == 1
+
+
 def test_a_well_endpoint_comes_back_after_its_hold() -> None:
     one = Ejected("web", "10.0.0.3:80", "h3", until_s=40.0)
     looks = [look(at, "h1", 5, ejected=(one,)) for at in (12.0, 30.0, 41.0 + SLACK_S)]
