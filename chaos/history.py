@@ -157,6 +157,9 @@ class Look:
     """Endpoints of each destination that this host's Envoy would use."""
     listed: Mapping[str, int] = field(default_factory=dict)
     """Endpoints of each destination."""
+    imposed: tuple[str, ...] = ()
+    """`destination endpoint` that this host has its Envoy leave out on the mesh's word: those that are ejected but for
+    what it spares, those on trial elsewhere, those that it has yet to return to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +275,7 @@ def load(folder: Path) -> History:
 
 
 def _parsed(record: type[T], row: dict[str, Any]) -> T:
-    for name in ("hosts", "backends", "permits", "restarts"):
+    for name in ("hosts", "backends", "permits", "restarts", "imposed"):
         if name in row:
             row[name] = tuple(row[name])
     if "ejected" in row:

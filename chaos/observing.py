@@ -88,6 +88,11 @@ class Observer:
             tuple(self._ejected(at_s, ejections)),
             usable,
             listed,
+            tuple(
+                f"{row['destination']} {row['endpoint']}"
+                for row in ejections.get("endpoints", ())
+                if row.get("imposed") == "ejected"
+            ),
         )
 
     def _ejected(self, at_s: float, ejections: Mapping[str, Any]) -> list[Ejected]:

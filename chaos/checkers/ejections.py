@@ -42,26 +42,25 @@ def check_caps(history: History, max_ejection_percent: int = 50) -> list[Violati
 
 
 class _ByMesh:
-    """What the mesh ejects at each host, and what it did a moment ago: its Envoy has yet to take that back."""
+    """What the mesh has each host leave out, and what it had a moment ago: an Envoy has yet to take that back."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str, str], float | None] = {}
-        """When a look first found it over; None while it lasts."""
+        self._over_s: dict[tuple[str, str], float | None] = {}
+        """When a look first found it over, by host and what is imposed there; None while it lasts."""
 
     def see(self, look: Look) -> None:
         """Take the next look at a host."""
-        now = {(look.host, one.destination, one.endpoint) for one in look.ejected}
-        for key, over_s in self._rows.items():
-            if key[0] == look.host and key not in now and over_s is None:
-                self._rows[key] = look.at_s
-        self._rows.update(dict.fromkeys(now))
+        for (host, name), over_s in self._over_s.items():
+            if host == look.host and name not in look.imposed and over_s is None:
+                self._over_s[host, name] = look.at_s
+        self._over_s.update(dict.fromkeys((look.host, name) for name in look.imposed))
 
     def count(self, look: Look, destination: str, *, lately: bool = True) -> int:
         """Endpoints that are the mesh's at this look; `lately`: also those that were `SPARED_S` ago or less."""
         return sum(
             over_s is None or (lately and look.at_s - over_s <= SPARED_S)
-            for (host, named, _), over_s in self._rows.items()
-            if host == look.host and named.startswith(f"{destination}.")
+            for (host, name), over_s in self._over_s.items()
+            if host == look.host and name.startswith(f"{destination}.")
         )
 
 

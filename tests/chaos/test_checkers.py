@@ -212,22 +212,22 @@ def test_caps_hold_at_every_look() -> None:
 
 def test_the_mesh_gives_way_soon_where_a_host_s_own_envoy_ejects_too() -> None:
     told = {"listed": {"web": 4}, "usable": {"web": 1}}
-    one = Ejected("web.default.svc", "10.0.0.3:80", "h3", until_s=40.0)
-    both = [look(at, "h1", 5, ejected=(one,), **told) for at in (1.0, 2.5)]
+    one = ("web.default.svc 10.0.0.3:80",)
+    both = [look(at, "h1", 5, imposed=one, **told) for at in (1.0, 2.5)]
     assert check_caps(History(looks=both)) == []
-    assert len(check_caps(History(looks=[*both, look(3.5, "h1", 5, ejected=(one,), **told)]))) == 1
+    assert len(check_caps(History(looks=[*both, look(3.5, "h1", 5, imposed=one, **told)]))) == 1
     again = [both[0], look(2, "h1", 5, listed={"web": 4}, usable={"web": 2})]
-    later = look(4, "h1", 5, ejected=(one,), **told)
+    later = look(4, "h1", 5, imposed=one, **told)
     assert check_caps(History(looks=[*again, later])) == []
-    three = tuple(Ejected("web.default.svc", f"10.0.0.{n}:80") for n in range(3))
-    assert len(check_caps(History(looks=[look(1, "h1", 5, ejected=three, **told)]))) == 1
+    three = tuple(f"web.default.svc 10.0.0.{n}:80" for n in range(3))
+    assert len(check_caps(History(looks=[look(1, "h1", 5, imposed=three, **told)]))) == 1
     assert len(check_caps(History(looks=[look(1, "h1", 5, **told)]))) == 1
 
 
 def test_an_ejection_that_the_mesh_ended_just_now_is_not_envoys_own() -> None:
     told = {"listed": {"web": 4}, "usable": {"web": 1}}
-    one = Ejected("web.default.svc", "10.0.0.3:80", "h3", until_s=2.0)
-    held = look(1, "h1", 5, ejected=(one,), listed={"web": 4}, usable={"web": 3})
+    one = ("web.default.svc 10.0.0.3:80",)
+    held = look(1, "h1", 5, imposed=one, listed={"web": 4}, usable={"web": 3})
     assert check_caps(History(looks=[held, look(2, "h1", 5, **told)])) == []
     elsewhere = look(2, "h2", 5, **told)
     assert len(check_caps(History(looks=[held, elsewhere]))) == 1
