@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from store.errors import MeshError
 from store.etcd.client import EtcdClient
 from store.etcd.programs import find_program
 from store.etcd.settings import EtcdSettings
+from store.socket_http import SocketConnection
 
 __all__ = ["Processes", "Sidecar", "free_port", "get_over_socket", "wait_for"]
 
@@ -54,11 +54,8 @@ def wait_for(
 
 def get_over_socket(path: Path, target: str) -> bytes:
     """Body of `GET target` from an HTTP server on a unix socket."""
-    connection = http.client.HTTPConnection("localhost", timeout=READY_S)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.settimeout(READY_S)
+    connection = SocketConnection(path, READY_S)
     try:
-        connection.sock.connect(str(path))
         connection.request("GET", target)
         return connection.getresponse().read()
     finally:

@@ -8,27 +8,17 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from store.socket_http import SocketConnection
+
 __all__ = ["ask", "control"]
 
 TIMEOUT_S = 2.0
 """A process that does not answer in this time is taken for one that cannot."""
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(str(self._path))
-
-
 def ask(path: Path, target: str, method: str = "GET") -> dict[str, Any] | None:
     """The JSON that is answered; None: there is no answer, or none that is understood."""
-    connection = _UnixConnection(path)
+    connection = SocketConnection(path, TIMEOUT_S)
     try:
         connection.request(method, target)
         found = json.loads(connection.getresponse().read())

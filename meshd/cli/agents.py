@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import http.client
 import json
-import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from store.errors import (
     PeerError,
     StoreUnavailable,
 )
+from store.socket_http import SocketConnection
 
 __all__ = ["TIMEOUT_S", "Agent", "Reply", "agent_named", "ask_all", "find_agents"]
 
@@ -118,7 +118,7 @@ class Agent:
             PeerError: What answers is not a sidecar.
             MeshError: The sidecar's own refusal, of the type that its status stands for.
         """
-        connection = _UnixConnection(self.socket, timeout_s)
+        connection = SocketConnection(self.socket, timeout_s)
         content = None if body is None else json.dumps(body).encode()
         try:
             connection.request(method, path, content, headers={"Host": "localhost"})
@@ -163,19 +163,6 @@ class Agent:
                 f"{where}: permission denied", hint="Ask as the user that runs the sidecar, or root"
             )
         return AgentUnavailable(f"{where}: {problem.strerror or problem}")
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 def find_agents(run_dir: Path) -> tuple[Agent, ...]:

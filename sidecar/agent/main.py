@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from sidecar.agent.capture_command import capture
+from sidecar.agent.wait_command import wait
 from store.errors import InputError, MeshError
 from store.etcd.ending import end_process
 
@@ -154,6 +155,7 @@ def version() -> None:
 
 
 command.add_command(capture)
+command.add_command(wait)
 
 DEFAULT_CONFIG = Path("/etc/meshd/sidecar.toml")
 

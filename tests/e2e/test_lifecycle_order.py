@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +21,12 @@ from tests.harness.processes import wait_until
 from tests.harness.reviews import REVIEWS, reviews_mesh, reviews_to
 from tests.harness.sidecars import SidecarProcess, listen_port
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+DEEP = bool(os.environ.get("MESHD_TEST_DEEP"))
+
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(1800 if DEEP else 120)]
+
+YOUNG = 200 if DEEP else 5
+BOOTS = 100 if DEEP else 3
 
 Meshed = tuple[MeshFixture, SidecarProcess]
 SHOP = "shop:9080"
@@ -89,7 +97,7 @@ def test_envoy_answers_nothing_before_it_has_a_whole_configuration(meshed: Meshe
     """From the first moment on a request is refused or served; never 404, never 503."""
     mesh, _ = meshed
     seen: Counter[int] = Counter()
-    for turn in range(5):
+    for turn in range(YOUNG):
         sidecar = mesh.sidecar(f"young{turn}", wait=False)
         end = time.monotonic() + 60.0
         while seen[200] < 20 * (turn + 1):
@@ -101,3 +109,18 @@ def test_envoy_answers_nothing_before_it_has_a_whole_configuration(meshed: Meshe
         sidecar.remove()
     print(f"{seen[0]} refused before the first answer, {seen[200]} served")
     assert set(seen) == {0, 200}, seen
+
+
+def test_what_starts_after_the_command_that_waits_is_never_refused(meshed: Meshed) -> None:
+    """An application that starts before its sidecar, and asks once in its life."""
+    mesh, _ = meshed
+    for turn in range(BOOTS):
+        sidecar = mesh.sidecar(f"awaited{turn}", wait=False)
+        command = [sys.executable, "-m", "sidecar.agent.main", "wait", "--timeout", "60"]
+        command += ["--node", sidecar.node, "--run-dir", str(sidecar.root / "run")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, f"{sidecar.node} is ready\n"), done.stderr
+        connection = http.client.HTTPConnection("127.0.0.1", sidecar.port, timeout=30)
+        assert send(connection, REVIEWS).status == 200
+        connection.close()
+        sidecar.remove()

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sidecar.agent.envoy_record import EnvoyRecord
+from store.socket_http import SocketConnection
 from tests.harness.load import Load, Reply, send
 from tests.harness.processes import wait_until
 
@@ -45,19 +46,6 @@ def listen_port() -> int:
     raise AssertionError("unreachable: the counter has no end")
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
 def _get(
     path: Path,
     target: str,
@@ -66,7 +54,7 @@ def _get(
     body: bytes | None = None,
 ) -> tuple[int, str]:
     """Status and body of a page on a unix socket; status 0 when nobody answers there."""
-    connection = _UnixConnection(path, timeout_s)
+    connection = SocketConnection(path, timeout_s)
     try:
         connection.request(method, target, body)
         response = connection.getresponse()
