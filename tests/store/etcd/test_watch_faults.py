@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from store.etcd.programs import find_program
 from store.etcd.settings import EtcdSettings
 from store.mirror import MirrorSettings, MirrorState
 from tests.harness.etcdctl import etcdctl
-from tests.harness.followers import following
+from tests.harness.followers import Follower, following
 from tests.harness.processes import EtcdProcess, start_cluster, wait_until_async
 from tests.harness.proxies import FaultyProxy
 
@@ -182,6 +183,50 @@ async def test_compaction_without_end_under_writes_ends_in_the_truth(own_etcd: E
             assert counters.streams > rounds // 14
         sizes = [len(snapshot) for snapshot in follower.published]
         assert min(sizes[1:]) > 0
+
+
+async def test_a_quiet_prefix_beside_busy_ones_is_never_read_anew(own_etcd: EtcdProcess) -> None:
+    """apache/apisix#12514: others write without pause; after each compaction the line is cut."""
+    put_each_s, compacted, written = 5.0 if DEEP else 1.0, 0, 0
+    with (
+        FaultyProxy(own_etcd.client_port) as proxy,
+        EtcdClient(settings_of(own_etcd)) as client,
+    ):
+        put(client, "quiet")
+        behind = EtcdSettings(endpoints=(proxy.url,), prefix=PREFIX)
+        async with following(behind, patience=FAST) as follower:
+            await follower.holds(keys("quiet"))
+            for _ in range(120 if DEEP else 6):
+                await follower.comes_to(MirrorState.WATCHING)
+                known = follower.task.status.counters.streams
+                written += await trio.to_thread.run_sync(_write_elsewhere, client, put_each_s)
+                revision = client.list_prefix(PREFIX).revision
+                await trio.to_thread.run_sync(etcdctl, own_etcd, "compact", str(revision))
+                compacted += 1
+                proxy.cut()
+                await wait_until_async(
+                    partial(_has_more_streams, follower, known), 10, "another stream"
+                )
+            counters = follower.task.status.counters
+            print(f"{written} writes elsewhere, {compacted} compactions, {counters.lists} lists")
+            assert counters.lists == 1
+            assert counters.compactions > 0, "compaction never met the watch: nothing was tried"
+            put(client, "new")
+            await follower.holds(keys("quiet", "new"), 10)
+            assert len({snapshot.hash for snapshot in follower.published}) == 2
+
+
+def _has_more_streams(follower: Follower, than: int) -> bool:
+    return follower.task.status.counters.streams > than
+
+
+def _write_elsewhere(client: EtcdClient, for_s: float) -> int:
+    """Write to another prefix, one key after the other; how often."""
+    end_s, count = time.monotonic() + for_s, 0
+    while time.monotonic() < end_s:
+        client.put(f"/elsewhere/{count % 100}", b"busy")
+        count += 1
+    return count
 
 
 def _write_ten(client: EtcdClient, number: int) -> None:
