@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import statistics
 
@@ -10,6 +11,7 @@ import trio
 
 from sidecar.xds.events import DeltaRequest, InForce, ResourceRejected, SendResponse, SessionState
 from sidecar.xds.resource import Resource, TypeUrl
+from sidecar.xds.session_order import WARM_WAIT_S
 from tests.harness.envoys import Lab, open_lab
 from tests.harness.processes import free_port, wait_until_async
 from tests.harness.upstreams import Connection, Upstream, request, upstream
@@ -23,6 +25,8 @@ from tests.harness.xds_resources import (
 )
 
 pytestmark = pytest.mark.real
+
+RETURNS = 100 if os.environ.get("MESHD_TEST_DEEP") else 1
 
 
 def mesh(lab: Lab, server: Upstream) -> tuple[Resource, ...]:
@@ -265,15 +269,45 @@ async def test_m11_route_changes_keep_connections_and_listener_changes_close_the
         await connection.aclose()
 
 
+async def test_routes_wait_for_clusters_though_envoy_waited_long_for_a_sidecar_that_knew_nothing() -> (
+    None
+):
+    """One that starts with an empty disk and without etcd."""
+    async with upstream("one") as (one,), open_lab() as lab:
+        await lab.put(*mesh(lab, one))
+        lab.kill_driver()
+        await lab.start_driver()
+        await wait_until_async(
+            lambda: lab.driver.view().state is SessionState.WAITING, 5, "Envoy, with what it holds"
+        )
+        await trio.sleep(WARM_WAIT_S + 0.5)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            slow = unresolvable("slow", silent.getsockname()[1])
+            began = trio.current_time()
+            lab.desire(*mesh(lab, one), slow, virtual_host("outbound/a", "a", to="slow"))
+            answers = []
+            while trio.current_time() < began + WARM_WAIT_S / 2:
+                answers.append((await request(lab.port, "a")).text)
+                await trio.sleep(0.01)
+        assert len(answers) > 10
+        assert set(answers) == {"one"}
+
+
+@pytest.mark.timeout(60 + 10 * RETURNS)
 async def test_m13_envoy_is_back_within_a_second_and_a_half_of_the_sidecars_return() -> None:
     async with upstream("one") as (one,), open_lab() as lab:
         state = mesh(lab, one)
         await lab.put(*state)
-        lab.kill_driver()
-        await trio.sleep(3)
-        assert (await request(lab.port, "a")).text == "one", "served while the sidecar is away"
-        await lab.start_driver()
-        assert await lab.put(*state) < 1.5
+        took = []
+        for _ in range(RETURNS):
+            lab.kill_driver()
+            await trio.sleep(3)
+            assert (await request(lab.port, "a")).text == "one", "served while the sidecar is away"
+            await lab.start_driver()
+            took.append(await lab.put(*state))
+        print(f"back within {max(took):.2f} s at most")
+        assert max(took) < 1.5
 
 
 async def test_m14_an_endpoint_change_is_acknowledged_within_milliseconds() -> None:
