@@ -79,9 +79,10 @@ async def following(
     *,
     seed: Snapshot | None = None,
     patience: MirrorSettings | None = None,
+    number: int = 7,
 ) -> AsyncIterator[Follower]:
-    """Run a Mirror until the block ends."""
-    follower = Follower(settings, Mirror(random.Random(7), seed=seed, settings=patience))
+    """Run a Mirror until the block ends; its pauses are those of its number."""
+    follower = Follower(settings, Mirror(random.Random(number), seed=seed, settings=patience))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(follower.task.run)
         yield follower
