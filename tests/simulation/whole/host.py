@@ -16,13 +16,10 @@ from sidecar.mesh.model import Context, Locality
 from sidecar.node import events as node_events
 from sidecar.node.node import Node
 from sidecar.outlier import events as outlier_events
-from sidecar.outlier.model import Destination, Observer, Outcomes, Place
-from sidecar.outlier.outlier import Outlier
-from sidecar.outlier.view import JudgementState
+from sidecar.outlier.model import Observer, Outcomes, Place
 from sidecar.registration.record import OwnPort, OwnRecord, OwnWorkload
 from sidecar.standing import events as standing_events
 from sidecar.standing.model import HASH_DIGITS, Standing, Sync
-from sidecar.standing.standings import Standings
 from sidecar.xds.compile import Bind
 from sidecar.xds.desired import Builder, BuilderSettings
 from sidecar.xds.events import (
@@ -37,15 +34,18 @@ from sidecar.xds.events import (
     Tick,
 )
 from sidecar.xds.session import Session
-from store.catalog.generations import Compacted, Recall, RecallSource
+from store.catalog.generations import Compacted, Recall
 from store.catalog.parts import CatalogMemory
 from store.mirror import MirrorState
 from store.objects.host import HostRegistration
 from store.snapshot import Entry, Snapshot
 from tests.simulation.whole.envoy import Envoy
+from tests.simulation.whole.judging import Judging, Named
+from tests.simulation.whole.recalling import recall
 from tests.simulation.whole.registering import Registering
 from tests.simulation.whole.sources import RelayWays, Sources
-from tests.simulation.whole.store import Etcd, StoreSite
+from tests.simulation.whole.store import StoreSite
+from tests.simulation.whole.telling import Telling
 from tests.simulation.whole.timing import Timer
 from tests.simulation.world import World as Clock
 
@@ -58,16 +58,10 @@ KEEP_AFTER_S = 0.2
 """As `sidecar.agent.last_good.SETTLE_S`."""
 CATCH_UP_S, CATCH_UP_MAX_S, POLL_S = 0.15, 1.0, 0.05
 """As `sidecar.agent.catch_up`, looked at less often."""
-SYNC_S, PENDING_MAX_S, LOOK_S = 1.0, 10.0, 0.1
-"""As `sidecar.agent.outlier_memory`."""
-LOOK_AGAIN_S = 2.0
-"""As `sidecar.agent.mesh_wide.LOOK_AGAIN_S`."""
 PULSE_S = 5.0
 """As `sidecar.agent.gossip_side.PULSE_LONGEST_S`."""
 MEMBERS_SETTLE_S = 0.05
 RECALL_AGAIN_S = 1.0
-
-Named = outlier_events.EndpointName
 
 
 @dataclass
@@ -136,10 +130,10 @@ class Sidecar:
         )
         self.node.preload(disk.names)
         self.session = Session()
-        self.outlier = Outlier(name, disk.epoch)
-        self.standings = Standings(name)
+        self._judging = Judging(name, clock, disk.epoch, disk.imposed, self)
+        self._telling = Telling(name, clock, self)
         self.sources = Sources(
-            name, clock, site, ways, self._take, self._changed, seed=disk.snapshot
+            name, clock, site, ways, self._take, self._telling.changed, seed=disk.snapshot
         )
         self.registering = Registering(
             clock, self.sources.link, self._record(gossip.address), self._is_alive
@@ -149,46 +143,27 @@ class Sidecar:
         self._is_current = False
         self._listens = False
         self._registers = False
-        self._said: Standing | None = None
-        self._look_due = False
         self._members_due = False
         self._ads: deque[Event] = deque()
         self._ads_busy = False
-        self._judgements: deque[outlier_events.Event] = deque()
-        self._judging = False
-        self._clusters: Mapping[str, object] = {}
-        self._destinations: dict[str, Destination] = {}
-        self._until: Mapping[tuple[str, Place], float] = {}
-        self._ejected: frozenset[Named] = frozenset()
-        self._imposed: Mapping[Named, outlier_events.Imposed] = {}
-        self._recalled: Mapping[Named, outlier_events.Imposed] = {}
         self._wanted: node_events.KeepLastGood | None = None
         self._seen: object = None
         self._node_timer = self._timer(self.node.deadline, self._node_tick)
         self._ads_timer = self._timer(self.session.deadline, lambda: self.ads_heard(Tick()))
-        self._outlier_timer = self._timer(
-            self.outlier.deadline, lambda: self._judge(outlier_events.TimePassed())
-        )
-        self._standings_timer = self._timer(
-            self.standings.deadline, lambda: self._tell_standings(standing_events.TimePassed())
-        )
 
     # -- life -----------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Run: in the order of `NodeShell.run`."""
-        self._recalled = dict(self.disk.imposed)
-        if self._recalled:
-            self._handle(node_events.EndpointsJudged(self._recalled))
+        self._judging.recall()
         if self.disk.snapshot is not None:
             self._watcher.took(self, self.disk.snapshot, node_events.Source.DISK)
-            self._handle(node_events.SnapshotArrived(self.disk.snapshot, node_events.Source.DISK))
+            self.handle(node_events.SnapshotArrived(self.disk.snapshot, node_events.Source.DISK))
         self.sources.begin()
         self._see_members()
         self._catch_up(self.clock.now_s + CATCH_UP_MAX_S)
-        self._after(SYNC_S, self._let_go)
-        self._after(LOOK_AGAIN_S, self._look_again)
-        self._after(PULSE_S, self._pulse)
+        self._telling.begin()
+        self.after(PULSE_S, self._pulse)
 
     def end(self) -> None:
         """Be killed."""
@@ -215,46 +190,42 @@ class Sidecar:
         ):
             self._listens = True
         else:
-            self._after(POLL_S, partial(self._catch_up, until_s))
+            self.after(POLL_S, partial(self._catch_up, until_s))
 
     # -- configuration --------------------------------------------------------------------------
 
     def _take(self, snapshot: Snapshot, source: node_events.Source) -> None:
         self._watcher.took(self, snapshot, source)
-        self._handle(node_events.SnapshotArrived(snapshot, source))
+        self.handle(node_events.SnapshotArrived(snapshot, source))
 
     def _node_tick(self) -> None:
-        self._handle(node_events.Tick())
+        self.handle(node_events.Tick())
 
-    def _handle(self, event: node_events.Event) -> None:
+    def handle(self, event: node_events.Event) -> None:
+        """Tell the node, and do what it says."""
         for effect in self.node.handle(event, self.clock.now_s):
             self._do(effect)
         if isinstance(event, node_events.SnapshotArrived):
             self._follow_registrations()
-        self._held_changed()
+        self._judging.look_at_envoy()
         self._node_timer.arm()
-        self._changed()
+        self._telling.changed()
 
     def _do(self, effect: node_events.Effect) -> None:
         match effect:
             case node_events.Desire(change):
                 self.ads_heard(Desired(change))
-            case node_events.LookUp(recall):
-                self._look_up(recall)
+            case node_events.LookUp(wanted):
+                self._look_up(wanted)
             case node_events.KeepLastGood():
                 if self._wanted is None:
-                    self._after(KEEP_AFTER_S, self._write)
+                    self.after(KEEP_AFTER_S, self._write)
                 self._wanted = effect
             case node_events.CompareRegistration(entry, revision):
                 self.registering.compare(entry, revision)
             case node_events.ParticipantsChanged():
-                self._clusters = effect.clusters
-                self._destinations = {
-                    name: one.destination for name, one in effect.clusters.items()
-                }
                 self._members_changed()
-                self._judge(outlier_events.DestinationsSeen(effect.facts))
-                self._held_changed()
+                self._judging.participate(effect)
             case node_events.Transition():
                 self.transitions.append((self.clock.now_s, effect))
             case _:
@@ -268,31 +239,15 @@ class Sidecar:
             disk.kept, disk.is_judged = wanted.kept, wanted.is_judged
             disk.names = tuple(self.node.builder.given_names())
 
-    def _look_up(self, recall: Recall) -> None:
-        def serve(etcd: Etcd) -> Entry | Compacted | None:
-            if recall.source is RecallSource.HISTORY:
-                return None
-            if recall.revision < etcd.compacted:
-                return Compacted()
-            if recall.revision > etcd.revision:
-                raise LookupError
-            return etcd.snapshots[recall.revision].get(recall.key)
+    def _look_up(self, wanted: Recall) -> None:
+        def found(entry: Entry | Compacted | None) -> None:
+            if self.lives:
+                self.handle(node_events.LookedUp(wanted, entry))
 
-        def guarded(etcd: Etcd) -> tuple[Entry | Compacted | None] | None:
-            try:
-                return (serve(etcd),)
-            except LookupError:
-                return None
+        def failed() -> None:
+            self.after(RECALL_AGAIN_S, lambda: self._look_up(wanted))
 
-        def done(answer: tuple[Entry | Compacted | None] | None) -> None:
-            if not self.lives:
-                return
-            if answer is None:
-                self._after(RECALL_AGAIN_S, lambda: self._look_up(recall))
-            else:
-                self._handle(node_events.LookedUp(recall, answer[0]))
-
-        self.sources.link.call(guarded, done)
+        recall(self.sources.link, wanted, found, failed)
 
     def _follow_registrations(self) -> None:
         registrations = self.node.registrations.registrations()
@@ -301,7 +256,7 @@ class Sidecar:
             host = self.clock.hosts[self.name]
             if not host.core.snapshot().names(Status.ALIVE, Status.SUSPECT):
                 found = tuple(self.clock.seeds(host))
-                self._after(0.001, lambda: self.clock.give(host, heard.SeedsFound(found)))
+                self.after(0.001, lambda: self.clock.give(host, heard.SeedsFound(found)))
 
     # -- Envoy ----------------------------------------------------------------------------------
 
@@ -329,15 +284,15 @@ class Sidecar:
                     self._is_current = True
                     self.label_in_force = label
                     self._watcher.in_force(self, label)
-                    self._handle(node_events.EnvoyInForce(label))
+                    self.handle(node_events.EnvoyInForce(label))
                     self._register()
                 case ResourceRejected():
-                    self._handle(node_events.EnvoyRejected(effect))
+                    self.handle(node_events.EnvoyRejected(effect))
                 case AskVirtualHosts(names):
-                    self._handle(node_events.EnvoyAsked(names))
+                    self.handle(node_events.EnvoyAsked(names))
         if isinstance(event, StreamOpened | StreamClosed):
             self._is_current = False
-            self._changed()
+            self._telling.changed()
 
     def _register(self) -> None:
         """The application is there once Envoy is: register, once in a life."""
@@ -351,82 +306,35 @@ class Sidecar:
         until_s: Mapping[tuple[str, Place], float],
     ) -> None:
         """Envoy reports how requests ended, and what its own detector has ejected; by cluster."""
-        if not self.lives:
-            return
-        found: dict[Named, Outcomes] = {}
-        for (cluster, place), row in outcomes.items():
-            if cluster in self._destinations:
-                found[self._destinations[cluster], place] = row
-        if until_s != self._until:
-            self._until = until_s
-            self._handle(node_events.EnvoyEjected(until_s))
-        if found:
-            self._judge(outlier_events.OutcomesCounted(found))
+        if self.lives:
+            self._judging.counted(outcomes, until_s)
 
     def answered(self, hosts: frozenset[str]) -> None:
         """Requests to these hosts succeeded (`sidecar.agent.success`)."""
         kept = hosts.intersection(self.node.registrations.kept())
         if self.lives and kept:
-            self._handle(node_events.HostsAnswered(kept))
+            self.handle(node_events.HostsAnswered(kept))
 
     def envoy_forgot(self) -> None:
         """Envoy's process is another."""
         if self.lives:
-            self._handle(node_events.EnvoyForgot())
+            self.handle(node_events.EnvoyForgot())
 
     # -- ejection -------------------------------------------------------------------------------
 
-    def _held_changed(self) -> None:
-        out = {*self._until, *self.node.builder.held_ejections()}
-        ejected = frozenset(
-            (self._destinations[cluster], place)
-            for cluster, place in out
-            if cluster in self._destinations
-        )
-        if ejected != self._ejected:
-            self._ejected = ejected
-            self._judge(outlier_events.EnvoyEjects(ejected))
+    def held_ejections(self) -> frozenset[tuple[str, Place]]:
+        """Ejections of Envoy's own that the node imposes in its place."""
+        return self.node.builder.held_ejections()
 
-    def _judge(self, event: outlier_events.Event) -> None:
-        self._judgements.append(event)
-        if self._judging:
-            return
-        self._judging = True
-        try:
-            while self._judgements:
-                effects = self.outlier.handle(self._judgements.popleft(), self.clock.now_s)
-                for effect in effects:
-                    if isinstance(effect, outlier_events.Impose):
-                        self._imposed = effect.imposed
-                        self._impose()
-                    elif isinstance(effect, outlier_events.Say):
-                        self._say(effect.topic, effect.page, effect.body)
-        finally:
-            self._judging = False
-        self._outlier_timer.arm()
-
-    def _impose(self) -> None:
-        self._watcher.imposed(self, self._imposed)
-        imposed = {**self._recalled, **self._imposed}
-        self._handle(node_events.EndpointsJudged(imposed))
-        self.disk.imposed = imposed
-
-    def _let_go(self) -> None:
-        """What was imposed before a restart counts for a moment (`sidecar.agent.outlier_memory`)."""
-        if not self._recalled:
-            return
-        rows = self.outlier.view(self.clock.now_s).endpoints
-        waiting = {
-            (row.destination, row.place) for row in rows if row.state is JudgementState.PENDING
-        }
-        began_s = self.disk.epoch / 1000
-        if self.clock.now_s > began_s + SYNC_S + PENDING_MAX_S:
-            waiting = set()
-        kept = {at: word for at, word in self._recalled.items() if at in waiting}
-        if kept != self._recalled:
-            self._recalled = kept
-            self._impose()
-        self._after(LOOK_S, self._let_go)
+    def imposes(
+        self,
+        judged: Mapping[Named, outlier_events.Imposed],
+        all_of: Mapping[Named, outlier_events.Imposed],
+    ) -> None:
+        """Have Envoy leave this out, and remember it."""
+        self._watcher.imposed(self, judged)
+        self.handle(node_events.EndpointsJudged(all_of))
+        self.disk.imposed = all_of
 
     # -- gossip ---------------------------------------------------------------------------------
 
@@ -437,18 +345,19 @@ class Sidecar:
         self.sources.told(effect)
         match effect:
             case heard.RecordHeard(record) if record.topic is Topic.STANDING:
-                self._tell_standings(standing_events.RecordHeard(record))
+                self._telling.heard(standing_events.RecordHeard(record))
             case heard.RecordHeard(record) if record.topic in (Topic.EVIDENCE, Topic.OVERRIDES):
-                self._judge(outlier_events.RecordHeard(record))
+                self._judging.judge(outlier_events.RecordHeard(record))
             case heard.RecordDropped(Topic.STANDING, node):
-                self._tell_standings(standing_events.RecordDropped(node))
+                self._telling.heard(standing_events.RecordDropped(node))
             case heard.MemberChanged():
-                self._tell_standings(effect)
+                self._telling.heard(effect)
                 self._members_changed()
             case _:
                 pass
 
-    def _say(self, topic: Topic, page: int, body: bytes) -> None:
+    def say(self, topic: Topic, page: int, body: bytes) -> None:
+        """Have gossip carry this to all."""
         word = heard.SayRecord(topic, page, body)
         host = self.clock.hosts[self.name]
         self.clock.at(self.clock.now_s, lambda: self.clock.give(host, word))
@@ -456,7 +365,7 @@ class Sidecar:
     def _members_changed(self) -> None:
         if not self._members_due:
             self._members_due = True
-            self._after(MEMBERS_SETTLE_S, self._see_members)
+            self.after(MEMBERS_SETTLE_S, self._see_members)
 
     def _see_members(self) -> None:
         self._members_due = False
@@ -465,28 +374,17 @@ class Sidecar:
             node = member.identity.node
             address = member.identity.address.rpartition(":")[0]
             found[node] = Observer(node, member.status is Status.ALIVE, Locality(), address)
-        self._judge(outlier_events.ObserversSeen(found))
+        self._judging.judge(outlier_events.ObserversSeen(found))
 
     def _pulse(self) -> None:
         kept = self.node.registrations.kept()
         alive = self.clock.held(self.name, Status.ALIVE)
         if found := frozenset(alive.intersection(kept)):
-            self._handle(node_events.HostsHeldAlive(found))
-        self._after(PULSE_S, self._pulse)
+            self.handle(node_events.HostsHeldAlive(found))
+        self.after(PULSE_S, self._pulse)
 
-    # -- what is said of ourselves --------------------------------------------------------------
-
-    def _changed(self) -> None:
-        if not self._look_due:
-            self._look_due = True
-            self._after(0.0, self._look)
-
-    def _look_again(self) -> None:
-        self._changed()
-        self._after(LOOK_AGAIN_S, self._look_again)
-
-    def _look(self) -> None:
-        self._look_due = False
+    def own_standing(self) -> Standing:
+        """How it is, as the others are told; one that lies does so here."""
         own = own_standing(
             self.node,
             self.sources.sync(),
@@ -495,20 +393,12 @@ class Sidecar:
             version="simulated",
         )
         snapshot = self.node.catalog.snapshot
-        if self.sources.lie is not None and snapshot is not None:
-            told = self.sources.lie(snapshot)
-            own = replace(
-                own, received=told.revision, received_hash=told.hash[:HASH_DIGITS], sync=Sync.STORE
-            )
-        if own != self._said:
-            self._said = own
-            self._tell_standings(standing_events.OwnChanged(own))
-
-    def _tell_standings(self, event: standing_events.Event) -> None:
-        for effect in self.standings.handle(event, self.clock.now_s):
-            if isinstance(effect, standing_events.Say):
-                self._say(Topic.STANDING, 0, effect.body)
-        self._standings_timer.arm()
+        if self.sources.lie is None or snapshot is None:
+            return own
+        told = self.sources.lie(snapshot)
+        return replace(
+            own, received=told.revision, received_hash=told.hash[:HASH_DIGITS], sync=Sync.STORE
+        )
 
     # -- small ----------------------------------------------------------------------------------
 
@@ -520,7 +410,8 @@ class Sidecar:
     def _is_alive(self) -> bool:
         return self.lives
 
-    def _after(self, pause_s: float, action: Callable[[], None]) -> None:
+    def after(self, pause_s: float, action: Callable[[], None]) -> None:
+        """Do this later, if this process lives then."""
         self.clock.at(self.clock.now_s + pause_s, lambda: action() if self.lives else None)
 
     def _timer(self, deadline: Callable[[], float | None], wake: Callable[[], None]) -> Timer:
