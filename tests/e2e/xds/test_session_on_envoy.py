@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import statistics
 
@@ -292,6 +293,33 @@ async def test_routes_wait_for_clusters_though_envoy_waited_long_for_a_sidecar_t
                 await trio.sleep(0.01)
         assert len(answers) > 10
         assert set(answers) == {"one"}
+
+
+async def test_an_envoy_that_stood_still_never_has_a_route_without_its_cluster() -> None:
+    """What it was sent meanwhile it takes all at once, beside the requests that waited with it."""
+    async with upstream("0", "1") as servers, open_lab() as lab:
+        await lab.put(*mesh(lab, servers[0]))
+        statuses: list[int] = []
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(_ask_for_ever, lab.port, statuses)
+            for turn in range(1, 4):
+                assert lab.process.pid is not None
+                os.kill(lab.process.pid, signal.SIGSTOP)
+                try:
+                    lab.desire(
+                        cluster(f"c{turn}"),
+                        endpoints(f"c{turn}", servers[turn % 2].port),
+                        virtual_host("outbound/a", "a", to=f"c{turn}"),
+                    )
+                    await trio.sleep(WARM_WAIT_S + 1.0)
+                finally:
+                    os.kill(lab.process.pid, signal.SIGCONT)
+                await lab.settled()
+                assert (await request(lab.port, "a")).text == f"{turn % 2}"
+            nursery.cancel_scope.cancel()
+        assert len(statuses) > 50
+        assert set(statuses) == {200}
 
 
 @pytest.mark.timeout(60 + 10 * RETURNS)

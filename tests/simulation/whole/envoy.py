@@ -94,6 +94,9 @@ class Envoy:
         """Whether it ever answered the pair of routes."""
         self.cleared: Callable[[str], None] = lambda cluster: None
         """Told when a cluster was made anew: its ejections are forgotten."""
+        self._still_until_s = 0.0
+        self._socket: list[tuple[_Stream, SendResponse]] = []
+        """What came while it stood still."""
         self._withheld: list[tuple[_Stream, SendResponse]] = []
         self._stream: _Stream | None = None
         self._server: Server | None = None
@@ -113,6 +116,22 @@ class Envoy:
             stream, self._stream = self._stream, None
             self._say(stream, StreamClosed(stream.number))
 
+    def stand_still(self, for_s: float) -> None:
+        """Do nothing for a while: what is sent to it waits, and comes all at once."""
+        self._still_until_s = max(self._still_until_s, self._clock.now_s + for_s)
+        self._clock.at(self._still_until_s, lambda: None if self.is_still() else self.go_on())
+
+    def is_still(self) -> bool:
+        """Whether it stands still now."""
+        return self._clock.now_s < self._still_until_s
+
+    def go_on(self) -> None:
+        """Stand still no longer."""
+        self._still_until_s = 0.0
+        waiting, self._socket = self._socket, []
+        for stream, response in waiting:
+            self._take(stream, response)
+
     def disconnected(self) -> None:
         """The server is gone, or another: try again."""
         self._stream = None
@@ -122,7 +141,7 @@ class Envoy:
     def _connect(self) -> None:
         if not self.runs or self._stream is not None or self._server is None:
             return
-        if not self._server.is_listening():
+        if self.is_still() or not self._server.is_listening():
             self._clock.at(self._clock.now_s + self._rng.uniform(*RETRY_S), self._connect)
             return
         self._streams += 1
@@ -164,6 +183,9 @@ class Envoy:
 
     def _take(self, stream: _Stream, response: SendResponse) -> None:
         if stream is not self._stream or not self.runs:
+            return
+        if self.is_still():
+            self._socket.append((stream, response))
             return
         names = [one.name for one in response.resources]
         assert len(set(names)) == len(names), f"one name twice in a response: {names} (M7)"

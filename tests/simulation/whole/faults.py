@@ -66,6 +66,7 @@ class Faults:
             whole.site.come_up()
         for name in self._names:
             whole.start(name)
+            whole.places[name].envoy.go_on()
 
     # -- the faults -----------------------------------------------------------------------------
 
@@ -157,6 +158,12 @@ class Faults:
         name = self.rng.choice(self._names)
         self.whole.restart_envoy(name)
         return f"the Envoy of {name} starts anew"
+
+    def envoy_paused(self) -> str:
+        """An Envoy stands still: what it is sent waits, and comes all at once."""
+        name, for_s = self.rng.choice(self._names), self.rng.uniform(0.5, 20.0)
+        self.whole.places[name].envoy.stand_still(for_s)
+        return f"the Envoy of {name} stands still for {for_s:.1f} s"
 
     def compaction(self) -> str:
         """History is forgotten."""
@@ -258,6 +265,7 @@ FAULTS: tuple[Callable[[Faults], str], ...] = (
     Faults.sidecar_crash,
     Faults.all_crash,
     Faults.envoy_restart,
+    Faults.envoy_paused,
     Faults.compaction,
     Faults.leases_end,
     Faults.restore,

@@ -246,6 +246,8 @@ class Whole:
 
     def _requests(self) -> None:
         for place in self.places.values():
+            if place.envoy.is_still():
+                continue
             batch = place.traffic.batch(self.clock.now_s)
             if place.sidecar is not None:
                 place.sidecar.counted(batch.outcomes, batch.until_s)
