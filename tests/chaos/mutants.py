@@ -165,8 +165,34 @@ MUTANTS = (
         "isolate-etcd",
         "activity",
     ),
+    _mutant(
+        "a sidecar ends its Envoy once, which another takes the place of",
+        "sidecar/agent/answers.py",
+        "        now_s = trio.current_time()\n        mirror, held",
+        "        now_s = trio.current_time()\n"
+        "        old_enough = now_s - self.__dict__.setdefault('_born', now_s) > 15\n"
+        "        if old_enough and self.__dict__.setdefault('_victim', self.envoy._pid):\n"
+        "            os.kill(self.__dict__['_victim'], 9)\n"
+        "            self.__dict__['_victim'] = 0\n"
+        "        mirror, held",
+        "isolate-etcd",
+        "restarts",
+    ),
+    _mutant(
+        "what is ejected is sent requests all the same",
+        "sidecar/xds/compile/endpoints.py",
+        "    overlay = imposed or {}\n",
+        "    overlay: dict[Place, Imposed] = {}\n",
+        "backend-5xx",
+        "requests",
+        also=Edit(
+            "sidecar/xds/compile/clusters.py",
+            "    add_outlier_detection(cluster, policy.outlier_detection)\n",
+            "",
+        ),
+    ),
 )
-"""Eleven of them."""
+"""Thirteen of them."""
 
 
 def sow(mutant: Mutant, folder: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_mutant_fits_the_sources_and_is_a_program(mutant: Mutant, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @needs_root
-@pytest.mark.skipif(not DEEP, reason="MESHD_TEST_DEEP only: a minute for each of eleven mutants")
+@pytest.mark.skipif(not DEEP, reason="MESHD_TEST_DEEP only: a minute for each of thirteen mutants")
 @pytest.mark.parametrize("mutant", MUTANTS, ids=names)
 def test_a_mutant_is_found_out_by_the_right_checker(mutant: Mutant, tmp_path: Path) -> None:
     sow(mutant, tmp_path)
