@@ -11,7 +11,7 @@ so each is searched alone.
 - A read found the value that it returned.
 
 An etcd that is restored from a backup forgets what was acknowledged since the backup, by its operator's deed: each
-life is a history of its own, and the later one begins with some value that the earlier one had.
+life is a history of its own, and the later one begins with a value that could be read while the backup was made.
 
 Revisions give a second, cheaper check: acknowledgements that do not overlap are ordered as their revisions are, and
 no revision is given twice. A violation is told with the smallest part of the history that shows it.
@@ -27,7 +27,7 @@ from enum import Enum
 from itertools import pairwise
 
 from chaos.checkers.violation import Violation
-from chaos.history import History, Outcome, Read, Write
+from chaos.history import FaultSpan, History, Outcome, Read, Write
 
 __all__ = ["Kind", "Operation", "check_registers", "is_linearizable"]
 
@@ -120,8 +120,10 @@ def _next(ordered: Sequence[Operation], done: int) -> list[int]:
 def check_registers(history: History) -> list[Violation]:
     """Each key that was written or read, in each life of etcd."""
     found: list[Violation] = []
-    ends = sorted(fault.healing_s for fault in history.faults if fault.new_epoch)
-    bounds = [-math.inf, *ends, math.inf]
+    restores = sorted(
+        (fault for fault in history.faults if fault.new_epoch), key=lambda one: one.healing_s
+    )
+    bounds = [-math.inf, *(fault.healing_s for fault in restores), math.inf]
     operations: dict[str, list[Operation]] = defaultdict(list)
     for write in history.writes:
         if write.outcome is not Outcome.FAILED:
@@ -129,12 +131,12 @@ def check_registers(history: History) -> list[Violation]:
     for read in history.reads:
         operations[read.key].append(Operation(Kind.READ, read.began_s, read.ended_s, read.value))
     for key, several in sorted(operations.items()):
-        known = {""}
-        for since_s, until_s in pairwise(bounds):
+        starts = [""]
+        for number, (since_s, until_s) in enumerate(pairwise(bounds)):
             life = _of_life(several, since_s, until_s)
-            starts = sorted(known) if since_s > -math.inf else [""]
             found += _search(key, life, starts)
-            known |= {one.value for one in life if one.kind is not Kind.REFUSED}
+            if number < len(restores):
+                starts = _backed_up(life, starts, restores[number])
     for since_s, until_s in pairwise(bounds):
         writes = [one for one in history.writes if since_s < one.began_s and one.ended_s < until_s]
         reads = [one for one in history.reads if since_s < one.began_s and one.ended_s < until_s]
@@ -151,6 +153,24 @@ def _of_life(operations: Sequence[Operation], since_s: float, until_s: float) ->
         elif one.call_s < until_s and one.return_s > since_s and one.kind in (Kind.SET, Kind.MAYBE):
             found.append(Operation(Kind.MAYBE, one.call_s, math.inf, one.value, one.expected))
     return found
+
+
+def _backed_up(life: Sequence[Operation], starts: Sequence[str], restore: FaultSpan) -> list[str]:
+    """Values that a backup may have: those that a read could have found while it was made.
+
+    The backup is made when the fault begins, in any case before its healing does. Where the life was none of a
+    register, or the search is given up, any value that ever was.
+    """
+    known = sorted({*starts, *(one.value for one in life if one.kind is not Kind.REFUSED)})
+    found = []
+    try:
+        for value in known:
+            read = Operation(Kind.READ, restore.began_s, restore.healing_s, value)
+            if any(is_linearizable([*life, read], start) for start in starts):
+                found.append(value)
+    except TooLargeError:
+        return known
+    return found or known
 
 
 def _search(key: str, operations: Sequence[Operation], starts: Sequence[str]) -> list[Violation]:

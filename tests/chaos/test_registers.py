@@ -107,6 +107,19 @@ def test_a_restored_etcd_may_forget_what_came_after_the_backup_and_nothing_else(
     assert told(History(writes=spans, faults=[restored])) == "", "it may have been before the end"
 
 
+def test_a_restored_etcd_holds_what_was_acknowledged_before_the_backup() -> None:
+    before = [write(0, 1, "", "a", revision=2), write(2, 3, "a", "b", revision=3)]
+    restored = FaultSpan("etcd-restored", 3.5, 5.5, new_epoch=True, healing_s=5)
+    kept = [*before, write(4, 4.5, "b", "c", revision=4), write(6, 7, "b", "d", revision=4)]
+    assert told(History(writes=kept, faults=[restored])) == ""
+    older = [*before, write(6, 7, "a", "d", revision=3)]
+    assert "the write of 'd' over 'a'" in told(History(writes=older, faults=[restored]))
+    emptied = [*before, write(6, 7, "", "d", revision=3)]
+    assert told(History(writes=emptied, faults=[restored])) != ""
+    unknown = [*before, write(3.4, 4.5, "b", "c", revision=None), write(6, 7, "c", "d", revision=4)]
+    assert told(History(writes=unknown, faults=[restored])) == ""
+
+
 def test_keys_are_judged_apart() -> None:
     history = History(
         writes=[write(0, 1, "", "a", revision=2, key="one")], reads=[read(2, 3, "", key="two")]
