@@ -123,9 +123,17 @@ class WholeChanges(Checker):
             if len(set(told)) > 1:
                 self.found(whole, place.name, f"generations {told} are mixed")
             for probe in probes:
-                # At the very beginning nobody is registered: the service is not there yet.
-                if probe.outcome == "no cluster" and whole.elapsed_s > SETTLED_S:
+                if probe.outcome == "no cluster" and not _has_no_service(whole, place):
                     self.found(whole, place.name, f"{probe.answer.cluster} is named and not there")
+
+
+def _has_no_service(whole: Whole, place: Place) -> bool:
+    """Whether a host knows of nobody who is registered, and never did: there is no service yet.
+
+    So it is at the very beginning; and for one that starts with an empty disk when etcd is restored from then.
+    """
+    is_beginning = whole.elapsed_s < SETTLED_S
+    return is_beginning or (place.sidecar is not None and not place.sidecar.has_had_hosts)
 
 
 @dataclass
@@ -152,7 +160,7 @@ class NeverEmpty(Checker):
         outcomes = [place.envoy.probe(authority).outcome for authority in PAIR]
         if all(outcome == "served" for outcome in outcomes):
             place.envoy.was_served = True
-        elif place.envoy.was_served:
+        elif place.envoy.was_served and not _has_no_service(whole, place):
             self.found(whole, place.name, f"{' and '.join(PAIR)}: {' and '.join(outcomes)}")
 
 

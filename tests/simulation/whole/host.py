@@ -140,6 +140,10 @@ class Sidecar:
         )
         self.transitions: list[tuple[float, node_events.Transition]] = []
         self.label_in_force = ""
+        self.has_had_hosts = bool(disk.kept)
+        """Whether it found hosts on its disk, or in anything that was in force in this life."""
+        if disk.snapshot is not None and any(disk.snapshot.hosts()):
+            self.has_had_hosts = True
         self._is_current = False
         self._listens = False
         self._registers = False
@@ -285,6 +289,8 @@ class Sidecar:
                     self.label_in_force = label
                     self._watcher.in_force(self, label)
                     self.handle(node_events.EnvoyInForce(label))
+                    if self.node.in_force is not None and not self.has_had_hosts:
+                        self.has_had_hosts = any(self.node.in_force.snapshot.hosts())
                     self._register()
                 case ResourceRejected():
                     self.handle(node_events.EnvoyRejected(effect))
