@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import trio
@@ -56,8 +56,13 @@ class Observer:
         ejections = await trio.to_thread.run_sync(ask, host.status_socket, "/v1/ejections")
         target = "/stats?format=json&filter=cluster.outbound.*membership_(healthy|total)"
         stats = await trio.to_thread.run_sync(ask, host.admin_socket, target)
+        again = await trio.to_thread.run_sync(ask, host.status_socket, "/v1/ejections")
+        imposed = {
+            *_imposed(ejections or {}),
+            *_imposed(again or {}),
+        }  # before, or after Envoy told
         self._history.looks.append(
-            self._read(at_s, host.name, status, ejections or {}, stats or {})
+            self._read(at_s, host.name, status, ejections or {}, stats or {}, imposed)
         )
 
     def _read(
@@ -67,6 +72,7 @@ class Observer:
         status: Mapping[str, Any],
         ejections: Mapping[str, Any],
         stats: Mapping[str, Any],
+        imposed: Iterable[str],
     ) -> Look:
         config = status["config"]
         usable: dict[str, int] = {}
@@ -88,11 +94,7 @@ class Observer:
             tuple(self._ejected(at_s, ejections)),
             usable,
             listed,
-            tuple(
-                f"{row['destination']} {row['endpoint']}"
-                for row in ejections.get("endpoints", ())
-                if row.get("imposed") == "ejected"
-            ),
+            tuple(sorted(imposed)),
         )
 
     def _ejected(self, at_s: float, ejections: Mapping[str, Any]) -> list[Ejected]:
@@ -119,3 +121,12 @@ class Observer:
                 if used is not None and pid is not None:
                     self._history.usages.append(Usage(at_s, host, process, pid, *used))
             await trio.sleep(EVERY_S * USAGE_EVERY)
+
+
+def _imposed(ejections: Mapping[str, Any]) -> list[str]:
+    """What a sidecar has its Envoy leave out on the mesh's word; see `Look.imposed`."""
+    return [
+        f"{row['destination']} {row['endpoint']}"
+        for row in ejections.get("endpoints", ())
+        if row.get("imposed") == "ejected"
+    ]

@@ -1,4 +1,7 @@
-"""HTTP over a unix socket, for programs that ask the status API or Envoy's admin interface and wait for the answer."""
+"""HTTP over a unix socket, for programs that ask the status API or Envoy's admin interface and wait for the answer.
+
+A shell, as `store.etcd` is: no core may import it.
+"""
 
 from __future__ import annotations
 

@@ -15,10 +15,11 @@ SLACK_S = 6.0
 
 
 def check_caps(history: History, max_ejection_percent: int = 50) -> list[Violation]:
-    """At every look at a host a destination keeps its share of endpoints, and at least one.
+    """At every look at a host a destination keeps its share of endpoints.
 
     What the mesh ejects, and what a host's own Envoy does, each stay within the cap at once. Their sum does once the
-    sidecar has seen what its Envoy did, and has spared an endpoint for it.
+    sidecar has seen what its Envoy did, and has spared an endpoint for it. An Envoy does not say whose doing it is:
+    what the mesh imposed until a moment ago is taken for its doing still.
     """
     found = []
     over_since_s: dict[tuple[str, str], float] = {}

@@ -35,6 +35,9 @@ NAME = "registers"
 CONFIGURATIONS_MAX = 2_000_000
 """Configurations looked at for one key; beyond, the search is given up, which is said, never taken for a yes."""
 
+APPLIED_S = 1.0
+"""How far a member of etcd may be behind what was acknowledged."""
+
 
 class Kind(Enum):
     """What an operation does."""
@@ -158,14 +161,17 @@ def _of_life(operations: Sequence[Operation], since_s: float, until_s: float) ->
 def _backed_up(life: Sequence[Operation], starts: Sequence[str], restore: FaultSpan) -> list[str]:
     """Values that a backup may have: those that a read could have found while it was made.
 
-    The backup is made when the fault begins, in any case before its healing does. Where the life was none of a
-    register, or the search is given up, any value that ever was.
+    The backup is made when the fault begins, in any case before its healing does, of what one member has applied, which
+    may be `APPLIED_S` behind. Where the life was none of a register, or the search is given up, any value that ever
+    was.
+    One restore is over before another begins (`etcd-restored` is always alone).
     """
     known = sorted({*starts, *(one.value for one in life if one.kind is not Kind.REFUSED)})
     found = []
     try:
         for value in known:
-            read = Operation(Kind.READ, restore.began_s, restore.healing_s, value)
+            made_s = restore.began_s - APPLIED_S
+            read = Operation(Kind.READ, made_s, restore.healing_s, value)
             if any(is_linearizable([*life, read], start) for start in starts):
                 found.append(value)
     except TooLargeError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 
 import click
 
-from store.errors import AgentUnavailable, PeerError
+from store.errors import AgentUnavailable
 from store.socket_http import SocketConnection
 
 __all__ = ["NotReady", "wait", "wait_ready"]
@@ -25,12 +26,16 @@ EXIT_NO = 1
 TIMEOUT_S = 60.0
 PAUSE_S = 0.1
 """Between two questions."""
-ANSWER_S = 2.0
-"""How long one answer may take."""
+ANSWER_LEAST_S, ANSWER_S = 0.5, 2.0
+"""How long one answer may take: when little time is left, and else."""
 
 
 class NotReady(Exception):
     """A sidecar runs, and did not route requests in time; the text says what it lacks."""
+
+
+class _Trouble(Exception):
+    """No answer, or none that can be understood; the next may be better."""
 
 
 @click.command()
@@ -57,21 +62,24 @@ def wait(
     run_dir: Path | None,
     timeout_s: float,
 ) -> int:
-    """Wait until this host's sidecar routes requests.
+    """Wait until this host's sidecar routes requests; as the user that runs it, or root.
 
-    The exit status is 0 when it does, 1 when it runs and does not in time, 6 when none answers.
+    The exit status is 0 when it does, 1 when it runs and does not in time, 3 when the settings cannot be read, 6 when
+    none answers.
 
     \b
     Examples:
       meshd-sidecar wait && exec ./app
       meshd-sidecar wait --config /etc/meshd/sidecar.toml --timeout 30
-      ExecStartPre=/opt/meshd/bin/meshd-sidecar wait
+      ExecStartPre=+/opt/meshd/bin/meshd-sidecar wait
     """  # noqa: D301 - \b is click's mark for lines that it must not wrap
     from sidecar.agent.main import config_file
     from sidecar.agent.settings_layers import from_layers, layers
 
     told = {"node": node, "run_dir": run_dir}
     flags = {name: value for name, value in told.items() if value is not None}
+    if math.isnan(timeout_s):
+        raise click.BadParameter("is not a number of seconds", param_hint="--timeout")
     settings = from_layers(layers(config_file(config or context.obj), os.environ, flags))
     socket = settings.run_dir / settings.node / "status.sock"
     try:
@@ -100,22 +108,26 @@ def wait_ready(
 
     Raises:
         NotReady: It answers, and was not ready in time.
-        AgentUnavailable: Nobody answered when the time was over.
-        PeerError: Whoever answers is no sidecar.
+        AgentUnavailable: Nobody answered, or whoever did is no sidecar; at once where we may not ask.
     """
     end_s = now_s() + timeout_s
-    while True:
-        trouble = ""
+    has_answered, trouble, left_s = False, "", timeout_s
+    while left_s > 0:
         try:
-            if _ask(socket, "/readyz").get("ready") is True:
+            answer_s = min(ANSWER_S, max(ANSWER_LEAST_S, left_s))
+            if _ask(socket, "/readyz", answer_s).get("ready") is True:
                 return
-        except OSError as problem:
-            trouble = problem.strerror or str(problem)
+            has_answered = True
+        except PermissionError as problem:
+            raise AgentUnavailable(
+                f"{socket}: permission denied",
+                hint="Ask as the user that runs the sidecar, or root (ExecStartPre=+...)",
+            ) from problem
+        except (OSError, _Trouble) as problem:
+            trouble = getattr(problem, "strerror", None) or str(problem)
+        sleep(max(0.0, min(PAUSE_S, end_s - now_s())))
         left_s = end_s - now_s()
-        if left_s <= 0:
-            break
-        sleep(min(PAUSE_S, left_s))
-    if trouble:
+    if not has_answered:
         raise AgentUnavailable(
             f"no sidecar answered on {socket} within {timeout_s:g} s: {trouble}",
             hint="Is it started, and are --node and --run-dir (or --config) those that it was started with?",
@@ -124,31 +136,33 @@ def wait_ready(
 
 
 def _lack(socket: Path) -> str:
-    """What a sidecar that is not ready waits for."""
+    """What a sidecar that is not ready waits for, as far as it says so."""
     try:
-        status = _ask(socket, "/v1/status")
-    except OSError:
+        status = _ask(socket, "/v1/status", ANSWER_S)
+        config, store, envoy = (status[name] for name in ("config", "store", "envoy"))
+        if config["source"] == "none":
+            why = f": {store['error']}" if store["error"] else ""
+            return f"it has no configuration, from disk, peers or etcd ({store['state']}{why})"
+        if not envoy["connected"]:
+            return f"its Envoy is not connected ({envoy['state']})"
+        return f"Envoy has yet to take revision {config['revision_received']} ({config['state']})"
+    except (OSError, _Trouble):
         return "it stopped answering"
-    config, store = status["config"], status["store"]
-    if config["source"] == "none":
-        why = f": {store['error']}" if store["error"] else ""
-        return f"it has no configuration, from disk, peers or etcd ({store['state']}{why})"
-    if not status["envoy"]["connected"]:
-        return f"its Envoy is not connected ({status['envoy']['state']})"
-    return f"revision {config['revision_received']} is not in force in Envoy ({config['state']})"
+    except (KeyError, TypeError):
+        return "it does not say what it waits for: it is of another version"
 
 
-def _ask(socket: Path, page: str) -> Mapping[str, Any]:
-    connection = SocketConnection(socket, ANSWER_S)
+def _ask(socket: Path, page: str, timeout_s: float) -> Mapping[str, Any]:
+    connection = SocketConnection(socket, timeout_s)
     try:
         connection.request("GET", page)
         found = json.loads(connection.getresponse().read())
-    except ConnectionError:
-        raise  # also where it ends in the middle of its answer
     except (http.client.HTTPException, ValueError) as problem:
-        raise PeerError(f"{socket}: what answers is no sidecar: {problem!r}") from problem
+        raise _Trouble(
+            f"what answers is no sidecar, or one that just ended: {problem!r}"
+        ) from problem
     finally:
         connection.close()
     if not isinstance(found, dict):
-        raise PeerError(f"{socket}: what answers is no sidecar: {str(found)[:80]}")
+        raise _Trouble(f"what answers is no sidecar: {str(found)[:80]}")
     return found

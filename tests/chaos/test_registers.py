@@ -109,8 +109,8 @@ def test_a_restored_etcd_may_forget_what_came_after_the_backup_and_nothing_else(
 
 def test_a_restored_etcd_holds_what_was_acknowledged_before_the_backup() -> None:
     before = [write(0, 1, "", "a", revision=2), write(2, 3, "a", "b", revision=3)]
-    restored = FaultSpan("etcd-restored", 3.5, 5.5, new_epoch=True, healing_s=5)
-    kept = [*before, write(4, 4.5, "b", "c", revision=4), write(6, 7, "b", "d", revision=4)]
+    restored = FaultSpan("etcd-restored", 4.5, 5.5, new_epoch=True, healing_s=5)
+    kept = [*before, write(4, 4.6, "b", "c", revision=4), write(6, 7, "b", "d", revision=4)]
     assert told(History(writes=kept, faults=[restored])) == ""
     older = [*before, write(6, 7, "a", "d", revision=3)]
     assert "the write of 'd' over 'a'" in told(History(writes=older, faults=[restored]))

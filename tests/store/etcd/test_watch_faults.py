@@ -207,12 +207,12 @@ async def test_a_quiet_prefix_beside_busy_ones_is_never_read_anew(own_etcd: Etcd
                 await wait_until_async(
                     partial(_has_more_streams, follower, known), 10, "another stream"
                 )
+            put(client, "new")
+            await follower.holds(keys("quiet", "new"), 10)
             counters = follower.task.status.counters
             print(f"{written} writes elsewhere, {compacted} compactions, {counters.lists} lists")
             assert counters.lists == 1
             assert counters.compactions > 0, "compaction never met the watch: nothing was tried"
-            put(client, "new")
-            await follower.holds(keys("quiet", "new"), 10)
             assert len({snapshot.hash for snapshot in follower.published}) == 2
 
 
