@@ -12,6 +12,7 @@ know, and while their accusations wait for the hold-off.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -146,8 +147,17 @@ class OutlierShell:
     # -- for the rest of the sidecar ------------------------------------------------------------
 
     def view(self) -> OutlierView:
-        """What shared ejection holds now."""
-        return self._core.view(trio.current_time())
+        """What shared ejection holds now; what still counts of the run before is imposed, too."""
+        view = self._core.view(trio.current_time())
+        if not self._recalled.imposed:
+            return view
+        rows = (
+            replace(
+                row, imposed=row.imposed or self._recalled.imposed.get((row.destination, row.place))
+            )
+            for row in view.endpoints
+        )
+        return replace(view, endpoints=tuple(rows))
 
     def operator_said(self, override: Override) -> None:
         """Take an operator's word, and tell it to the mesh.

@@ -40,6 +40,7 @@ from sidecar.outlier.model import (
     Outcomes,
     Place,
 )
+from sidecar.outlier.view import JudgementState
 from sidecar.xds.local_ejections import EjectedUntil
 from store.errors import InputError
 
@@ -255,6 +256,10 @@ async def test_an_ejection_with_evidence_outlives_the_restart_of_one_host(
                 newest = {record.page: record for record in mesh.shells[other].said}
                 for record in newest.values():
                     voice.hear(record)
+                await trio.sleep(SYNC_S * 0.1)
+                (row,) = again.shell.view().endpoints
+                is_judged = row.state is JudgementState.EJECTED
+                assert (is_judged, row.imposed) == (other == "h2", Imposed.EJECTED)
             await trio.sleep(SYNC_S * 3)
             assert all(judged == {BAD: Imposed.EJECTED} for judged in again.middle.judgements)
             nursery.cancel_scope.cancel()
