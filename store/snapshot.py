@@ -236,6 +236,13 @@ class Snapshot:
         gone = {key for key in older.keys() if key not in self}  # noqa: SIM118 (no mapping)
         return frozenset(gone.union(e.key for e in self.entries() if older.get(e.key) != e))
 
+    def gone_last(self) -> str | None:
+        """A key that the newest known change took away; None where that change only wrote, or none is known."""
+        for step in reversed(self._trail):
+            if step.keys:
+                return min((key for key in step.keys if key not in self), default=None)
+        return None
+
     def is_same(self, other: Snapshot) -> bool:
         """Whether label and content are the same."""
         here, there = (self.epoch, self.revision), (other.epoch, other.revision)

@@ -266,6 +266,8 @@ class Mirror:
         held = self._doubt.settle(event, self._snapshot.epoch.cluster_id)
         if held is None:
             self._is_another(now_s, revision=event.revision)
+        elif self._doubt.is_open:
+            self._ask.read_key(*self._doubt.question())
         for answer in held or ():
             self._alive(answer, now_s)
 

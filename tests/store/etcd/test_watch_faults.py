@@ -207,6 +207,7 @@ async def test_a_quiet_prefix_beside_busy_ones_is_never_read_anew(own_etcd: Etcd
                 await wait_until_async(
                     partial(_has_more_streams, follower, known), 10, "another stream"
                 )
+            await follower.comes_to(MirrorState.WATCHING)  # the last compaction is met, too
             put(client, "new")
             await follower.holds(keys("quiet", "new"), 10)
             counters = follower.task.status.counters

@@ -56,6 +56,33 @@ def test_no_snapshot_mixes_two_lives_of_a_store(seed: int) -> None:
     }
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_life_that_still_has_what_was_deleted_last_is_another(seed: int) -> None:
+    """The backup lacks a deletion alone, and something else was written in its place."""
+    rng = random.Random(seed)
+    old = FakeStore(CLUSTER)
+    old.write(dict.fromkeys(KEYS, b"first"))
+    written(old, rng, rng.randrange(20))
+    link = FakeLink(Mirror(rng), old)
+    link.start()
+    link.heal(3.0)
+    gone, *others = rng.sample(KEYS, len(KEYS))
+    old.write({gone: None})
+    link.heal(3.0)
+    assert link.published[-1].revision == old.revision
+    new = old.restored(old.revision - 1, CLUSTER)
+    for number in range(1 + rng.randrange(3)):
+        new.write({rng.choice(others): b"other %d" % number})
+    link.cut()
+    link.store = new
+    seen = len(link.published)
+    link.heal(60.0)
+    assert [one.epoch.life for one in link.published[seen:]] == [2]
+    assert {e.key: e.value for e in link.published[-1].entries()} == {
+        key: one.value for key, one in new.state.items()
+    }
+
+
 def doubt() -> Doubt:
     made = Doubt()
     made.begin(Snapshot.of(Epoch(1, CLUSTER), 20, [entry("mesh", 5), entry("hosts/a", 19)]), 20)
@@ -93,3 +120,24 @@ def test_a_store_that_held_nothing_is_not_doubted() -> None:
     made = Doubt()
     made.begin(Snapshot.empty(Epoch(1, CLUSTER), 20), 20)
     assert not made.is_open
+
+
+def test_a_key_that_was_taken_away_last_is_asked_for_too() -> None:
+    known = Snapshot.of(Epoch(1, CLUSTER), 20, [entry("mesh", 5), entry("hosts/a", 19)])
+    for found, held in ((None, (HELD,)), (entry("mesh", 5), None)):
+        made = Doubt()
+        made.begin(known.apply([], ["mesh"], 21), 21)
+        assert made.hold(HELD) == ("hosts/a", 21)
+        assert made.settle(on.KeyRead(1, entry("hosts/a", 19), 25, CLUSTER), CLUSTER) == ()
+        assert made.is_open
+        assert made.question() == ("mesh", 21)
+        assert made.settle(on.KeyRead(2, found, 25, CLUSTER), CLUSTER) == held
+        assert not made.is_open
+
+
+def test_what_was_taken_away_before_the_last_write_is_not_asked_for() -> None:
+    known = Snapshot.of(Epoch(1, CLUSTER), 20, [entry("mesh", 5), entry("hosts/a", 19)])
+    made = Doubt()
+    made.begin(known.apply([], ["mesh"], 21).apply([entry("hosts/a", 22)], [], 22), 22)
+    made.hold(HELD)
+    assert made.settle(on.KeyRead(1, entry("hosts/a", 22), 25, CLUSTER), CLUSTER) == (HELD,)
