@@ -141,21 +141,34 @@ class Imposing:
         after: dict[EndpointName, _Held],
         locally: frozenset[EndpointName],
     ) -> None:
-        """Spare what fell last, where our own Envoy's ejections use up the cap."""
+        """Spare what fell last, where our own Envoy's ejections use up the cap.
+
+        What the mesh imposes stays within the cap by itself, too: of what our Envoy leaves out anyhow, and of what we
+        have yet to return to, the last goes.
+        """
         limits = caps(facts)
         priorities = {one.place: one.priority for one in facts.endpoints if one.takes_requests}
         for place, priority in priorities.items():
             if (destination, place) in locally:
                 limits[priority].taken += 1
+        kept = dict.fromkeys(limits, 0)
         ejected = [
             name
             for name, held in after.items()
-            if held.imposed is Imposed.EJECTED and name[1] in priorities and name not in locally
+            if held.imposed is Imposed.EJECTED and name[1] in priorities
         ]
-        for name in sorted(ejected, key=lambda one: _order(one, judged.get(one[1]))):
-            if limits[priorities[name[1]]].take() is not None:
+        in_order = sorted(
+            ejected, key=lambda one: (one in self._returns_s, _order(one, judged.get(one[1])))
+        )
+        for name in in_order:
+            priority = priorities[name[1]]
+            limit = limits[priority]
+            is_over = kept[priority] >= limit.allowed
+            if is_over or (name not in locally and limit.take() is not None):
                 del after[name]
                 self._capped.add(name)
+            else:
+                kept[priority] += 1
 
 
 def _has_recovered(judgement: Judgement | None, before: _Held) -> bool:

@@ -145,6 +145,18 @@ def test_what_both_eject_counts_once() -> None:
     assert len(imposing.imposed()) == 2
 
 
+def test_what_is_to_return_goes_first_where_others_use_up_the_cap() -> None:
+    """Also where our own Envoy leaves out all of them, as it does for a while after a change of its cluster."""
+    imposing = Imposing("n0")
+    all_three = frozenset((REVIEWS, place(number)) for number in range(3))
+    carry(imposing, {place(0): EJECTED}, 100.0, all_three)
+    assert set(imposing.imposed()) == {NAME}
+    judged = {place(0): RESTORED, place(1): EJECTED, place(2): EJECTED}
+    phases = carry(imposing, judged, 100.1, all_three)
+    assert set(imposing.imposed()) == {(REVIEWS, place(1)), (REVIEWS, place(2))}
+    assert phases[NAME] is Phase.FREE
+
+
 def test_an_endpoint_or_destination_that_is_no_more_is_dropped() -> None:
     imposing = Imposing("n0")
     carry(imposing, {place(3): EJECTED})
@@ -196,5 +208,6 @@ def test_with_what_our_own_envoy_ejects_no_cap_is_broken_whatever_the_mesh_says(
             if one.takes_requests and one.priority == priority
         }
         ours, theirs = usable & imposing.imposed().keys(), usable & locally
+        assert len(ours) <= cap.allowed
         assert len(ours | theirs) <= max(cap.allowed, len(theirs))
         assert not (ours - theirs) or len(ours | theirs) < len(usable)
