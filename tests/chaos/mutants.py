@@ -82,8 +82,8 @@ MUTANTS = (
     _mutant(
         "the cap of ejection is ignored",
         "sidecar/outlier/caps.py",
-        "        if self.taken >= self.allowed:\n            return self._limits[0][1]\n",
-        "",
+        "        return self._limits[0][0]\n",
+        "        return 99\n",
         "backends-most-5xx",
         "caps",
         also=Edit(

@@ -58,11 +58,7 @@ def other_life_not_known(patch: pytest.MonkeyPatch) -> None:
 
 def caps_ignored(patch: pytest.MonkeyPatch) -> None:
     """Shared ejection takes every candidate."""
-
-    def take(self: Cap) -> None:
-        self.taken += 1
-
-    patch.setattr(Cap, "take", take)
+    patch.setattr(Cap, "allowed", property(lambda _: 99))
 
 
 def routes_before_clusters(patch: pytest.MonkeyPatch) -> None:
