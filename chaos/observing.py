@@ -57,10 +57,8 @@ class Observer:
         target = "/stats?format=json&filter=cluster.outbound.*membership_(healthy|total)"
         stats = await trio.to_thread.run_sync(ask, host.admin_socket, target)
         again = await trio.to_thread.run_sync(ask, host.status_socket, "/v1/ejections")
-        imposed = {
-            *_imposed(ejections or {}),
-            *_imposed(again or {}),
-        }  # before, or after Envoy told
+        # What began or ended while Envoy was asked is in one of the two.
+        imposed = {*_imposed(ejections or {}), *_imposed(again or {})}
         self._history.looks.append(
             self._read(at_s, host.name, status, ejections or {}, stats or {}, imposed)
         )

@@ -163,14 +163,13 @@ def _backed_up(life: Sequence[Operation], starts: Sequence[str], restore: FaultS
 
     The backup is made when the fault begins, in any case before its healing does, of what one member has applied, which
     may be `APPLIED_S` behind. Where the life was none of a register, or the search is given up, any value that ever
-    was.
-    One restore is over before another begins (`etcd-restored` is always alone).
+    was. One restore is over before another begins (`etcd-restored` is always alone).
     """
     known = sorted({*starts, *(one.value for one in life if one.kind is not Kind.REFUSED)})
+    made_s = restore.began_s - APPLIED_S
     found = []
     try:
         for value in known:
-            made_s = restore.began_s - APPLIED_S
             read = Operation(Kind.READ, made_s, restore.healing_s, value)
             if any(is_linearizable([*life, read], start) for start in starts):
                 found.append(value)

@@ -24,17 +24,20 @@ class Turns(Generic[_Event, _Effect]):
     """Hands events to a core, and has done what it asks for.
 
     Args:
-        handle: The core's; told the event and trio's time.
+        handle: The core's; told the event and the time.
         perform: Does one effect. It may bring events about: these come after it and those before them.
+        clock: Monotonic seconds; trio's time.
     """
 
     def __init__(
         self,
         handle: Callable[[_Event, float], Iterable[_Effect]],
         perform: Callable[[_Effect], None],
+        clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._core_handle = handle
         self._perform = perform
+        self._clock = clock
         self._events: deque[_Event] = deque()
         self._is_handling = False
 
@@ -46,7 +49,7 @@ class Turns(Generic[_Event, _Effect]):
         self._is_handling = True
         try:
             while self._events:
-                for effect in self._core_handle(self._events.popleft(), trio.current_time()):
+                for effect in self._core_handle(self._events.popleft(), self._clock()):
                     self._perform(effect)
         finally:
             self._is_handling = False

@@ -60,13 +60,11 @@ class Mirror:
         self._wake: float | None = None
         self._lag_seen = self._is_resumed = self._is_compacted = False
         self._heard: float | None = None
-        self._heartbeat = 0.0
+        self._heartbeat, self._resynced = 0.0, -math.inf
         self._silence = Silence()
-        self._resynced = -math.inf
-        self._reason = ""
+        self._reason = self._version = ""
         self._complaints = Complaints()
         self._holding = Holding()
-        self._version = ""
         self._counters = Counters()
         self._ask = Asking(self._counters)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from sidecar.agent.turns import Turns
 from sidecar.gossip.records import Topic
 from sidecar.node import events as node_events
 from sidecar.outlier import events as on
@@ -69,8 +69,9 @@ class Judging:
     ) -> None:
         self._clock, self._began_s, self._side = clock, epoch / 1000, side
         self._outlier = Outlier(name, epoch)
-        self._waiting: deque[on.Event] = deque()
-        self._is_judging = False
+        self._turns = Turns[on.Event, on.Effect](
+            self._outlier.handle, self._do, clock=lambda: clock.now_s
+        )
         self._destinations: dict[str, Destination] = {}
         self._until_s: EjectedUntil = {}
         self._ejected: frozenset[Named] = frozenset()
@@ -123,21 +124,15 @@ class Judging:
 
     def judge(self, event: on.Event) -> None:
         """Tell the core, and do what it says; events that this brings about come after it."""
-        self._waiting.append(event)
-        if self._is_judging:
-            return
-        self._is_judging = True
-        try:
-            while self._waiting:
-                for effect in self._outlier.handle(self._waiting.popleft(), self._clock.now_s):
-                    if isinstance(effect, on.Impose):
-                        self._imposed = effect.imposed
-                        self._impose()
-                    elif isinstance(effect, on.Say):
-                        self._side.say(effect.topic, effect.page, effect.body)
-        finally:
-            self._is_judging = False
-        self._timer.arm()
+        if self._turns.take(event):
+            self._timer.arm()
+
+    def _do(self, effect: on.Effect) -> None:
+        if isinstance(effect, on.Impose):
+            self._imposed = effect.imposed
+            self._impose()
+        elif isinstance(effect, on.Say):
+            self._side.say(effect.topic, effect.page, effect.body)
 
     def _impose(self) -> None:
         imposed = {**self._recalled, **self._imposed}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from sidecar.agent.turns import Turns
 from sidecar.gossip import Status
 from sidecar.gossip import events as heard
 from sidecar.gossip.records import Topic
@@ -78,8 +78,9 @@ class Sources:
         self.reports: list[on.Report | mirror_events.Report] = []
         self._pending: Snapshot | None = None
         self._is_from_peers = False
-        self._events: deque[on.Event] = deque()
-        self._is_handling = False
+        self._turns = Turns[on.Event, on.Effect](
+            self.relay.handle, self._do, clock=lambda: clock.now_s
+        )
         self._members_wait = False
         self._mirror_timer = Timer(
             clock,
@@ -142,17 +143,8 @@ class Sources:
 
     def tell_relay(self, event: on.Event) -> None:
         """Tell the relay, and do what it asks for; events that this brings about come after it."""
-        self._events.append(event)
-        if self._is_handling:
-            return
-        self._is_handling = True
-        try:
-            while self._events:
-                for effect in self.relay.handle(self._events.popleft(), self._clock.now_s):
-                    self._do(effect)
-        finally:
-            self._is_handling = False
-        self._relay_timer.arm()
+        if self._turns.take(event):
+            self._relay_timer.arm()
 
     def _do(self, effect: on.Effect) -> None:
         match effect:
