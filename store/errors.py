@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from store.diagnostics import Diagnostic
 
 __all__ = [
+    "EXIT_OUT_OF_MEMORY",
     "AgentUnavailable",
     "ConflictError",
     "InputError",
@@ -31,6 +32,7 @@ __all__ = [
     "PeerError",
     "RejectedByEnvoy",
     "StoreUnavailable",
+    "is_out_of_memory",
 ]
 
 
@@ -100,3 +102,31 @@ class RejectedByEnvoy(MeshError):
     """Envoy refused a resource; the last accepted version of it stays in force."""
 
     exit_status = 1
+
+
+EXIT_OUT_OF_MEMORY = 71
+"""Exit status of a program that got no more memory (EX_OSERR of sysexits): neither the user's fault nor a bug."""
+
+_UNSAID = "error return without exception set"
+"""How CPython 3.11 says it where the frame of a call cannot be had: a SystemError, not a MemoryError."""
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Whether the want of memory is what this is, what it came of, or what anything in this group of errors is.
+
+    One allocation that failed is enough: what fails beside it, in tasks that were cut short or in a library that
+    could not go on, tells nothing more.
+    """
+    looked_at: set[int] = set()
+    to_look_at: list[BaseException | None] = [problem]
+    while to_look_at:
+        one = to_look_at.pop()
+        if one is None or id(one) in looked_at:
+            continue
+        looked_at.add(id(one))
+        if isinstance(one, MemoryError) or (isinstance(one, SystemError) and str(one) == _UNSAID):
+            return True
+        to_look_at += (one.__cause__, one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            to_look_at += one.exceptions
+    return False

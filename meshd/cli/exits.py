@@ -5,6 +5,8 @@ The statuses of errors live with the errors (`store.errors`); here are those tha
 
 from __future__ import annotations
 
+from store.errors import EXIT_OUT_OF_MEMORY
+
 __all__ = [
     "BUG",
     "CONFLICT",
@@ -13,6 +15,7 @@ __all__ = [
     "NO",
     "NOT_FOUND",
     "OK",
+    "OUT_OF_MEMORY",
     "READER_GONE",
     "UNREACHABLE",
     "USAGE",
@@ -34,6 +37,8 @@ UNREACHABLE = 6
 """Store or sidecar cannot be reached, or did not answer in time."""
 BUG = 70
 """A bug in meshd."""
+OUT_OF_MEMORY = EXIT_OUT_OF_MEMORY
+"""There was no more memory to be had."""
 INTERRUPTED = 130
 """Ctrl-C, as shells say it: 128 + SIGINT."""
 READER_GONE = 141

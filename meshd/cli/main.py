@@ -15,7 +15,7 @@ import click
 
 from meshd.cli import exits
 from meshd.cli.options import common_options, write_examples
-from store.errors import InputError, MeshError
+from store.errors import InputError, MeshError, is_out_of_memory
 
 __all__ = ["VERBS", "VerbRow", "main", "program"]
 
@@ -157,6 +157,11 @@ def run(arguments: list[str]) -> int:
         _explain(problem)
         return problem.exit_status
     except Exception as bug:  # noqa: BLE001 - the boundary of the program: everything else is a bug of ours
+        if is_out_of_memory(bug):
+            click.echo(
+                "meshd: there was no more memory to be had (`ulimit -v` tells the limit)", err=True
+            )
+            return exits.OUT_OF_MEMORY
         _report(bug, is_verbose="verbose" in given)
         return exits.BUG
 

@@ -18,7 +18,7 @@ import trio
 
 from sidecar.agent.log import log
 from sidecar.agent.pages import Answers, Query, Reply, Request, answer, as_json
-from store.errors import ConflictError, InputError, MeshError, NotFoundError
+from store.errors import ConflictError, InputError, MeshError, NotFoundError, is_out_of_memory
 
 __all__ = ["Answers", "Query", "application", "serve_on"]
 
@@ -72,7 +72,12 @@ async def _answer(answers: Answers, scope: Mapping[str, Any], receive: Any) -> R
         return _problem(HTTPStatus.BAD_REQUEST, problem)
     except MeshError as problem:
         return _problem(HTTPStatus.SERVICE_UNAVAILABLE, problem)
-    except Exception:  # noqa: BLE001 - the boundary: a question that trips over a bug must not end the daemon
+    except Exception as problem:  # noqa: BLE001 - the boundary: a question that trips over a bug must not end the daemon
+        if is_out_of_memory(problem):
+            return as_json(
+                {"error": "no memory is left for this answer", "hint": "raise the sidecar's limit"},
+                HTTPStatus.SERVICE_UNAVAILABLE,
+            )
         log.exception("status_api_failed", path=scope["path"])
         return as_json(
             {"error": "this is a bug in meshd-sidecar", "hint": "see its log"},

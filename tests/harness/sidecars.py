@@ -250,17 +250,22 @@ class SidecarProcess:
 
     def end(self, number: signal.Signals = signal.SIGTERM, deadline_s: float = 15.0) -> int:
         """Signal the sidecar and wait for its end; returns its exit status."""
-        process, self.process = self.process, None
-        if process is None:
+        if self.process is None:
             return 0
-        process.send_signal(number)
+        self.process.send_signal(number)
+        return self.wait_ended(deadline_s, f"of {number.name}")
+
+    def wait_ended(self, deadline_s: float, why: str) -> int:
+        """Wait for its end, and have it killed when that does not come; returns its exit status."""
+        process, self.process = self.process, None
+        assert process is not None, f"sidecar {self.node} is not running"
         try:
             return process.wait(deadline_s)
         except subprocess.TimeoutExpired as problem:
             process.kill()
             process.wait()
             raise AssertionError(
-                f"{self.node} did not end within {deadline_s} s of {number.name}:\n{self.log_tail()}"
+                f"{self.node} did not end within {deadline_s} s {why}:\n{self.log_tail()}"
             ) from problem
 
     def kill_envoy(self) -> int:

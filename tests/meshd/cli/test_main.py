@@ -93,6 +93,14 @@ def test_a_bug_says_so_and_how_to_report_it(
     assert "Traceback" in meshd("-v", "version", "--client").err
 
 
+def test_want_of_memory_is_not_a_bug(meshd: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    _let_version_raise(monkeypatch, MemoryError())
+    ran = meshd("version", "--client")
+    assert ran.status == exits.OUT_OF_MEMORY
+    assert "no more memory" in ran.err
+    assert "bug" not in ran.err
+
+
 def test_interrupt_ends_with_130(meshd: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     _let_version_raise(monkeypatch, KeyboardInterrupt())
     assert meshd("version", "--client").status == exits.INTERRUPTED

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.agent import daemon, main
 from sidecar.agent.settings import SidecarSettings
-from store.errors import InputError, StoreUnavailable
+from store.errors import EXIT_OUT_OF_MEMORY, InputError, StoreUnavailable
 
 
 class Runs:
@@ -148,3 +148,54 @@ def test_show_config_and_check_config_start_nothing(
     assert call(monkeypatch, "--config", str(config), "--check-config") == 3
     assert "nodule" in capsys.readouterr().err
     assert not runs.settings
+
+
+def of_cause(problem: Exception, cause: Exception) -> Exception:
+    """`problem`, raised from `cause`."""
+    problem.__cause__ = cause
+    return problem
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        MemoryError(),
+        SystemError("error return without exception set"),
+        ExceptionGroup("tasks", [ValueError("cut short"), ExceptionGroup("", [MemoryError()])]),
+        of_cause(RuntimeError("a library's own"), MemoryError()),
+    ],
+)
+def test_want_of_memory_is_said_and_is_not_a_bug(
+    monkeypatch: pytest.MonkeyPatch,
+    runs: Runs,
+    capfd: pytest.CaptureFixture[str],
+    problem: Exception,
+) -> None:
+    runs.outcome = problem
+    assert call(monkeypatch, "run") == EXIT_OUT_OF_MEMORY
+    told = capfd.readouterr().err
+    assert "raise the limit" in told
+    assert "bug" not in told
+
+
+def test_a_bug_ends_it_with_its_trace(
+    monkeypatch: pytest.MonkeyPatch, runs: Runs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs.outcome = ZeroDivisionError("oops")
+    assert call(monkeypatch, "run") == 70
+    told = capfd.readouterr().err
+    assert "ZeroDivisionError: oops" in told
+    assert "this is a bug" in told
+
+
+def test_it_ends_even_where_not_even_the_error_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(main, "end_process", ended.append)
+
+    def fails() -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(main, "run_command", fails)
+    with pytest.raises(MemoryError):
+        main.main()
+    assert ended == [main.EXIT_BUG]
