@@ -53,7 +53,7 @@ def tables_of(extent: Extent, found: Found) -> str:
         if hosts in extent.hosts
     )
     parts = [
-        f"Means of several runs of each setting ({several}). *alone*: the same Envoys, each for itself. "
+        f"Means over the runs of each setting ({several}). *alone*: the same Envoys, each for itself. "
         "*ideal*: everybody knows every "
         "outcome at once and who is really sick, same thresholds. Failures are user-visible requests; seconds count "
         "from the first moment of the fault.",
@@ -223,7 +223,7 @@ def _grid_table(extent: Extent, found: Found) -> str:
             ]
         )
     head = ["hosts", "requests/s", "alone", "**meshd**", "ideal", "meshd : alone"]
-    return _table([*head, "first", "median", "model of the reference"], rows)
+    return _table([*head, "first", "median", "first model"], rows)
 
 
 def _size_table(extent: Extent, found: Found) -> str:

@@ -20,6 +20,8 @@ __all__ = ["PROCESS_PLANS"]
 ENVOY_GONE = ("refused", "reset", "timeout", "unreachable", "none")
 BACKEND_GONE = ("unreachable", "none", "timeout", "5xx")
 SLOW_S = 0.7
+RUNS_S, STANDS_S = 0.01, 0.19
+"""A twentieth of a processor: 10 ms of each 200."""
 BACK_S = 3.0
 """By then an Envoy that was killed serves again."""
 
@@ -98,6 +100,20 @@ def _sidecar_paused(rig: Rig, rng: random.Random) -> Fault:
         lambda rig: host.sidecar.signal(signal.SIGSTOP),
         lambda rig: host.sidecar.signal(signal.SIGCONT),
     )
+
+
+def _starved(rig: Rig, rng: random.Random) -> Fault:
+    """A sidecar gets a twentieth of a processor. Its Envoy has its own: no request may fail."""
+    host = _victim(rig, rng)
+
+    async def during(rig: Rig) -> None:
+        while True:
+            host.sidecar.signal(signal.SIGSTOP)
+            await trio.sleep(STANDS_S)
+            host.sidecar.signal(signal.SIGCONT)
+            await trio.sleep(RUNS_S)
+
+    return Fault(lambda rig: None, lambda rig: host.sidecar.signal(signal.SIGCONT), during)
 
 
 def _envoy_signalled(number: signal.Signals, rig: Rig, rng: random.Random) -> Fault:
@@ -186,6 +202,7 @@ PROCESS_PLANS = every(
         is_lone=True,  # what a disk has shows while nothing else happens
     ),
     Plan("sidecar-paused", "a sidecar stands still", _sidecar_paused),
+    Plan("sidecar-starved", "a sidecar gets a twentieth of a processor", _starved),
     Plan("envoy-killed", "an Envoy is killed", partial(_envoy_signalled, signal.SIGKILL)),
     Plan("envoy-paused", "an Envoy stands still", partial(_envoy_signalled, signal.SIGSTOP)),
     Plan("backend-killed", "an application is killed", _backend_killed),

@@ -37,6 +37,8 @@ MOUNTED_AS = "mchaos"
 KILLED_WITHIN_S = 10.0
 """A process that was killed and is there for longer is left to `leftovers`, with its namespace."""
 SUBNET = "10.77.0"
+QUEUE_MS = 400
+"""How long a packet may wait at the end of a cable that carries little, before it is lost."""
 
 
 class ChaosError(Exception):
@@ -115,6 +117,17 @@ class Network:
         """Take the rules of a fault back."""
         if self._rules.pop(name, None) is not None:
             self._load()
+
+    def throttle(self, host: str, kbit_s: int) -> None:
+        """Let a host's cable carry so much in each direction, behind a queue of `QUEUE_MS`; 0: as much as it can."""
+        number = int(self.address(host).rpartition(".")[2])
+        for namespace, device in ((host, "eth0"), ("sw", f"p{number}")):
+            words = ("tc", "-n", self.namespace(namespace), "qdisc")
+            if kbit_s:
+                rate = ("rate", f"{kbit_s}kbit", "burst", "8kb", "latency", f"{QUEUE_MS}ms")
+                run(*words, "replace", "dev", device, "root", "tbf", *rate)
+            else:
+                run(*words, "del", "dev", device, "root")
 
     def close(self) -> None:
         """Remove everything, whatever state it is in."""

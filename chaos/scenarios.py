@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 
 from chaos.faults import Plan
+from chaos.faults_connections import CONNECTION_PLANS
 from chaos.faults_etcd import ETCD_PLANS
 from chaos.faults_hosts import HOST_PLANS
 from chaos.faults_network import NETWORK_PLANS
@@ -14,7 +15,13 @@ from chaos.running import Scenario
 
 __all__ = ["CI", "PLANS", "alone", "mixture", "named"]
 
-PLANS: Mapping[str, Plan] = {**NETWORK_PLANS, **ETCD_PLANS, **PROCESS_PLANS, **HOST_PLANS}
+PLANS: Mapping[str, Plan] = {
+    **NETWORK_PLANS,
+    **CONNECTION_PLANS,
+    **ETCD_PLANS,
+    **PROCESS_PLANS,
+    **HOST_PLANS,
+}
 """All faults, by name."""
 CI = ("isolate-etcd", "etcd-all-killed", "sidecar-killed", "backend-5xx", "split-two")
 """A subset for a machine with little time: one of each sort, some minutes."""

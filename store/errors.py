@@ -15,6 +15,7 @@ Programming errors are not in this tree: they are assertions and end the process
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ class RejectedByEnvoy(MeshError):
 EXIT_OUT_OF_MEMORY = 71
 """Exit status of a program that got no more memory (EX_OSERR of sysexits): neither the user's fault nor a bug."""
 
-_UNSAID = "error return without exception set"
-"""How CPython 3.11 says it where the frame of a call cannot be had: a SystemError, not a MemoryError."""
+_UNSAID = ("error return without exception set", "can't start new thread")
+"""How CPython says it where it raises no MemoryError: a SystemError where the frame of a call cannot be had (3.11), and
+a RuntimeError for a thread, which no memory or a limit of the system keeps from starting."""
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
@@ -124,9 +126,17 @@ def is_out_of_memory(problem: BaseException) -> bool:
         if one is None or id(one) in looked_at:
             continue
         looked_at.add(id(one))
-        if isinstance(one, MemoryError) or (isinstance(one, SystemError) and str(one) == _UNSAID):
+        if _says_so(one):
             return True
         to_look_at += (one.__cause__, one.__context__)
         if isinstance(one, BaseExceptionGroup):
             to_look_at += one.exceptions
     return False
+
+
+def _says_so(one: BaseException) -> bool:
+    if isinstance(one, OSError):
+        return one.errno == errno.ENOMEM
+    return isinstance(one, MemoryError) or (
+        isinstance(one, SystemError | RuntimeError) and str(one) in _UNSAID
+    )

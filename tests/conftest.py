@@ -7,10 +7,15 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness.processes import EtcdProcess
 
 _PREFIXES = itertools.count(1)
+
+# How long an example takes says something of the machine, and nothing of what is tried.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     # A runner in the background (nohup, `&` in a script) starts us with these ignored, and what is ignored is

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from chaos.checkers.killed import felt_until_s
 from chaos.checkers.violation import Violation
 from chaos.history import FaultSpan, History, Look
@@ -10,6 +12,8 @@ __all__ = ["SLACK_S", "check_caps", "check_holds"]
 
 SPARED_S = 2.0
 """From an ejection by a host's own Envoy until the mesh's gives way to it there: a look at Envoy, and a push."""
+TRIAL_S = 10.0
+"""After an ejection: until a trial has ended one way or the other."""
 SLACK_S = 6.0
 """After a hold, or an illness: until every host has heard of it and looked again."""
 
@@ -66,12 +70,18 @@ class _ByMesh:
 
 
 def check_holds(history: History) -> list[Violation]:
-    """An endpoint that is well is not mesh-ejected, but for the hold that it got for having been ill, and a moment."""
+    """An endpoint that is well is not mesh-ejected, but for the hold that it got for having been ill, and a moment.
+
+    On trial it may get another hold by a host whose own requests fail: that one alone is believed there, since it
+    cannot begin an ejection (docs/ejection.md, step 8).
+    """
     found = []
     felt = [(fault, felt_until_s(fault, history) + SLACK_S) for fault in history.faults]
     held_until_s: dict[tuple[str, str, str], float] = {}
     # A host that comes late takes the ejection of the others.
     agreed_until_s: dict[tuple[str, str], float] = {}
+    # When any host last had it left out.
+    left_out_s: dict[tuple[str, str], float] = {}
     for look in sorted(history.looks, key=lambda one: one.at_s):
         ejected = {(one.destination, one.endpoint): one for one in look.ejected}
         for key in [key for key in held_until_s if key[0] == look.host and key[1:] not in ejected]:
@@ -80,22 +90,35 @@ def check_holds(history: History) -> list[Violation]:
             key = (look.host, *place)
             is_sick = _is_sick(felt, one.backend, look)
             is_known = one.until_s <= agreed_until_s.get(place, 0.0) + SLACK_S
-            if key not in held_until_s and not (is_sick or is_known):
+            # A trial may also come and go between two looks.
+            over_s = held_until_s.get(key, left_out_s.get(place, math.inf))
+            is_tried = over_s <= look.at_s <= over_s + TRIAL_S
+            may_be = is_sick or (is_tried and _is_broken(felt, look))
+            left_out_s[place] = look.at_s
+            if key not in held_until_s and not (may_be or is_known):
                 what = f"{look.host} ejects {one.endpoint} of {one.destination}, which is well"
                 found.append(Violation("holds", look.at_s, what))
-            if is_sick:
+            if may_be:
                 agreed_until_s[place] = max(one.until_s, agreed_until_s.get(place, 0.0))
-            if key not in held_until_s or is_sick:
+            if key not in held_until_s or may_be or is_known:
                 held_until_s[key] = one.until_s
-            over_s = look.at_s - held_until_s[key]
-            if over_s > SLACK_S and not is_sick:
+            late_s = look.at_s - held_until_s[key]
+            if late_s > SLACK_S and not is_sick:
                 what = (
                     f"{look.host} still ejects {one.endpoint} of {one.destination}, which is well; "
-                    f"its hold ended {over_s:.1f} s ago"
+                    f"its hold ended {late_s:.1f} s ago"
                 )
                 found.append(Violation("holds", look.at_s, what))
                 held_until_s[key] = look.at_s
     return found
+
+
+def _is_broken(felt: list[tuple[FaultSpan, float]], look: Look) -> bool:
+    """Whether some host's own requests fail by a fault, or just did."""
+    return any(
+        fault.began_s <= look.at_s <= until_s and fault.permits and fault.hosts
+        for fault, until_s in felt
+    )
 
 
 def _is_sick(felt: list[tuple[FaultSpan, float]], backend: str, look: Look) -> bool:

@@ -25,7 +25,7 @@ _WHY = {
     "mass": "too many fell at once",
     "contradicted": "who accuses it also accuses what others succeed with",
     "not_counting": "who accuses it is not held alive, or not of this locality",
-    "alone": "nobody else uses it: Envoy's own detector decides",
+    "alone": "gossip reaches nobody who counts: Envoy's own detector decides",
     "pinned": "an operator pinned it",
     "paused": "an operator paused shared ejection",
     "overridden": "an operator took it back",

@@ -47,7 +47,7 @@ QUEUE_MAX = 64
 and is ended: Envoy comes back with what it holds and gets the difference."""
 THREADS = 8
 """Streams that may be open at once: two live, the others are being ended."""
-STOP_S = 2.0
+STOP_S = 4.0
 """How long ending streams may take when the server stops."""
 _END = None
 
@@ -189,9 +189,11 @@ class AdsServer:
                 self._closing = True
                 self._ads.close()
                 self._loads.close()
-                stopped = server.stop(grace=STOP_S)
-                with trio.CancelScope(shield=True):
-                    await trio.to_thread.run_sync(stopped.wait, STOP_S * 2)
+                # Without a grace of gRPC's: it would start a thread for that, and wait for ever where the thread
+                # dies at once, for want of memory (CPython's Thread.start). Streams have been told to end.
+                with trio.move_on_after(STOP_S) as waiting:
+                    waiting.shield = True
+                    await trio.to_thread.run_sync(server.stop, None, abandon_on_cancel=True)
 
     def send(self, response: SendResponse) -> None:
         """Queue a response; dropped when its stream has ended meanwhile."""

@@ -7,10 +7,7 @@ meshd-sidecar --config sidecar.toml --show-config
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,18 +15,14 @@ from typing import Any
 import click
 
 from sidecar.agent.capture_command import capture
+from sidecar.agent.ending import EXIT_BUG, end_with_a_starved_thread, tell_end
 from sidecar.agent.wait_command import wait
-from store.errors import EXIT_OUT_OF_MEMORY, InputError, MeshError, is_out_of_memory
+from store.errors import InputError, MeshError
 from store.etcd.ending import end_process
 
 __all__ = ["config_file", "main", "run_command"]
 
-EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
-OUT_OF_MEMORY = (
-    b"meshd-sidecar: it ended because it got no more memory. Envoy serves on; raise the limit of this process "
-    b"(LimitAS= or MemoryMax= of its unit, ulimit -v), or see what else uses the memory of this host\n"
-)
 
 
 def main() -> None:
@@ -56,21 +49,8 @@ def run_command() -> int:
         click.echo(f"meshd-sidecar: {problem}", err=True)
         return problem.exit_status
     except Exception as problem:  # noqa: BLE001 - the outermost boundary: a bug ends the process with its trace
-        return _end_told(problem)
+        return tell_end(problem)
     return status if isinstance(status, int) else 0
-
-
-def _end_told(problem: Exception) -> int:
-    """Say what ended the process, which nothing in it could go on from; returns the exit status."""
-    if is_out_of_memory(problem):
-        # First what lies ready: where it happened is told as well as what is left of the memory allows.
-        os.write(sys.stderr.fileno(), OUT_OF_MEMORY)
-        with contextlib.suppress(Exception):
-            traceback.print_exception(problem)
-        return EXIT_OUT_OF_MEMORY
-    traceback.print_exception(problem)
-    click.echo("meshd-sidecar: this is a bug in meshd-sidecar: report the lines above", err=True)
-    return EXIT_BUG
 
 
 @click.group(invoke_without_command=True)
@@ -145,6 +125,7 @@ def run(context: click.Context, /, config: Path | None, app: tuple[str, ...], **
     from sidecar.agent.settings_layers import from_layers
 
     settings = from_layers(_stack(config or context.obj, _nested(flags)))
+    end_with_a_starved_thread()
     return run_daemon(settings, app)
 
 

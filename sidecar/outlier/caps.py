@@ -4,7 +4,7 @@
     healthy share after it >= min_health_share
 
 n are the endpoints of one priority that take requests. Earlier accusations go first, so that later ones push nobody
-back. Source: reference ejection.md 5.5; the guard against mass ejection is Eureka's self-preservation.
+back. Steps 4 and 6 of docs/ejection.md; the guard against mass ejection is Eureka's self-preservation.
 """
 
 from __future__ import annotations

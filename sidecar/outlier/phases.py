@@ -11,7 +11,7 @@ can prolong an ejection (an honest one, too, is believed alone); it cannot cause
 
 A trial starts with two observers, twice as many each two seconds while it is not decided: where requests are rare,
 two alone would take minutes. Each sends little at first, and what it always sends after one second: when so
-little has decided nothing by then, requests are too rare to hurt. Source: reference ejection.md 5.6 and 5.7;
+little has decided nothing by then, requests are too rare to hurt. Steps 7 and 8 of docs/ejection.md;
 `weight 1 of 100` for the whole trial takes an hour at one request per second and ten endpoints.
 """
 

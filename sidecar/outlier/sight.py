@@ -7,7 +7,7 @@
 
 A look is a difference of counters: the order within it is not known, so a success in it ends the run. Times are on
 the safe side of it: a success counts from the beginning of its look (it may be older than we know), an accusation
-from its end. Source: the rules of reference ejection.md 5.2; looks instead of single requests, as Envoy counts.
+from its end. The rule is step 1 of docs/ejection.md; looks instead of single requests, as Envoy counts.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@
 
 A success before T says nothing, which is why accusations are not simply outnumbered by everybody's better past.
 Answered are accusations that are followed, after most of a hold, by six successes at two observers or more (at most
-three of each count), and by no failed trial since. Source: reference ejection.md 5.3 and 5.7, changed where the
-simulation found better.
+three of each count), and by no failed trial since. Steps 3, 5 and 8 of docs/ejection.md.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ SEVERAL_USERS = 10
 """From so many observers on, three must accuse instead of two."""
 LOCAL_QUORUM = 3
 """Accusers that it takes at least, or all users where they are fewer, when no answer came at all: two whose own network
-is broken must not suffice. The reference asks for one more than the quorum everywhere; in larger destinations the
+is broken must not suffice. One more than the quorum everywhere was tried; in larger destinations the
 answers of those who succeed protect as well, and the fourth accuser cost 7 % more failures (simulated, 12 hosts)."""
 HEARD_SHARE = 0.5
 """Of the hold-off, as heard here."""

@@ -2,7 +2,7 @@
 
 A change of the mesh touches virtual hosts, clusters and endpoints by the host names they were derived from; only those
 are built again, and only bytes that differ are told. A mesh within the budget is loaded whole; beyond it Envoy gets a
-virtual host when it first asks for one, with every cluster and endpoint that its routes name (reference: xds.md 12d).
+virtual host when it first asks for one, with every cluster and endpoint that its routes name (docs/xds.md, 12d).
 The listener is the same either way.
 """
 

@@ -1,6 +1,6 @@
 """The virtual hosts of one context that Envoy asked for, one for each authority.
 
-What was given stays given while Envoy runs: a removed virtual host is never asked for again (reference: xds.md 12e).
+What was given stays given while Envoy runs: a removed virtual host is never asked for again (docs/xds.md, 12e).
 So an authority whose service goes away keeps a virtual host, which then says what the catch-all says. Authorities that
 the mesh does not name (unknown ones, and those that only a wildcard covers) are capped, since anyone can make up a Host
 header; beyond the cap they get no virtual host but 404, and are counted (12f). An authority with a `*` never gets one:

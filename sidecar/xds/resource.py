@@ -1,7 +1,7 @@
 """xDS resources as values, and the set of them that Envoy should have.
 
 `Resource.version` is a hash of canonical bytes, so a restarted sidecar that compiles the same snapshot
-changes nothing in a running Envoy (reference: Envoy xDS protocol, "resource versioning").
+changes nothing in a running Envoy (Envoy xDS protocol, "resource versioning").
 """
 
 from __future__ import annotations

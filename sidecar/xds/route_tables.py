@@ -1,7 +1,7 @@
 """The route configurations of one workload context and the virtual hosts in them, as resources.
 
 Virtual hosts always travel one by one (VHDS), each with the destinations that it names; the route configuration itself
-holds the base virtual host `*`, or none where hosts are loaded on demand (reference: xds.md 12f). A virtual host equal
+holds the base virtual host `*`, or none where hosts are loaded on demand (docs/xds.md, 12f). A virtual host equal
 to what was compiled last is not compiled again.
 """
 

@@ -17,7 +17,7 @@ class Jitter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MirrorSettings:
-    """The Mirror's patience; the defaults are the measured ones of the project's etcd rules."""
+    """The Mirror's patience; the defaults were measured."""
 
     heartbeat_s: float = 5.0
     """A progress notification is asked for this often; oftener than 5 s etcd takes for abuse."""

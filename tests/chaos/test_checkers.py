@@ -263,6 +263,27 @@ def test_a_fault_of_others_and_a_poisoned_observer_make_nobody_ill() -> None:
     assert check_holds(History(looks=[*looks, late], faults=[ill])) == []
 
 
+def test_a_host_that_reaches_nobody_may_prolong_an_ejection_and_begin_none() -> None:
+    first = Ejected("web", "10.0.0.3:80", "h3", until_s=20.0)
+    again = Ejected("web", "10.0.0.3:80", "h3", until_s=40.0)
+    ill = spell("backend 5xx", 5, 8, backends=("h3",), permits=("5xx",))
+    poisoned = spell("poisoned", 15, 30, hosts=("h2",), permits=("unreachable",))
+    held = [look(at, "h1", 5, ejected=(first,)) for at in (8, 20)]
+    tried, late = look(25, "h1", 5, ejected=(again,)), look(45, "h4", 5, ejected=(again,))
+    looks = [*held, look(21, "h1", 5), tried, late]
+    assert check_holds(History(looks=looks, faults=[ill, poisoned])) == []
+    (found, *_) = check_holds(History(looks=looks, faults=[ill]))
+    assert (found.at_s, found.what) == (25, "h1 ejects 10.0.0.3:80 of web, which is well")
+    for others in ([tried], [look(8, "h1", 5, ejected=(first,)), look(9, "h1", 5), tried]):
+        (found,) = check_holds(History(looks=others, faults=[ill, poisoned]))
+        assert found.at_s == 25, "none was rightly begun, or it is long over"
+    longer = [look(at, "h1", 5, ejected=(again if at > 12 else first,)) for at in (8, 15, 19)]
+    assert check_holds(History(looks=longer, faults=[ill, poisoned])) == []
+    stays = look(21 + SLACK_S, "h1", 5, ejected=(first,))
+    (found,) = check_holds(History(looks=[*held, stays], faults=[ill, poisoned]))
+    assert "its hold ended 7.0 s ago" in found.what, "a hold that is not renewed ends"
+
+
 def test_an_illness_that_is_over_excuses_no_ejection_for_good() -> None:
     one = Ejected("web", "10.0.0.3:80", "h3", until_s=11.0)
     again = Ejected("web", "10.0.0.3:80", "h3", until_s=16.0)

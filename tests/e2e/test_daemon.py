@@ -170,8 +170,10 @@ def test_an_application_gets_its_outbound_proxy_and_its_signal_after_the_withdra
     )
     workload = mesh.workload(mesh.backend("own", "v1"), 9080)
     sidecar = mesh.sidecar("own", workload, app=(sys.executable, "-c", script))
-    wait_until(told.exists, 20, "the application to start")
-    assert told.read_text() == f"http://127.0.0.1:{sidecar.port}"
+    address = f"http://127.0.0.1:{sidecar.port}"
+    wait_until(
+        lambda: told.exists() and told.read_text() == address, 20, "the application to start"
+    )
     assert sidecar.process is not None
     sidecar.process.send_signal(signal.SIGTERM)
     key = "/meshd/v1/hosts/own"

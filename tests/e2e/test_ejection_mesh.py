@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -56,6 +58,12 @@ class Backend:
     def start(self) -> None:
         command = [sys.executable, "-m", "tests.harness.echo", "reviews", self.version]
         self._process = subprocess.Popen([*command, str(self.port)])
+
+    def listens(self) -> bool:
+        """Whether connections to it are taken."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5):
+            return True
+        return False
 
     def kill(self) -> None:
         if self._process is not None:
@@ -179,6 +187,7 @@ def test_a_killed_backend_leaves_everywhere_tells_its_story_and_returns_without_
         )
         assert failed <= 3 * HOSTS, f"{failed} requests failed though the backend is left out"
         victim.start()
+        wait_until(victim.listens, 20, "the backend to listen again")
         revived_s = time.monotonic()
         wait_until(
             lambda: all("ejected" not in one and "trial" not in one for one in scene.imposed()),

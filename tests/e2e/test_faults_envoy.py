@@ -18,8 +18,8 @@ from tests.harness.sidecars import SidecarProcess
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 Meshed = tuple[MeshFixture, SidecarProcess]
-BACK_WITHIN_S = 3.0
-"""The promise is one second; a test machine of two busy cores gets three."""
+BACK_WITHIN_S = 10.0
+"""The promise is one second, and 0.3 to 0.6 s were measured; a machine on which other tests run gets ten."""
 
 
 @pytest.fixture(scope="module")

@@ -153,8 +153,7 @@ spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
 """,
         )
         assert client.ask(f"127.0.0.1:{stranger.port}").status == 502
-        mesh.meshd("delete", "sidecar", "default")
-        mesh.settle()
+        mesh.delete("sidecar", "default")
         assert client.ask(f"127.0.0.1:{stranger.port}").name == "stranger"
 
     def test_a_request_to_the_listener_itself_is_no_loop(self, meshed: Meshed) -> None:

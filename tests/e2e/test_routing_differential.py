@@ -107,7 +107,6 @@ def test_envoy_does_what_the_table_says(
     @settings(
         max_examples=MESHES[how],
         backend="evenly",
-        deadline=None,
         database=None,
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),

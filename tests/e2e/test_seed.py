@@ -1,4 +1,4 @@
-"""The eight objects that the project began with, as corrected in deploy/samples/seed: each proven by requests.
+"""The objects of deploy/samples/seed: each proven by requests.
 
 The files are put as they are, but for what only a real host has: addresses of endpoints, the port of the external
 service and of the gateway, and the folder of certificates.

@@ -55,8 +55,7 @@ def test_a_default_endpoint_is_where_the_application_listens(shop: Shop) -> None
 """
     shop.mesh.put(sidecar("shop", listener))
     assert shop.client.ask("shop:9080").name == "other"
-    shop.mesh.meshd("delete", "sidecar", "shop")
-    shop.mesh.settle()
+    shop.mesh.delete("sidecar", "shop")
     assert shop.client.ask("shop:9080").name == "shop"
 
 

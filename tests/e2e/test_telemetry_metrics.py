@@ -161,8 +161,7 @@ def test_a_mesh_may_do_without_and_a_host_may_say_otherwise(meshed: Meshed) -> N
         assert sidecar.ask(REVIEWS, "/?status=202").status == 202
     counted(own, "istio_requests_total", 1, response_code="202")
     assert value(client, "istio_requests_total", response_code="202") == 0, before
-    mesh.meshd("delete", "meshconfig", "mesh")
-    mesh.settle()
+    mesh.delete("meshconfig", "mesh")
     assert client.ask(REVIEWS, "/?status=202").status == 202
     counted(client, "istio_requests_total", 1, response_code="202")
 

@@ -221,6 +221,5 @@ def test_where_nothing_is_counted_nothing_is_said(meshed: Meshed) -> None:
         "spec: {requestMetrics: false}\n"
     )
     assert PEER not in meshed.ask("batch", REVIEWS).seen["headers"]
-    meshed.mesh.meshd("delete", "meshconfig", "mesh")
-    meshed.mesh.settle()
+    meshed.mesh.delete("meshconfig", "mesh")
     assert PEER in meshed.ask("batch", REVIEWS).seen["headers"]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.targets import TARGETS
@@ -41,7 +41,7 @@ def test_34_no_bytes_escape(name: str) -> None:
     for example in target.examples:
         target.run(example)
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=EXAMPLES)
     @given(st.one_of(st.binary(max_size=target.bytes_max), _changed(target.examples)))
     def every(content: bytes) -> None:
         target.run(content)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from store.diagnostics import Level
+from store.errors import NotFoundError
 from store.etcd.client import EtcdClient
 from store.etcd.settings import EtcdSettings
 from store.manifest import read_text
@@ -127,7 +128,10 @@ class MeshFixture:
         return self.settle()
 
     def settle(self) -> int:
-        """Wait until what etcd holds now is in force on every running sidecar; returns its revision."""
+        """Wait until the newest that etcd holds is in force on every running sidecar; returns its revision.
+
+        A deletion leaves nothing there to wait for: see `delete`.
+        """
         found = self.client.list_prefix(self.client.settings.prefix)
         for sidecar in self.running():
             sidecar.wait_in_force(max((entry.mod_revision for entry in found.entries), default=0))
@@ -155,6 +159,12 @@ class MeshFixture:
         for sidecar in self.sidecars.values():
             if sidecar.process is not None and sidecar.process.poll() is None:
                 yield sidecar
+
+    def delete(self, kind: str, name: str, *words: str, missing_ok: bool = False) -> None:
+        """Delete an object; returns when that is in force on every sidecar."""
+        ran = self.meshd("delete", kind, name, *words, "--yes", "--wait")
+        is_missing = ran.returncode == NotFoundError.exit_status
+        assert ran.returncode == 0 or (is_missing and missing_ok), ran.stdout + ran.stderr
 
     def meshd(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """`meshd WORDS...` against this mesh's etcd and sidecars, as a person would type it."""

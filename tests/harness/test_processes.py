@@ -30,7 +30,9 @@ def test_a_frozen_etcd_does_not_answer_until_thawed(own_etcd: EtcdProcess) -> No
 def test_three_members_form_one_cluster(tmp_path: Path) -> None:
     members = start_cluster(tmp_path, 3)
     try:
-        assert all(member.is_healthy() for member in members)
+        wait_until(
+            lambda: all(member.is_healthy() for member in members), 20, "all three to be healthy"
+        )
     finally:
         for member in members:
             member.kill()

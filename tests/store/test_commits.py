@@ -175,7 +175,7 @@ def test_batches_write_destinations_before_routes_and_delete_the_other_way() -> 
     ]
 
 
-@settings(max_examples=25, phases=[Phase.generate], deadline=None)
+@settings(max_examples=25, phases=[Phase.generate])
 @given(
     st.lists(
         st.tuples(

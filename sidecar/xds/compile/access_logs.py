@@ -1,7 +1,7 @@
 """What Envoy writes down when a request or connection ends: numbers for metrics, and lines of an access log.
 
 Every listener takes its loggers from here. They are part of the listener: another setting drains its connections
-(reference: xds.md M11). Numbers are kept by Envoy's stats access logger, which needs no process beside it; its text
+(docs/xds.md, M11). Numbers are kept by Envoy's stats access logger, which needs no process beside it; its text
 and ours are joined by `sidecar.telemetry.packing`. Sources: Envoy, access logging and "Stats logger";
 istio/istio pilot/pkg/model/telemetry_logging.go (names of the JSON fields).
 """

@@ -1,7 +1,7 @@
 """What a route does, as Envoy actions: forward with retries, mirrors and hashing; redirect; answer at once.
 
 Follows Istio's route.go and retry.go. Every forwarding route sets its own `timeout` (Envoy would take 15 s) and its
-own `idle_timeout` of 0, because a listener that loads hosts on demand has a short one (reference: xds.md 12g).
+own `idle_timeout` of 0, because a listener that loads hosts on demand has a short one (docs/xds.md, 12g).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Each context has one entry, on loopback, that the kernel redirects to. Where a h
 each connection over to the listener of its own destination (`use_original_dst`): a service more or less is a listener
 more or less, and no other connection is disturbed. Envoy finds those by address alone, so a host with several contexts
 holds all places of a context as filter chains of its entry. There a change of TCP places is made in place: connections
-of other places go on, HTTP clients are told to connect anew (reference: xds.md M11); a port that is looked at for the
+of other places go on, HTTP clients are told to connect anew (docs/xds.md, M11); a port that is looked at for the
 first time renews the listener, and its connections drain.
 
 Whether the first bytes are looked at is decided by port: a server that speaks first would otherwise wait for ever.

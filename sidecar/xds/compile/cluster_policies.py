@@ -1,6 +1,6 @@
 """A destination's traffic policy as fields of an Envoy cluster: balancing, breakers, outliers, connections.
 
-Follows Istio's cluster_traffic_policy.go; the numbered rules are in the reference (istio-semantics 9, 10, 11).
+Follows Istio's cluster_traffic_policy.go; field by field in docs/fields.md.
 """
 
 from __future__ import annotations

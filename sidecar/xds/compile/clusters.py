@@ -2,7 +2,7 @@
 
 Follows Istio's cluster_builder.go for types and policies. EDS clusters hold no endpoint: those come in the resource of
 the same name. DNS clusters hold theirs, since Envoy resolves them itself, so there an endpoint change is a cluster
-change. Clusters are to be byte-stable: a changed one loses its connections and ejections (reference: xds.md M4, M5).
+change. Clusters are to be byte-stable: a changed one loses its connections and ejections (docs/xds.md, M4, M5).
 """
 
 from __future__ import annotations

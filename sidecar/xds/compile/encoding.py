@@ -1,7 +1,7 @@
 """How our values become protobuf: durations, wrappers, shares, Any, and the canonical bytes of a resource.
 
 Bytes are canonical: deterministic serialisation (maps in key order), lists in the order given by the caller, who
-sorts where order has no meaning. A resource's version is a hash of them (reference: xds.md M5: the same bytes
+sorts where order has no meaning. A resource's version is a hash of them (docs/xds.md, M5: the same bytes
 under a new version change nothing, so equal input must give equal bytes in every process).
 """
 
@@ -139,7 +139,7 @@ def resource(
 def alias_only(route_config: str, authority: str) -> Resource:
     """The answer for an authority that gets no virtual host: no body, only the alias it was asked under.
 
-    Envoy then answers 404 at once; a removal would leave the request hanging (reference: xds.md 12c).
+    Envoy then answers 404 at once; a removal would leave the request hanging (docs/xds.md, 12c).
     """
     name = f"{route_config}/{authority}"
     return Resource(

@@ -1,6 +1,6 @@
 """Endpoints of one destination as one EDS resource, named as its cluster.
 
-Health lives here and only here, so that a change of it never recreates a cluster (reference: xds.md M4, 12h). Equal
+Health lives here and only here, so that a change of it never recreates a cluster (docs/xds.md, M4, 12h). Equal
 sets give equal bytes whatever order they came in. What shared ejection imposes is laid over what the endpoints say of
 themselves: an ejected one stays in the list as unhealthy, one on trial keeps its weight while all others of the
 resource are scaled up, so that it gets about a hundredth of its share. Source: Envoy, endpoint_components.proto.

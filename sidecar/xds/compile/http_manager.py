@@ -1,7 +1,7 @@
 """The HTTP connection manager that all our HTTP listeners share.
 
 Its bytes must not depend on any VirtualService: a changed listener drains its connections, a changed route does not
-(reference: xds.md M11). So faults and CORS are filters that do nothing until a route gives them a configuration.
+(docs/xds.md, M11). So faults and CORS are filters that do nothing until a route gives them a configuration.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["HTTP_MANAGER", "inbound_filters", "manager_filter", "outbound_filter
 HTTP_MANAGER = "envoy.filters.network.http_connection_manager"
 
 COLD_HOST_TIMEOUT_S = 2.0
-"""How long a request waits for a host that is not loaded yet before it gets 504 (reference: xds.md 12g)."""
+"""How long a request waits for a host that is not loaded yet before it gets 504 (docs/xds.md, 12g)."""
 
 _ROUTER = pb.HttpFilter(name="envoy.filters.http.router", typed_config=packed(pb.Router()))
 _FAULT = pb.HttpFilter(name=FAULT_FILTER, typed_config=packed(pb.HTTPFault()))
@@ -101,7 +101,7 @@ def manager_filter(
     add_tracing(manager, options)
     if isinstance(routes, str):
         manager.rds.route_config_name = routes
-        # For ever: the listener that was there goes on serving until its routes are (reference: xds.md M10).
+        # For ever: the listener that was there goes on serving until its routes are (docs/xds.md, M10).
         manager.rds.config_source.CopyFrom(ads(0))
     else:
         manager.route_config.CopyFrom(routes)

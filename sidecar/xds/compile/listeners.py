@@ -1,7 +1,7 @@
 """Listeners: outbound (explicit proxy and plain requests by Host), inbound, TCP and HTTP egress.
 
 Each variant is one function over the same few pieces. Gateways have their own module. A listener's bytes depend on
-settings and, for TCP, on the destinations; never on HTTP routes (reference: xds.md M11).
+settings and, for TCP, on the destinations; never on HTTP routes (docs/xds.md, M11).
 """
 
 from __future__ import annotations

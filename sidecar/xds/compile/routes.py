@@ -4,7 +4,7 @@ A virtual host travels as its own VHDS resource, so that a changed VirtualServic
 `name` inside equals the resource's name, since Envoy removes virtual hosts by it. The route configuration itself
 holds at most a base virtual host and the word that the others come over VHDS.
 
-Sources: reference xds.md 12a-12f; Envoy, "Virtual Host Discovery Service".
+Sources: docs/xds.md 12a-12f; Envoy, "Virtual Host Discovery Service".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """TLS towards destinations (DestinationRule), at gateway servers (Gateway) and before local workloads.
 
-Follows Istio's cluster_tls.go and BuildListenerTLSContext; the rules are in the reference (istio-semantics 12).
+Follows Istio's cluster_tls.go and BuildListenerTLSContext; the rules that it keeps to are in docs/fields.md.
 Certificates are named here, never held: each comes as a secret over the ADS stream (SDS), so that a renewed file
 changes no cluster and no listener. A transport socket is chosen in this module and nowhere else.
 """

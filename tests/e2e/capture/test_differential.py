@@ -159,8 +159,7 @@ def test_envoy_sends_a_connection_where_the_table_says(backends: Backends, seed:
     finally:
         names = {(one["kind"], one["metadata"]["name"]) for one in made}
         for kind, name in sorted(names, reverse=True):
-            backends.mesh.mesh.meshd("delete", kind, name, "-n", "default", "--yes")
-        backends.mesh.mesh.settle()
+            backends.mesh.mesh.delete(kind, name, "-n", "default", missing_ok=True)
 
 
 def heard_by(backends: Backends, address: str, port: int, name: str) -> str:

@@ -281,8 +281,7 @@ spec:
             assert rules.as_client(lambda: say("10.88.0.62", 6200)) == ""
             assert rules.curl("http://reviews:9080/", *AT_ANY).seen["version"] == "v2"
         finally:
-            rules.mesh.meshd("delete", "sidecar", "declared", "-n", "default", "--yes")
-            rules.mesh.settle()
+            rules.mesh.delete("sidecar", "declared", "-n", "default")
 
 
 def test_an_open_connection_survives_a_new_tcp_service(rules: CapturedMesh) -> None:
@@ -373,8 +372,7 @@ spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
         assert rules.curl(f"http://{rules.world.address}:9080/").status == 502
         assert rules.curl("http://reviews:9080/", *AT_ANY).seen["version"] == "v2"
     finally:
-        rules.mesh.meshd("delete", "sidecar", "closed", "-n", "default", "--yes")
-        rules.mesh.settle()
+        rules.mesh.delete("sidecar", "closed", "-n", "default")
 
 
 def test_a_killed_sidecar_leaves_captured_traffic_flowing(rules: CapturedMesh) -> None:

@@ -50,7 +50,7 @@ def mesh_after(steps: Sequence[Document | str]) -> Store:
     return world.store
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CHANGES, SETS, st.randoms(use_true_random=False))
 def test_order_of_files_does_not_matter(
     steps: list[Document | str], documents: list[Document], random: object
@@ -62,7 +62,7 @@ def test_order_of_files_does_not_matter(
     assert analyze(written(shuffled), store.catalog) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CHANGES, SETS)
 def test_what_is_said_of_written_objects_is_said_of_them_once_stored(
     steps: list[Document | str], documents: list[Document]
@@ -75,7 +75,7 @@ def test_what_is_said_of_written_objects_is_said_of_them_once_stored(
     assert {(problem.code, problem.object, problem.path) for problem in before} <= after
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CHANGES)
 def test_putting_what_is_stored_says_nothing_of_others(steps: list[Document | str]) -> None:
     store = mesh_after(steps)
@@ -84,14 +84,14 @@ def test_putting_what_is_stored_says_nothing_of_others(steps: list[Document | st
     assert {problem.object for problem in analyze(written(documents), store.catalog)} <= about
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SETS)
 def test_nothing_is_said_to_be_missing_from_files_alone(documents: list[Document]) -> None:
     missing = {"MESH0201", "MESH0210", "MESH0221", "MESH0230", "MESH0231", "MESH0250", "MESH0251"}
     assert not missing & {problem.code for problem in analyze(written(documents))}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(CHANGES)
 def test_doubts_of_the_table_that_serves_are_told_and_no_others(
     steps: list[Document | str],
@@ -174,7 +174,7 @@ def broken(draw: st.DrawFn) -> list[Written]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(CHANGES, broken())
 def test_objects_that_break_rules_are_analysed_as_well(
     steps: list[Document | str], objects: list[Written]

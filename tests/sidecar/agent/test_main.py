@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from sidecar.agent import daemon, main
+from sidecar.agent import daemon, ending, main
 from sidecar.agent.settings import SidecarSettings
 from store.errors import EXIT_OUT_OF_MEMORY, InputError, StoreUnavailable
 
@@ -33,6 +37,7 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
     runs = Runs()
     monkeypatch.setattr(daemon, "run_daemon", runs)
     monkeypatch.setattr(main, "DEFAULT_CONFIG", tmp_path / "absent.toml")
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # put back, as `run` sets it
     return runs
 
 
@@ -161,6 +166,8 @@ def of_cause(problem: Exception, cause: Exception) -> Exception:
     [
         MemoryError(),
         SystemError("error return without exception set"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
         ExceptionGroup("tasks", [ValueError("cut short"), ExceptionGroup("", [MemoryError()])]),
         of_cause(RuntimeError("a library's own"), MemoryError()),
     ],
@@ -174,7 +181,7 @@ def test_want_of_memory_is_said_and_is_not_a_bug(
     runs.outcome = problem
     assert call(monkeypatch, "run") == EXIT_OUT_OF_MEMORY
     told = capfd.readouterr().err
-    assert "raise the limit" in told
+    assert "raise the limits" in told
     assert "bug" not in told
 
 
@@ -198,4 +205,36 @@ def test_it_ends_even_where_not_even_the_error_can_be_told(monkeypatch: pytest.M
     monkeypatch.setattr(main, "run_command", fails)
     with pytest.raises(MemoryError):
         main.main()
-    assert ended == [main.EXIT_BUG]
+    assert ended == [ending.EXIT_BUG]
+
+
+STARVED = """
+import threading, time
+from sidecar.agent.ending import end_with_a_starved_thread
+end_with_a_starved_thread()
+def start():
+    raise {}
+threading.Thread(target=start).start()
+time.sleep({})
+"""
+
+
+@pytest.mark.parametrize("raised", ["MemoryError", 'RuntimeError("can\'t start new thread")'])
+def test_a_thread_that_ends_for_want_of_memory_ends_the_process(raised: str) -> None:
+    command = [sys.executable, "-c", STARVED.format(raised, 60)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert ended.returncode == EXIT_OUT_OF_MEMORY
+    assert "raise the limits" in ended.stderr
+    assert "in start" in ended.stderr
+
+
+def test_a_thread_that_ends_for_another_reason_is_told_of_and_no_more() -> None:
+    command = [sys.executable, "-c", STARVED.format("ZeroDivisionError", 0)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert ended.returncode == 0
+    assert "ZeroDivisionError" in ended.stderr
+
+
+def test_the_daemon_runs_under_that_rule(monkeypatch: pytest.MonkeyPatch, runs: Runs) -> None:
+    assert call(monkeypatch, "run") == 0
+    assert threading.excepthook is ending._on_end_of_thread

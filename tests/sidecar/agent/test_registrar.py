@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 import trio
@@ -27,6 +28,7 @@ RECORD = OwnRecord(
     ),
 )
 TTL_S = 15.0
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -34,11 +36,15 @@ def store() -> LeasedStore:
     return LeasedStore()
 
 
+async def call_here(_: Registrar, call: Callable[[], T]) -> T:
+    """A call without a thread, which the clock would not see: on a busy machine time would leap past its answer."""
+    await trio.lowlevel.checkpoint()
+    return call()
+
+
 @pytest.fixture
-def clock(autojump_clock: MockClock) -> MockClock:
-    autojump_clock.autojump_threshold = (
-        0.02  # calls are made in threads, which the clock does not see
-    )
+def clock(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> MockClock:
+    monkeypatch.setattr(Registrar, "_call", call_here)
     return autojump_clock
 
 
@@ -91,7 +97,7 @@ async def test_the_key_is_written_once_and_its_lease_renewed_at_a_third_of_its_l
     async with registered(store) as registrar:
         await trio.sleep(10 * TTL_S)
         (lease,) = store.leases.values()
-        assert 25 <= lease.renewals <= 31
+        assert 29 <= lease.renewals <= 31
         assert len(store.writes) == 1
         assert registrar.view.renewed_at_s is not None
         assert trio.current_time() - registrar.view.renewed_at_s <= TTL_S / 3 + 0.1
@@ -111,9 +117,7 @@ async def test_hours_without_a_store_are_waited_out(store: LeasedStore, clock: M
         store.is_away = True
         await reach(registrar, "unreachable")
         assert "nobody answers" in registrar.view.error
-        clock.autojump_threshold = 0.002
         await trio.sleep(3600)
-        clock.autojump_threshold = 0.02
         store.expire(own_entry(store).lease)
         store.is_away = False
         await reach(registrar, "registered")

@@ -196,7 +196,7 @@ def taken(store: Store, action: str, objects: Iterable[Document]) -> None:
 
 
 @given(steps)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_derived_mesh_is_the_one_built_from_scratch(
     changes: list[tuple[str, list[Document]]],
 ) -> None:
@@ -216,7 +216,7 @@ def test_a_derived_mesh_is_the_one_built_from_scratch(
 
 
 @given(st.lists(documents, max_size=8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_deleting_everything_leaves_no_trace(objects: list[Document]) -> None:
     store = Store()
     mesh = Mesh.build(store.catalog, store.registrations)

@@ -26,7 +26,7 @@ def outlined(document: Document) -> object:
 
 
 @given(documents)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_outline_says_what_the_model_says(document: Document) -> None:
     if document["kind"] == "HostRegistration":
         return

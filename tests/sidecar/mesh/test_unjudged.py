@@ -54,7 +54,7 @@ some = st.tuples(documents, st.booleans())
 
 
 @given(st.lists(st.booleans(), min_size=len(BEGINNING), max_size=len(BEGINNING)), st.lists(some))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_is_bad_is_passed_over_by_every_question(
     spoilt: Sequence[bool], more: Sequence[tuple[Document, bool]]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.mesh.model import HostName
@@ -63,7 +63,6 @@ def test_when_all_are_taken_there_is_none_left_and_nobody_loses_any() -> None:
 
 
 @given(names=st.lists(st.text("abc.", min_size=1, max_size=6), max_size=60))
-@settings(deadline=None)
 def test_no_two_names_share_an_address(names: list[str]) -> None:
     addresses = VirtualAddresses()
     found = {name: addresses.of(HostName(name)) for name in names}

@@ -449,7 +449,7 @@ def alike(lazy: Host, plain: Host) -> bool:
 
 
 @given(st.lists(things, max_size=6), st.lists(deeds, max_size=10), st.sampled_from([0, 500]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_is_told_does_not_depend_on_when_objects_are_judged(
     beginning: Sequence[Thing], then: Sequence[tuple[str, object]], budget: int
 ) -> None:

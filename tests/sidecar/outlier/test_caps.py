@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.outlier.caps import MASS_WINDOW_S, Cap, caps, frozen
@@ -40,7 +40,6 @@ def test_the_reason_is_the_limit_that_is_reached_first() -> None:
     assert Cap(3, 3, EjectionPolicy(min_health_share=1.0)).take() is Reason.MIN_HEALTH
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(0, 60), st.floats(0, 1), st.floats(0, 1))
 def test_no_setting_ejects_all_or_more_than_it_says(
     usable: int, unusable: int, share: float, health: float

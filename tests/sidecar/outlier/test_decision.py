@@ -208,7 +208,7 @@ def situations(draw: st.DrawFn) -> tuple[DestinationFacts, Rows, dict[str, Obser
     return found, rows, observers, draw(st.floats(0, 400))
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(situations())
 def test_no_evidence_breaks_a_cap_or_takes_the_last_one(
     situation: tuple[DestinationFacts, Rows, dict[str, Observer], float],
@@ -226,7 +226,7 @@ def test_no_evidence_breaks_a_cap_or_takes_the_last_one(
         assert not ejected or len(ejected) < sum(1 for at in usable if priorities[at] == priority)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(situations(), st.randoms(use_true_random=False))
 def test_the_decision_depends_on_nothing_but_what_it_is_given(
     situation: tuple[DestinationFacts, Rows, dict[str, Observer], float], rng: random.Random
@@ -241,7 +241,7 @@ def test_the_decision_depends_on_nothing_but_what_it_is_given(
     )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(situations(), st.floats(0, 100))
 def test_whoever_is_woken_when_a_judgement_ends_misses_nothing(
     situation: tuple[DestinationFacts, Rows, dict[str, Observer], float], later_s: float
@@ -257,7 +257,7 @@ def test_whoever_is_woken_when_a_judgement_ends_misses_nothing(
         }
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(situations(), st.data())
 def test_one_observer_alone_ejects_nothing_whatever_it_says(
     situation: tuple[DestinationFacts, Rows, dict[str, Observer], float], data: st.DataObject

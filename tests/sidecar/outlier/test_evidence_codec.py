@@ -4,7 +4,7 @@ import math
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.gossip.records import RECORD_BODY_BYTES_MAX
@@ -64,7 +64,6 @@ def rows(draw: st.DrawFn) -> Row:
     )
 
 
-@settings(deadline=None)
 @given(rows(), st.floats(-1e6, 1e6))
 def test_a_row_comes_out_as_it_went_in_at_the_clock_of_whoever_reads_it(
     row: Row, shift_s: float
@@ -80,7 +79,6 @@ def test_a_row_comes_out_as_it_went_in_at_the_clock_of_whoever_reads_it(
         assert getattr(found, name) == getattr(row, name), name
 
 
-@settings(deadline=None)
 @given(rows())
 def test_a_row_takes_no_more_room_than_is_reckoned_with(row: Row) -> None:
     room = row_bytes(row) + destination_bytes(row.destination)
@@ -117,14 +115,12 @@ def test_a_time_of_the_future_is_said_as_now() -> None:
     assert page.rows[0].accused_s == 0.0
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=800))
 def test_bytes_from_outside_never_raise(body: bytes) -> None:
     page = decode_page(body, 0.0)
     assert page is None or len(page.rows) <= PAGE_ROWS_MAX
 
 
-@settings(deadline=None)
 @given(rows(), st.data())
 def test_a_page_with_some_bytes_changed_never_raises(row: Row, data: st.DataObject) -> None:
     body = bytearray(encode_page([row, row], NOW_S))

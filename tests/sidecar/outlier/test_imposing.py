@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.outlier.caps import caps
@@ -172,7 +172,6 @@ def test_never_has_a_trial_no_beginning() -> None:
     assert Trial((), 5.0).starts_s("n0") == math.inf
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 12),
     st.floats(0, 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.gossip.records import Topic
@@ -342,7 +342,6 @@ def test_what_we_said_ourselves_is_no_news_to_us() -> None:
     assert core.view().rows_held == 0
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=720), st.sampled_from(Topic), st.integers(-1, 9), st.integers(-5, 10**9))
 def test_whatever_a_host_says_it_never_raises(
     body: bytes, topic: Topic, page: int, age_ms: int

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.mesh.model import HostName
@@ -14,7 +14,6 @@ from tests.sidecar.outlier.builders import REVIEWS, place
 PIN = Override(OverrideKind.PIN, REVIEWS, place(1), 600.0, "deploying")
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(OverrideKind),
     st.integers(0, 65535),
@@ -49,14 +48,12 @@ def test_control_characters_in_a_reason_do_not_reach_a_terminal() -> None:
     assert found[0][0].override.reason == "a [2Jb c"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=800))
 def test_bytes_from_outside_never_raise(body: bytes) -> None:
     found = decode_words(body, 0.0)
     assert found is None or len(found[0]) <= WORDS_MAX
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_page_with_some_bytes_changed_never_raises(data: st.DataObject) -> None:
     body = bytearray(encode_words([Word(PIN, 0.0)], 0.0))

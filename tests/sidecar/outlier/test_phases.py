@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.outlier.model import EjectionPolicy, Row
@@ -96,7 +96,6 @@ def test_holds_never_grow_beyond_the_longest() -> None:
     assert until_s <= 11.0 + POLICY.max_ejection_s
 
 
-@settings(deadline=None)
 @given(st.floats(10.0, 2000.0), st.integers(1, 15), st.integers(0, 15), st.floats(9.0, 2000.0))
 def test_a_course_ends_later_than_now_or_has_no_end(
     now_s: float, episode: int, failed_trials: int, accused_s: float

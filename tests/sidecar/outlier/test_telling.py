@@ -98,7 +98,7 @@ def rows(draw: st.DrawFn) -> Row:
     return replace(one, destination=Destination(host, 80), place=Place(address, port))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(rows(), st.booleans()), max_size=120))
 def test_every_page_fits_a_record_and_holds_what_is_said(steps: list[tuple[Row, bool]]) -> None:
     telling = Telling()

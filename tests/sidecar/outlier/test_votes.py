@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.mesh.model import Locality
@@ -169,7 +169,6 @@ def test_a_new_accusation_is_not_answered_by_old_successes() -> None:
     assert (found.reason, found.answered, len(found.accusing)) == (Reason.RECOVERED, 2, 1)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_one_liar_never_suffices_whatever_it_says(data: st.DataObject) -> None:
     number = data.draw(st.integers(2, 12))
@@ -194,7 +193,6 @@ def test_one_liar_never_suffices_whatever_it_says(data: st.DataObject) -> None:
     assert found.reason in (Reason.QUORUM, Reason.RECOVERED)
 
 
-@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rng: random.Random) -> None:
     kinds = [bad(0, 10.0), bad(0, 12.0, episode=3), clear(0, 13.0), clear(0, 50.0), neutral()]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.outlier.model import Outcomes
@@ -30,7 +30,6 @@ def test_a_cleared_window_holds_nothing() -> None:
     assert window.counts(0.0) == Outcomes()
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 9)), max_size=50))
 def test_the_window_holds_what_came_within_it_give_or_take_a_bucket(
     steps: list[tuple[float, int]],

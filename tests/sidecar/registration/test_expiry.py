@@ -433,5 +433,5 @@ class ExpiryMachine(RuleBasedStateMachine):
         }
 
 
-ExpiryMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+ExpiryMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestExpiryMachine = ExpiryMachine.TestCase

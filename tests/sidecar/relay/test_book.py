@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.relay.book import ABSENT_MAX, STATED_MAX, WORDS_MAX, Book, Target
@@ -12,7 +12,7 @@ from sidecar.relay.wire import Attested
 from sidecar.standing.model import Standing, Sync
 from tests.sidecar.relay.words import CLUSTER, said
 
-RUN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RUN = settings(max_examples=60)
 
 
 def hash_of(digit: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.relay.history import History
@@ -32,7 +32,7 @@ steps = st.lists(
     max_size=12,
 )
 
-RUN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RUN = settings(max_examples=60)
 
 
 def snapshots(changes: list[tuple[dict[str, bytes], set[str]]]) -> list[Snapshot]:

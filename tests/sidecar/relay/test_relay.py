@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as run
 from hypothesis import strategies as st
 
@@ -406,7 +406,7 @@ events = st.one_of(
 )
 
 
-@run(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@run(max_examples=60)
 @given(st.lists(st.tuples(events, st.floats(0, 20)), max_size=40), st.booleans())
 def test_whatever_comes_in_whatever_order_nothing_breaks_and_nothing_goes_back(
     steps: list[tuple[on.Event, float]], shares: bool

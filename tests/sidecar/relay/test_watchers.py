@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.mesh.model import Locality
 from sidecar.relay import RelaySettings, watchers
 from sidecar.relay.watchers import Duty
 
-RUN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RUN = settings(max_examples=60)
 
 HERE = Locality()
 SETTINGS = RelaySettings(watch_share=0.1, watchers_min=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgpack
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.relay import wire
@@ -29,7 +29,7 @@ words = st.one_of(
     st.builds(wire.Vouches, st.lists(statements, max_size=wire.STATEMENTS_MAX).map(tuple)),
 )
 
-RUN = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+RUN = settings(max_examples=60)
 anything = st.recursive(
     st.none()
     | st.booleans()

@@ -17,7 +17,7 @@ from tests.harness.routing import object_of, service_of, view_of
 from tests.sidecar.routing.strategies import AUTHORITIES, contexts, documents, view_for
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(documents, contexts, AUTHORITIES)
 def test_a_name_on_demand_and_all_names_at_once_say_the_same(
     objects: list[Document], context: Context, authority: str
@@ -30,7 +30,7 @@ def test_a_name_on_demand_and_all_names_at_once_say_the_same(
     assert on_demand.domains == (authority,)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(documents, contexts)
 def test_no_domain_and_no_name_stands_twice(objects: list[Document], context: Context) -> None:
     hosts = list(outbound_virtual_hosts(view_for(objects, context)))
@@ -40,7 +40,7 @@ def test_no_domain_and_no_name_stands_twice(objects: list[Document], context: Co
     assert hosts[-1].domains == ("*",)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(documents, contexts)
 def test_every_destination_of_a_virtual_host_invalidates_it(
     objects: list[Document], context: Context

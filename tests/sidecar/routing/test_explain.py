@@ -104,7 +104,7 @@ def test_what_is_passed_through_has_no_endpoints_to_list() -> None:
     assert trace.destinations[0].problem == ""
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(documents, contexts, AUTHORITIES)
 def test_every_request_is_explained_and_the_trace_survives_json(
     objects: list[Document], context: Context, authority: str

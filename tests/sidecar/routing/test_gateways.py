@@ -16,7 +16,7 @@ from tests.sidecar.routing.strategies import gateway_documents, view_for
 INGRESS = Context("", "default", {"istio": "ingress"}, is_gateway=True)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(gateway_documents)
 def test_servers_can_stand_side_by_side(objects: list[Document]) -> None:
     servers = gateway_servers(view_for(objects, INGRESS))
@@ -33,7 +33,7 @@ def test_servers_can_stand_side_by_side(objects: list[Document]) -> None:
         assert [domain for domain, count in domains.items() if count > 1] == []
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(gateway_documents)
 def test_a_catch_all_is_followed_by_no_narrower_route(objects: list[Document]) -> None:
     for server in gateway_servers(view_for(objects, INGRESS)):

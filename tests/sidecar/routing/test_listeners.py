@@ -14,7 +14,7 @@ from tests.harness.routing import object_of, service_of, view_of
 from tests.sidecar.routing.strategies import contexts, documents, view_for
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(documents, contexts)
 def test_routes_of_a_listener_are_told_apart(objects: list[Document], context: Context) -> None:
     view = view_for(objects, context)

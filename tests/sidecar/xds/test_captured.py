@@ -182,7 +182,7 @@ def test_captured_connections_to_local_workloads_meet_what_their_own_listener_ha
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [ALONE, BOTH], ids=["alone", "contexts"])
 @given(steps=CHANGES)
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_whatever_the_way_the_same_listeners_are_there(
     settings: BuilderSettings, steps: list[object]
 ) -> None:

@@ -69,7 +69,7 @@ def fresh(world: World, budget: int, given: Sequence[str] = ()) -> Builder:
     "contexts", [(WEB,), (GATEWAY,), (WEB, BATCH)], ids=["workload", "gateway", "two workloads"]
 )
 @given(changes=CHANGES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_after_any_changes_a_mesh_loaded_whole_is_as_built_anew(
     contexts: tuple[Context, ...], changes: list[Mapping[str, object] | str]
 ) -> None:
@@ -85,7 +85,7 @@ def test_after_any_changes_a_mesh_loaded_whole_is_as_built_anew(
 
 
 @given(changes=CHANGES, asked=st.lists(st.sampled_from(AUTHORITIES), max_size=20))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_after_any_changes_and_questions_a_mesh_on_demand_is_as_built_anew(
     changes: list[Mapping[str, object] | str], asked: list[str]
 ) -> None:
@@ -106,7 +106,7 @@ def test_after_any_changes_and_questions_a_mesh_on_demand_is_as_built_anew(
 
 
 @given(changes=CHANGES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_domains_given_out_host_by_host_are_those_settled_at_once(
     changes: list[Mapping[str, object] | str],
 ) -> None:
@@ -125,7 +125,7 @@ def test_domains_given_out_host_by_host_are_those_settled_at_once(
 
 
 @given(changes=CHANGES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_domain_is_given_twice_and_no_destination_lacks_what_the_balancer_has(
     changes: list[Mapping[str, object] | str],
 ) -> None:
@@ -152,7 +152,7 @@ UNRELATED = [OBJECTS[i] for i in (1, 3, 4, 5, 7, 8, 15, 18, 20)]
 
 
 @given(st.permutations(UNRELATED))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_bytes_do_not_depend_on_the_order_of_creation_of_unrelated_objects(
     order: list[Mapping[str, object]],
 ) -> None:

@@ -139,7 +139,7 @@ class World:
                 self.envoy.ask_clusters()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(steps, st.booleans())
 def test_every_history_ends_with_envoy_at_the_desired_state(
     history: list[tuple[str, list[tuple[str, str, str]]]], semantic: bool
@@ -169,7 +169,7 @@ def test_every_history_ends_with_envoy_at_the_desired_state(
             assert not surplus, type_url
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(steps)
 def test_refused_versions_are_sent_a_bounded_number_of_times(
     history: list[tuple[str, list[tuple[str, str, str]]]],

@@ -181,7 +181,7 @@ def state(catalog: Catalog) -> tuple[object, ...]:
 
 
 @given(st.lists(entries, max_size=8), st.lists(deeds, max_size=12), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_when_all_is_judged_the_catalog_is_the_one_that_put_nothing_off(
     beginning: Sequence[tuple[str, bool]], then: Sequence[tuple[str, object]], remembers: bool
 ) -> None:
