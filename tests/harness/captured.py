@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.harness.client_apart import client_apart
 from tests.harness.mesh import MeshFixture
 from tests.harness.namespaces import Host, World, as_user, own_host
 
@@ -121,9 +122,19 @@ def say(address: str, port: int, line: str = "hello", *, server_name: str = "") 
             return ""
 
 
+class _MeshInNamespace(MeshFixture):
+    """Everything of it is started in the namespace of the calling thread."""
+
+    _open_client = staticmethod(client_apart)
+
+
 @contextlib.contextmanager
 def captured_mesh(*addresses: str, **capture: Any) -> Iterator[CapturedMesh]:
     """A host, a world with these further addresses, and a mesh whose sidecars open capture listeners."""
     told = {"enabled": True, "user": "0", **capture}
-    with own_host() as host, host.world(*addresses) as world, MeshFixture(capture=told) as mesh:
+    with (
+        own_host() as host,
+        host.world(*addresses) as world,
+        _MeshInNamespace(capture=told) as mesh,
+    ):
         yield CapturedMesh(host, world, mesh)

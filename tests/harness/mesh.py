@@ -17,8 +17,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,6 +61,8 @@ class MeshFixture:
         settings: Nested settings of every sidecar, as in its TOML file.
     """
 
+    _open_client: Callable[[EtcdSettings], AbstractContextManager[EtcdClient]] = EtcdClient
+
     def __init__(self, **settings: Any) -> None:
         self._settings = {"registration": {"ttl_s": 5}, "log_level": "info", **settings}
         self._stack = ExitStack()
@@ -72,7 +74,9 @@ class MeshFixture:
             self.root = Path(tempfile.mkdtemp(prefix="m", dir="/tmp"))
             stack.callback(shutil.rmtree, self.root, ignore_errors=True)
             self.etcd = stack.enter_context(EtcdProcess(self.root / "etcd"))
-            self.client = stack.enter_context(EtcdClient(EtcdSettings(endpoints=(self.etcd.url,))))
+            self.client = stack.enter_context(
+                self._open_client(EtcdSettings(endpoints=(self.etcd.url,)))
+            )
             self._stack = stack.pop_all()
         return self
 
