@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.xds.session_order import RETRY_MAX_S
 from tests.harness.load import send
 from tests.harness.mesh import MeshFixture
 from tests.harness.processes import free_port, wait_until
@@ -211,6 +212,12 @@ def test_a_host_whose_inbound_port_is_taken_does_not_register_until_it_is_free(
         assert status["rejected"]
         assert not status["quarantined"]
         assert mesh.client.get("/meshd/v1/hosts/blocked") is None
+    # The longer it was taken, the longer until it is offered again.
+    sidecar.wait_status(
+        "the registration",
+        lambda status: status["registration"]["state"] == "registered",
+        RETRY_MAX_S + 30,
+    )
     mesh.wait_registered(sidecar)
     assert mesh.client.get("/meshd/v1/hosts/blocked") is not None
     assert sidecar.end() == 0
