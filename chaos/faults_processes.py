@@ -103,7 +103,10 @@ def _sidecar_paused(rig: Rig, rng: random.Random) -> Fault:
 
 
 def _starved(rig: Rig, rng: random.Random) -> Fault:
-    """A sidecar gets a twentieth of a processor. Its Envoy has its own: no request may fail."""
+    """A sidecar gets a twentieth of a processor. Its Envoy has its own: no request may fail.
+
+    Together with `sidecar-paused` on one host this one prevails: the other stands still no more.
+    """
     host = _victim(rig, rng)
 
     async def during(rig: Rig) -> None:

@@ -38,7 +38,9 @@ KILLED_WITHIN_S = 10.0
 """A process that was killed and is there for longer is left to `leftovers`, with its namespace."""
 SUBNET = "10.77.0"
 QUEUE_MS = 400
-"""How long a packet may wait at the end of a cable that carries little, before it is lost."""
+"""How long a packet may wait at the end of a cable that carries little before it is lost, beyond `BURST_KB`."""
+BURST_KB = 8
+"""What such a cable takes at once. At 32 kbit/s that is two seconds' worth: 2.4 s were measured."""
 
 
 class ChaosError(Exception):
@@ -124,7 +126,14 @@ class Network:
         for namespace, device in ((host, "eth0"), ("sw", f"p{number}")):
             words = ("tc", "-n", self.namespace(namespace), "qdisc")
             if kbit_s:
-                rate = ("rate", f"{kbit_s}kbit", "burst", "8kb", "latency", f"{QUEUE_MS}ms")
+                rate = (
+                    "rate",
+                    f"{kbit_s}kbit",
+                    "burst",
+                    f"{BURST_KB}kb",
+                    "latency",
+                    f"{QUEUE_MS}ms",
+                )
                 run(*words, "replace", "dev", device, "root", "tbf", *rate)
             else:
                 run(*words, "del", "dev", device, "root")

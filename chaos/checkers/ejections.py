@@ -69,18 +69,23 @@ class _ByMesh:
         )
 
 
-def check_holds(history: History) -> list[Violation]:
+def check_holds(history: History, hold_max_s: float = 20.0) -> list[Violation]:
     """An endpoint that is well is not mesh-ejected, but for the hold that it got for having been ill, and a moment.
 
-    On trial it may get another hold by a host whose own requests fail: that one alone is believed there, since it
-    cannot begin an ejection (docs/ejection.md, step 8).
+    A host whose own requests fail sees everybody ill, and nobody else is to believe it. In a trial it alone is
+    believed: so it may prolong what was rightly begun, by a hold, and begin nothing (docs/ejection.md, "Who is not
+    believed").
+
+    Args:
+        history: Of a run.
+        hold_max_s: The longest hold (`maxEjectionTime`).
     """
     found = []
     felt = [(fault, felt_until_s(fault, history) + SLACK_S) for fault in history.faults]
     held_until_s: dict[tuple[str, str, str], float] = {}
     # A host that comes late takes the ejection of the others.
     agreed_until_s: dict[tuple[str, str], float] = {}
-    # When any host last had it left out.
+    # When anybody last had it left out, but for those who see everybody ill.
     left_out_s: dict[tuple[str, str], float] = {}
     for look in sorted(history.looks, key=lambda one: one.at_s):
         ejected = {(one.destination, one.endpoint): one for one in look.ejected}
@@ -88,22 +93,30 @@ def check_holds(history: History) -> list[Violation]:
             del held_until_s[key]
         for place, one in ejected.items():
             key = (look.host, *place)
-            is_sick = _is_sick(felt, one.backend, look)
-            is_known = one.until_s <= agreed_until_s.get(place, 0.0) + SLACK_S
+            is_ill = _is_ill(felt, one.backend, look.at_s)
+            is_ill_here = is_ill or _is_broken(felt, look.at_s, look.host)
             # A trial may also come and go between two looks.
-            over_s = held_until_s.get(key, left_out_s.get(place, math.inf))
-            is_tried = over_s <= look.at_s <= over_s + TRIAL_S
-            may_be = is_sick or (is_tried and _is_broken(felt, look))
-            left_out_s[place] = look.at_s
+            tried_s = held_until_s.get(key, left_out_s.get(place, math.inf))
+            is_prolonged = (
+                tried_s <= look.at_s <= tried_s + TRIAL_S
+                and one.until_s <= look.at_s + hold_max_s + 1.0
+                and _is_broken(felt, look.at_s)
+            )
+            may_be = is_ill_here or is_prolonged
+            is_known = one.until_s <= agreed_until_s.get(place, 0.0) + SLACK_S
             if key not in held_until_s and not (may_be or is_known):
                 what = f"{look.host} ejects {one.endpoint} of {one.destination}, which is well"
                 found.append(Violation("holds", look.at_s, what))
-            if may_be:
+            if is_ill or not is_ill_here:
+                left_out_s[place] = look.at_s
+            if is_ill or is_prolonged:
                 agreed_until_s[place] = max(one.until_s, agreed_until_s.get(place, 0.0))
-            if key not in held_until_s or may_be or is_known:
+            if key not in held_until_s or may_be:
                 held_until_s[key] = one.until_s
+            elif is_known:
+                held_until_s[key] = max(held_until_s[key], agreed_until_s[place])
             late_s = look.at_s - held_until_s[key]
-            if late_s > SLACK_S and not is_sick:
+            if late_s > SLACK_S and not is_ill_here:
                 what = (
                     f"{look.host} still ejects {one.endpoint} of {one.destination}, which is well; "
                     f"its hold ended {late_s:.1f} s ago"
@@ -113,27 +126,24 @@ def check_holds(history: History) -> list[Violation]:
     return found
 
 
-def _is_broken(felt: list[tuple[FaultSpan, float]], look: Look) -> bool:
-    """Whether some host's own requests fail by a fault, or just did."""
+def _is_ill(felt: list[tuple[FaultSpan, float]], backend: str, at_s: float) -> bool:
+    """Whether an application may look ill to everybody: a fault touches it, or all, or just did.
+
+    One that permits no failure makes nobody ill.
+    """
     return any(
-        fault.began_s <= look.at_s <= until_s and fault.permits and fault.hosts
+        fault.began_s <= at_s <= until_s
+        and fault.permits
+        and (backend in fault.backends or not (fault.backends or fault.hosts))
         for fault, until_s in felt
     )
 
 
-def _is_sick(felt: list[tuple[FaultSpan, float]], backend: str, look: Look) -> bool:
-    """Whether an application may look ill at a host: a fault touches it, or the host, or everybody, or just did.
-
-    One that permits no failure makes nobody ill. One that permits failures of a host's own requests makes others look
-    ill there, and nowhere else: that host is not to be believed.
-    """
+def _is_broken(felt: list[tuple[FaultSpan, float]], at_s: float, host: str = "") -> bool:
+    """Whether this host's own requests fail by a fault, or just did; without a name: any host's."""
     return any(
-        fault.began_s <= look.at_s <= until_s
+        fault.began_s <= at_s <= until_s
         and fault.permits
-        and (
-            not (fault.backends or fault.hosts)
-            or backend in fault.backends
-            or look.host in fault.hosts
-        )
+        and (host in fault.hosts if host else bool(fault.hosts))
         for fault, until_s in felt
     )

@@ -38,7 +38,7 @@ UNREACHABLE = 6
 BUG = 70
 """A bug in meshd."""
 OUT_OF_MEMORY = EXIT_OUT_OF_MEMORY
-"""There was no more memory to be had."""
+"""No more memory, or no more threads, were to be had."""
 INTERRUPTED = 130
 """Ctrl-C, as shells say it: 128 + SIGINT."""
 READER_GONE = 141

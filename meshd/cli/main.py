@@ -159,7 +159,8 @@ def run(arguments: list[str]) -> int:
     except Exception as bug:  # noqa: BLE001 - the boundary of the program: everything else is a bug of ours
         if is_out_of_memory(bug):
             click.echo(
-                "meshd: there was no more memory to be had (`ulimit -v` tells the limit)", err=True
+                "meshd: no more memory, or no more threads, were to be had (see ulimit -v, ulimit -u)",
+                err=True,
             )
             return exits.OUT_OF_MEMORY
         _report(bug, is_verbose="verbose" in given)

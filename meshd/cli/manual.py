@@ -27,7 +27,7 @@ _STATUSES = (
     (exits.CONFLICT, "somebody else wrote first; nothing was written"),
     (exits.UNREACHABLE, "store or sidecar cannot be reached, or did not answer in time"),
     (exits.BUG, "a bug in meshd"),
-    (exits.OUT_OF_MEMORY, "there was no more memory to be had"),
+    (exits.OUT_OF_MEMORY, "no more memory, or no more threads, were to be had"),
     (exits.INTERRUPTED, "interrupted (Ctrl-C)"),
     (exits.READER_GONE, "whoever read the output has gone (`| head`)"),
 )

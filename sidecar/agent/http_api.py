@@ -74,8 +74,9 @@ async def _answer(answers: Answers, scope: Mapping[str, Any], receive: Any) -> R
         return _problem(HTTPStatus.SERVICE_UNAVAILABLE, problem)
     except Exception as problem:  # noqa: BLE001 - the boundary: a question that trips over a bug must not end the daemon
         if is_out_of_memory(problem):
+            log.warning("status_api_without_memory", path=scope["path"])
             return as_json(
-                {"error": "no memory is left for this answer", "hint": "raise the sidecar's limit"},
+                {"error": "no memory is left for this answer", "hint": "raise its limit"},
                 HTTPStatus.SERVICE_UNAVAILABLE,
             )
         log.exception("status_api_failed", path=scope["path"])

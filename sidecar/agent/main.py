@@ -17,7 +17,7 @@ import click
 from sidecar.agent.capture_command import capture
 from sidecar.agent.ending import EXIT_BUG, end_with_a_starved_thread, tell_end
 from sidecar.agent.wait_command import wait
-from store.errors import InputError, MeshError
+from store.errors import EXIT_OUT_OF_MEMORY, InputError, MeshError
 from store.etcd.ending import end_process
 
 __all__ = ["config_file", "main", "run_command"]
@@ -30,6 +30,10 @@ def main() -> None:
     status = EXIT_BUG
     try:
         status = run_command()
+    except MemoryError:
+        status = EXIT_OUT_OF_MEMORY
+    except BaseException as problem:  # noqa: BLE001 - an interruption among other errors, for instance
+        status = tell_end(problem)
     finally:
         # Also where not even the telling of an error succeeds, for want of memory: a thread of gRPC could keep a
         # process without its daemon alive, and nobody would start another one.

@@ -17,7 +17,9 @@ __all__ = ["end_process"]
 
 def end_process(status: int) -> NoReturn:
     """Flush what was printed and end the process with `status`; nothing registered for its end is run."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(status)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+    finally:
+        os._exit(status)  # whatever else went wrong, the want of memory for instance

@@ -263,9 +263,12 @@ def test_a_fault_of_others_and_a_poisoned_observer_make_nobody_ill() -> None:
     assert check_holds(History(looks=[*looks, late], faults=[ill])) == []
 
 
+def ejected(until_s: float) -> Ejected:
+    return Ejected("web", "10.0.0.3:80", "h3", until_s=until_s)
+
+
 def test_a_host_that_reaches_nobody_may_prolong_an_ejection_and_begin_none() -> None:
-    first = Ejected("web", "10.0.0.3:80", "h3", until_s=20.0)
-    again = Ejected("web", "10.0.0.3:80", "h3", until_s=40.0)
+    first, again = ejected(20.0), ejected(40.0)
     ill = spell("backend 5xx", 5, 8, backends=("h3",), permits=("5xx",))
     poisoned = spell("poisoned", 15, 30, hosts=("h2",), permits=("unreachable",))
     held = [look(at, "h1", 5, ejected=(first,)) for at in (8, 20)]
@@ -277,11 +280,37 @@ def test_a_host_that_reaches_nobody_may_prolong_an_ejection_and_begin_none() -> 
     for others in ([tried], [look(8, "h1", 5, ejected=(first,)), look(9, "h1", 5), tried]):
         (found,) = check_holds(History(looks=others, faults=[ill, poisoned]))
         assert found.at_s == 25, "none was rightly begun, or it is long over"
-    longer = [look(at, "h1", 5, ejected=(again if at > 12 else first,)) for at in (8, 15, 19)]
-    assert check_holds(History(looks=longer, faults=[ill, poisoned])) == []
-    stays = look(21 + SLACK_S, "h1", 5, ejected=(first,))
-    (found,) = check_holds(History(looks=[*held, stays], faults=[ill, poisoned]))
-    assert "its hold ended 7.0 s ago" in found.what, "a hold that is not renewed ends"
+
+
+def test_an_ejection_that_never_ends_is_found_though_it_says_that_it_ends_now() -> None:
+    """Once its hold is over an ejection is said to end at the very moment of the look."""
+    ill = spell("backend 5xx", 5, 8, backends=("h3",), permits=("5xx",))
+    times = [8 + half / 2 for half in range(27)]
+    looks = [look(at, "h1", 5, ejected=(ejected(max(at, 11.0)),)) for at in times]
+    found = check_holds(History(looks=looks, faults=[ill]))
+    assert any("still ejects" in one.what for one in found)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        [(18, "h2", 48), (18.5, "h1", 60), (18.6, "h4", 60)],
+        [(18, "h2", 48), (18.5, "h1", 48), (18.6, "h4", 48)],
+        [(16, "h2", 20), (17, "h1", 117)],
+        [(8, "h1", 38), (16.2, "h4", 130)],
+        [(8, "h1", 20), (15, "h1", 500), (200, "h1", 500)],
+    ],
+)
+def test_a_host_that_reaches_nobody_does_not_excuse_the_ejections_of_others(
+    seen: list[tuple[float, str, float]],
+) -> None:
+    """It begins none for them, prolongs none before its hold is over, and none by more than a hold."""
+    poisoned = spell("poisoned", 15, 27, hosts=("h2",), permits=("unreachable",))
+    faults = [poisoned]
+    if seen[0][0] < 15:
+        faults.append(spell("backend 5xx", 5, 8, backends=("h3",), permits=("5xx",)))
+    looks = [look(at, host, 5, ejected=(ejected(until_s),)) for at, host, until_s in seen]
+    assert check_holds(History(looks=looks, faults=faults))
 
 
 def test_an_illness_that_is_over_excuses_no_ejection_for_good() -> None:

@@ -73,6 +73,8 @@ class Canned:
     def trace(self, query: Mapping[str, list[str]]) -> Mapping[str, Any]:
         if query.get("url") == ["away"]:
             raise StoreUnavailable("no configuration yet")
+        if query.get("url") == ["much"]:
+            raise MemoryError
         if query.get("url") == ["bug"]:
             raise KeyError("a bug")
         raise InputError("no request", hint="give a URL")
@@ -144,6 +146,7 @@ async def ask(
         ("GET", "/v1/trace", 400),
         ("GET", "/v1/trace?url=away", 503),
         ("GET", "/v1/trace?url=bug", 500),
+        ("GET", "/v1/trace?url=much", 503),
         ("GET", "/v1/endpoints?host=x", 404),
         ("GET", "/v1/endpoints", 400),
         ("POST", "/v1/epoch/accept", 409),

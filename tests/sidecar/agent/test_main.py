@@ -37,7 +37,10 @@ def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
     runs = Runs()
     monkeypatch.setattr(daemon, "run_daemon", runs)
     monkeypatch.setattr(main, "DEFAULT_CONFIG", tmp_path / "absent.toml")
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # put back, as `run` sets it
+    monkeypatch.setattr(
+        threading, "excepthook", threading.excepthook
+    )  # put back, as `run` sets them
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     return runs
 
 
@@ -203,9 +206,23 @@ def test_it_ends_even_where_not_even_the_error_can_be_told(monkeypatch: pytest.M
         raise MemoryError
 
     monkeypatch.setattr(main, "run_command", fails)
-    with pytest.raises(MemoryError):
-        main.main()
+    main.main()
+    assert ended == [EXIT_OUT_OF_MEMORY]
+
+
+def test_an_interruption_among_other_errors_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(main, "end_process", ended.append)
+
+    def fails() -> int:
+        raise BaseExceptionGroup("tasks", [KeyboardInterrupt(), ValueError("the bug")])
+
+    monkeypatch.setattr(main, "run_command", fails)
+    main.main()
     assert ended == [ending.EXIT_BUG]
+    assert "ValueError: the bug" in capfd.readouterr().err
 
 
 STARVED = """
@@ -226,6 +243,17 @@ def test_a_thread_that_ends_for_want_of_memory_ends_the_process(raised: str) -> 
     assert ended.returncode == EXIT_OUT_OF_MEMORY
     assert "raise the limits" in ended.stderr
     assert "in start" in ended.stderr
+
+
+def test_a_thread_that_had_no_memory_to_begin_ends_the_process() -> None:
+    """Whoever started it would wait for ever, as gRPC's server does for the thread of a new stream."""
+    script = STARVED.format("None", 60).replace(
+        "threading.Thread(", "threading.Thread._set_ident = lambda self: start()\nthreading.Thread("
+    )
+    command = [sys.executable, "-c", script.replace("raise None", "raise MemoryError")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    assert ended.returncode == EXIT_OUT_OF_MEMORY
+    assert "raise the limits" in ended.stderr
 
 
 def test_a_thread_that_ends_for_another_reason_is_told_of_and_no_more() -> None:
