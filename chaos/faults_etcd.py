@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import trio
+
 from chaos.faults import Fault, Plan, all_etcd, every, in_thread
 from chaos.netns import ChaosError, cut, run
 from chaos.rig import ETCD, LEASE_S, QUOTA_BYTES, Rig
@@ -19,6 +21,8 @@ from chaos.room import fill
 
 __all__ = ["ETCD_PLANS", "leader_of"]
 
+BACKUP_AGE_S = 6.0
+"""How old the backup is when etcd is restored from it."""
 INSIST_S = 90.0
 FILL_S = 20.0
 """How long the quota is tried to be used up, where etcd is not to be reached."""
@@ -153,9 +157,18 @@ def _restored(rig: Rig, rng: random.Random) -> Fault:
         file.unlink(missing_ok=True)
         run(*rig.etcdctl("snapshot", "save", str(file), member=ETCD[0]))
 
-    def stop(rig: Rig) -> None:
+    def end(rig: Rig) -> None:
         for name in ETCD:
             rig.etcd[name].kill()
+
+    async def during(rig: Rig) -> None:
+        # The life before is over when the healing begins: what it answers is not taken for the next one's.
+        await trio.sleep(BACKUP_AGE_S)
+        await in_thread(partial(end, rig))
+
+    def stop(rig: Rig) -> None:
+        end(rig)  # an interrupted run comes here without
+        for name in ETCD:
             shutil.rmtree(rig.etcd_data(name) / "etcd")
         rig.renew_cluster()
         for name in ETCD:
@@ -169,7 +182,8 @@ def _restored(rig: Rig, rng: random.Random) -> Fault:
             rig.etcd[name].command = rig.network.inside(name, [program, *flags])
             rig.etcd[name].start()
 
-    return Fault(start, stop, new_epoch=True, restarts=tuple(f"etcd@{name}" for name in ETCD))
+    names = tuple(f"etcd@{name}" for name in ETCD)
+    return Fault(start, stop, during, new_epoch=True, restarts=names)
 
 
 def _out_of_quota(rig: Rig, rng: random.Random) -> Fault:
@@ -255,7 +269,8 @@ ETCD_PLANS = every(
         "etcd-restored",
         "the whole cluster is restored from a snapshot",
         _restored,
-        lasts_s=6.0,
+        lasts_s=20.0,
+        is_over_by_itself=True,
         is_lone=True,
     ),
 )
