@@ -14,10 +14,12 @@ from tests.harness.mesh import MeshFixture
 from tests.harness.reviews import REVIEWS, reviews_mesh, reviews_to
 from tests.harness.sidecars import SidecarProcess
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(400)]
 
 COUNT = 10_000
 """Of each sort."""
+IN_FORCE_S = 150.0
+"""Until a sidecar has judged so many bad objects: seconds of processor time, which a busy machine stretches."""
 AT_ONCE = 2_500
 """Written in one transaction: so many keys change at one revision."""
 VALID = ("ns/default/virtualservices/reviews", "ns/default/destinationrules/reviews")
@@ -60,7 +62,7 @@ def test_random_bytes_are_listed_and_change_nothing(meshed: Meshed) -> None:
     with client.load(REVIEWS, workers=1) as load:
         revision = write(mesh, rows)
         for sidecar in mesh.running():
-            sidecar.wait_in_force(revision)
+            sidecar.wait_in_force(revision, IN_FORCE_S)
     load.assert_none_failed(at_least=10)
     assert {reply.version for reply in load.replies} == {"v2"}
     assert_serving(mesh)
@@ -80,7 +82,7 @@ def test_mutated_objects_are_served_or_listed(meshed: Meshed) -> None:
     with client.load(REVIEWS, workers=1) as load:
         revision = write(mesh, rows)
         for sidecar in mesh.running():
-            sidecar.wait_in_force(revision)
+            sidecar.wait_in_force(revision, IN_FORCE_S)
     load.assert_none_failed(at_least=10)
     assert_serving(mesh)
     for sidecar in mesh.running():

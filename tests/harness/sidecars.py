@@ -167,10 +167,10 @@ class SidecarProcess:
             )
             time.sleep(0.02)
 
-    def wait_in_force(self, revision: int) -> dict[str, Any]:
+    def wait_in_force(self, revision: int, deadline_s: float = ASK_S) -> dict[str, Any]:
         """Wait until Envoy has the revision, or a later one, in force."""
-        target = f"/v1/in-force?revision={revision}&timeout_s={ASK_S}"
-        code, text = self.page(target, ASK_S + 5)
+        target = f"/v1/in-force?revision={revision}&timeout_s={deadline_s}"
+        code, text = self.page(target, deadline_s + 5)
         assert code == 200, f"{self.node}: {revision} not in force: {text}\n{self.log_tail()}"
         answer: dict[str, Any] = json.loads(text)
         return answer
