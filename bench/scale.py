@@ -176,7 +176,10 @@ class _Measured:
         wait_for("the sidecar's rest", self._rests, REST_S, every_s=0.5)
 
     def _rests(self) -> bool:
-        status = self._sidecar.status()
+        try:
+            status = self._sidecar.status()
+        except OSError:
+            return False  # requests are routed a moment before the status API listens
         return not status["config"]["unchecked"] and not status["last_known_good"]["pending"]
 
     def _idle(self) -> float:

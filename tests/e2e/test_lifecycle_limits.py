@@ -86,8 +86,10 @@ def test_descriptors_and_threads_stay_few_over_many_broken_watches(meshed: Meshe
         client.wait_in_force(mesh.put(reviews_to(("v1", "v2")[turn % 2])))
         threads = len(os.listdir(f"/proc/{pid_of(client)}/task"))
         counts.append((descriptors(client), threads))
-    assert max(fds for fds, _ in counts[1:]) <= counts[0][0] + 6, counts
-    assert max(threads for _, threads in counts[1:]) <= counts[0][1] + 6, counts
+    fds, threads = counts[0]
+    # What is closed by a thread of gRPC is gone a moment later.
+    wait_until(lambda: descriptors(client) <= fds + 6, 30, f"few descriptors, not {counts}")
+    assert max(count for _, count in counts[1:]) <= threads + 6, counts
 
 
 def entries(batch: int) -> str:
