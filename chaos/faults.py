@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import trio
 
-from chaos.rig import ETCD, Rig
+from chaos.rig import ETCD, Host, Rig
 
-__all__ = ["Fault", "Plan", "every"]
+__all__ = ["NETWORK", "Fault", "Plan", "all_etcd", "every", "in_thread", "victim"]
 
 Deed = Callable[[Rig], None]
 NETWORK = ("unreachable", "none", "timeout", "5xx")
@@ -35,7 +35,7 @@ def _no_deed(rig: Rig) -> None:
 class Fault:
     """One fault with its victims."""
 
-    start: Deed
+    start: Deed = _no_deed
     stop: Deed = _no_deed
     during: Callable[[Rig], Awaitable[None]] = _nothing
     """Goes on while the fault lasts; cancelled at its end."""
@@ -69,6 +69,11 @@ class Plan:
 def every(*plans: Plan) -> dict[str, Plan]:
     """Plans by name."""
     return {plan.name: plan for plan in plans}
+
+
+def victim(rig: Rig, rng: random.Random) -> Host:
+    """A host of chance."""
+    return rig.hosts[rng.choice(sorted(rig.hosts))]
 
 
 def all_etcd(rig: Rig) -> list[str]:

@@ -13,7 +13,7 @@ from functools import partial
 
 import trio
 
-from chaos.faults import NETWORK, Fault, Plan, every, in_thread
+from chaos.faults import NETWORK, Fault, Plan, every, in_thread, victim
 from chaos.netns import run
 from chaos.rig import Host, Rig
 
@@ -32,10 +32,6 @@ def _lacks_ss() -> str:
 
 def _lacks_tc() -> str:
     return "" if shutil.which("tc") else "tc is not there: apt-get install iproute2"
-
-
-def _victim(rig: Rig, rng: random.Random) -> Host:
-    return rig.hosts[rng.choice(sorted(rig.hosts))]
 
 
 def _standing(rig: Rig, host: Host) -> list[str]:
@@ -67,7 +63,7 @@ def _gone_silent(rig: Rig, rng: random.Random) -> Fault:
 
 def _etcd_resets(rig: Rig, rng: random.Random) -> Fault:
     """A host's connections to etcd are reset twice a second, at both ends at once."""
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
     words = rig.network.inside(host.name, ("ss", "-K", "dport", "=", f":{CLIENT_PORT}"))
 
     async def during(rig: Rig) -> None:
@@ -75,12 +71,12 @@ def _etcd_resets(rig: Rig, rng: random.Random) -> Fault:
             await in_thread(partial(run, *words))
             await trio.sleep(RESET_EACH_S)
 
-    return Fault(lambda rig: None, during=during)
+    return Fault(during=during)
 
 
 def _slow_link(rig: Rig, rng: random.Random) -> Fault:
     """A host's cable carries little, in both directions: its queue fills, and what does not fit is lost."""
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
     own = (host.name,)
     return Fault(
         lambda rig: rig.network.throttle(host.name, SLOW_KBIT_S),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from chaos.faults import Fault, Plan, every, in_thread
+from chaos.faults import Fault, Plan, every, in_thread, victim
 from chaos.netns import ChaosError
 from chaos.rig import GOSSIP, Host, Rig
 
@@ -36,7 +36,7 @@ def _lacks_faketime() -> str:
 
 def _clock_jump(rig: Rig, rng: random.Random) -> Fault:
     """A sidecar's wall clock is set: an hour ahead, an hour back, a year ahead. Monotonic time goes on as it did."""
-    host = rig.hosts[rng.choice(sorted(rig.hosts))]
+    host = victim(rig, rng)
     clock = rig.folder / f"clock-{host.name}"
 
     def start(rig: Rig) -> None:
@@ -102,7 +102,7 @@ def _mixed_versions(rig: Rig, rng: random.Random) -> Fault:
 
 def _wrong_key(rig: Rig, rng: random.Random) -> Fault:
     """A host starts with a gossip key that no other host has: it is alone, and serves on from etcd."""
-    host = rig.hosts[rng.choice(sorted(rig.hosts))]
+    host = victim(rig, rng)
     keys = rig.folder / f"wrong-{host.name}.keys"
 
     def restart(**gossip: str) -> None:
@@ -131,7 +131,7 @@ def _rolling(rig: Rig, rng: random.Random) -> Fault:
             host.sidecar.start()
 
     names = tuple(f"sidecar@{name}" for name in rig.hosts)
-    return Fault(lambda rig: None, stop, during, restarts=names)
+    return Fault(stop=stop, during=during, restarts=names)
 
 
 def _restart(rig: Rig, host: Host, environment: Mapping[str, str]) -> None:

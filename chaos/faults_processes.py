@@ -11,9 +11,9 @@ from functools import partial
 
 import trio
 
-from chaos.faults import NETWORK, Fault, Plan, all_etcd, every, in_thread
+from chaos.faults import NETWORK, Fault, Plan, all_etcd, every, in_thread, victim
 from chaos.netns import cut
-from chaos.rig import ETCD, Host, Rig
+from chaos.rig import ETCD, Rig
 
 __all__ = ["PROCESS_PLANS"]
 
@@ -26,13 +26,9 @@ BACK_S = 3.0
 """By then an Envoy that was killed serves again."""
 
 
-def _victim(rig: Rig, rng: random.Random) -> Host:
-    return rig.hosts[rng.choice(sorted(rig.hosts))]
-
-
 def _sidecar_killed(rig: Rig, rng: random.Random) -> Fault:
     """Killed, and started again at once; then left dead for a while. Its Envoy serves on."""
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
 
     async def during(rig: Rig) -> None:
         for _ in range(3):
@@ -49,7 +45,7 @@ def _sidecar_killed(rig: Rig, rng: random.Random) -> Fault:
 
 def _restarted_alone(rig: Rig, rng: random.Random) -> Fault:
     """All of etcd is gone; a sidecar and its Envoy are killed, and start from what the disk and peers have."""
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
 
     def start(rig: Rig) -> None:
         for member in rig.etcd.values():
@@ -71,7 +67,7 @@ def _restarted_alone(rig: Rig, rng: random.Random) -> Fault:
 
 def _restarted_cut_off(rig: Rig, rng: random.Random) -> Fault:
     """A host starts anew while it reaches nobody, neither etcd nor a peer: its disk is all that it has."""
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
     others = [name for name in rig.hosts if name != host.name]
     rules = cut(rig.addresses([host.name]), [*rig.addresses(others), *all_etcd(rig)])
 
@@ -95,7 +91,7 @@ def _restarted_cut_off(rig: Rig, rng: random.Random) -> Fault:
 
 
 def _sidecar_paused(rig: Rig, rng: random.Random) -> Fault:
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
     return Fault(
         lambda rig: host.sidecar.signal(signal.SIGSTOP),
         lambda rig: host.sidecar.signal(signal.SIGCONT),
@@ -107,7 +103,7 @@ def _starved(rig: Rig, rng: random.Random) -> Fault:
 
     Together with `sidecar-paused` on one host this one prevails: the other stands still no more.
     """
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
 
     async def during(rig: Rig) -> None:
         while True:
@@ -116,12 +112,12 @@ def _starved(rig: Rig, rng: random.Random) -> Fault:
             host.sidecar.signal(signal.SIGCONT)
             await trio.sleep(RUNS_S)
 
-    return Fault(lambda rig: None, lambda rig: host.sidecar.signal(signal.SIGCONT), during)
+    return Fault(stop=lambda rig: host.sidecar.signal(signal.SIGCONT), during=during)
 
 
 def _envoy_signalled(number: signal.Signals, rig: Rig, rng: random.Random) -> Fault:
     """Requests of this host fail, and those that its Envoy was to let in."""
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
 
     def send(number: signal.Signals, rig: Rig) -> None:
         pid = host.envoy_pid
@@ -143,7 +139,7 @@ def _envoy_signalled(number: signal.Signals, rig: Rig, rng: random.Random) -> Fa
 
 
 def _backend_killed(rig: Rig, rng: random.Random) -> Fault:
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
     return Fault(
         lambda rig: host.app.kill(),
         lambda rig: host.app.start(),
@@ -154,7 +150,7 @@ def _backend_killed(rig: Rig, rng: random.Random) -> Fault:
 
 
 def _backend_paused(rig: Rig, rng: random.Random) -> Fault:
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
     return Fault(
         lambda rig: host.app.signal(signal.SIGSTOP),
         lambda rig: host.app.signal(signal.SIGCONT),
@@ -164,7 +160,7 @@ def _backend_paused(rig: Rig, rng: random.Random) -> Fault:
 
 
 def _backend_told(word: str, rig: Rig, rng: random.Random) -> Fault:
-    host = _victim(rig, rng)
+    host = victim(rig, rng)
     return Fault(
         lambda rig: host.tell(word),
         lambda rig: host.tell("ok"),

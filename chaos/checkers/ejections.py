@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from chaos.checkers.killed import felt_until_s
 from chaos.checkers.violation import Violation
@@ -81,26 +82,30 @@ def check_holds(history: History, hold_max_s: float = 20.0) -> list[Violation]:
         hold_max_s: The longest hold (`maxEjectionTime`).
     """
     found = []
-    felt = [(fault, felt_until_s(fault, history) + SLACK_S) for fault in history.faults]
+    # A fault that permits no failure makes nobody look ill.
+    felt = [
+        (fault, felt_until_s(fault, history) + SLACK_S) for fault in history.faults if fault.permits
+    ]
     held_until_s: dict[tuple[str, str, str], float] = {}
     # A host that comes late takes the ejection of the others.
     agreed_until_s: dict[tuple[str, str], float] = {}
     # When anybody last had it left out, but for those who see everybody ill.
     left_out_s: dict[tuple[str, str], float] = {}
     for look in sorted(history.looks, key=lambda one: one.at_s):
+        now = [fault for fault, until_s in felt if fault.began_s <= look.at_s <= until_s]
         ejected = {(one.destination, one.endpoint): one for one in look.ejected}
         for key in [key for key in held_until_s if key[0] == look.host and key[1:] not in ejected]:
             del held_until_s[key]
         for place, one in ejected.items():
             key = (look.host, *place)
-            is_ill = _is_ill(felt, one.backend, look.at_s)
-            is_ill_here = is_ill or _is_broken(felt, look.at_s, look.host)
+            is_ill = _is_ill(now, one.backend)
+            is_ill_here = is_ill or _is_broken(now, look.host)
             # A trial may also come and go between two looks.
             tried_s = held_until_s.get(key, left_out_s.get(place, math.inf))
             is_prolonged = (
                 tried_s <= look.at_s <= tried_s + TRIAL_S
                 and one.until_s <= look.at_s + hold_max_s + 1.0
-                and _is_broken(felt, look.at_s)
+                and _is_broken(now)
             )
             may_be = is_ill_here or is_prolonged
             is_known = one.until_s <= agreed_until_s.get(place, 0.0) + SLACK_S
@@ -126,24 +131,11 @@ def check_holds(history: History, hold_max_s: float = 20.0) -> list[Violation]:
     return found
 
 
-def _is_ill(felt: list[tuple[FaultSpan, float]], backend: str, at_s: float) -> bool:
-    """Whether an application may look ill to everybody: a fault touches it, or all, or just did.
-
-    One that permits no failure makes nobody ill.
-    """
-    return any(
-        fault.began_s <= at_s <= until_s
-        and fault.permits
-        and (backend in fault.backends or not (fault.backends or fault.hosts))
-        for fault, until_s in felt
-    )
+def _is_ill(now: Sequence[FaultSpan], backend: str) -> bool:
+    """Whether an application may look ill to everybody: one of the faults touches it, or all."""
+    return any(backend in fault.backends or not (fault.backends or fault.hosts) for fault in now)
 
 
-def _is_broken(felt: list[tuple[FaultSpan, float]], at_s: float, host: str = "") -> bool:
-    """Whether this host's own requests fail by a fault, or just did; without a name: any host's."""
-    return any(
-        fault.began_s <= at_s <= until_s
-        and fault.permits
-        and (host in fault.hosts if host else bool(fault.hosts))
-        for fault, until_s in felt
-    )
+def _is_broken(now: Sequence[FaultSpan], host: str = "") -> bool:
+    """Whether this host's own requests fail by one of the faults; without a name: any host's."""
+    return any(host in fault.hosts if host else fault.hosts for fault in now)
